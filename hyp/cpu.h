@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * hyp's own view of an x86 virtual CPU. Private to hyp/.
+ *
+ * The vector rule. While translated code runs, and in every helper it calls, the guest's x87, SSE
+ * and AVX state is live in the host's registers (cpu->fpu_live). Files listed as `guest_live` in
+ * hyp/meson.build are compiled -mgeneral-regs-only and call nothing outside that list: no libc, no
+ * Zydis. Everything else must be reached through hyp_fpu_put(), which saves the guest's vector
+ * state into s.xsave and gives the host its default control words.
+ */
+#ifndef KUSE_HYP_CPU_H
+#define KUSE_HYP_CPU_H
+
+#include "hyp/sys/x86/state.h"
+
+/* ---- soft TLB ---------------------------------------------------------------------------- */
+
+/* One entry answers "may this page be read / written, and where is it on the host". The tags are
+ * the page's linear address, or HYP_TLB_NONE, which no canonical page has. write_tag stays NONE for
+ * pages that must be seen on write: not dirty yet, with translated code, read-only, clean PTE. */
+struct hyp_tlb_entry {
+	u64 read_tag;
+	u64 write_tag;
+	u64 host; /* hva of the page */
+	u64 gpa;  /* page's guest-physical address | HYP_TLBE_* */
+};
+#define HYP_TLB_NONE 0x0000800000000000ull /* non-canonical (also as a 57-bit address's page: 47 set alone is checked in fill) */
+#define HYP_TLBE_GLOBAL 1ull
+#define HYP_TLB_SIZE 1024
+#define HYP_TLB_SLOT_SHIFT 5 /* log2(sizeof(struct hyp_tlb_entry)) */
+
+/* Which partition the current privilege uses. */
+enum hyp_tlb_part { HYP_TLB_KERNEL, HYP_TLB_KERNEL_AC, HYP_TLB_USER, HYP_TLB_PARTS };
+
+/* ---- attention word bits ------------------------------------------------------------------ */
+#define HYP_ATTN_KICK 1u       /* hyp_cpu_kick */
+#define HYP_ATTN_FLUSH 2u      /* hyp_x86_request_flush_tlb */
+#define HYP_ATTN_SYNC 4u       /* another thread waits until this CPU is out of its map */
+#define HYP_ATTN_IRQ_WINDOW 8u /* want_irq_window and IF may have become 1 */
+#define HYP_ATTN_EVENT 16u     /* something in s.inject or cpu->fault */
+#define HYP_ATTN_INVAL 32u     /* code pages to drop are queued */
+
+/* ---- results of one instruction ------------------------------------------------------------ */
+enum x86_ret {
+	X86_OK = 0, /* retired; rip is at the next instruction */
+	X86_FAULT,  /* cpu->fault holds an exception, state is as before the instruction */
+	X86_EXIT,   /* s.exit is filled */
+};
+
+/* ---- accesses ---------------------------------------------------------------------------- */
+#define X86_ACC_R 1u
+#define X86_ACC_W 2u
+#define X86_ACC_X 4u
+#define X86_ACC_SUPER 8u /* implicit supervisor access (descriptor tables, TSS): CPL 0, SMAP ignores AC */
+#define X86_ACC_USER 16u /* act as CPL 3 whatever CPL is */
+
+struct hyp_cpu {
+	struct x86_state s;
+
+	/* the words emitted code touches most, on one line */
+	u32 attention __attribute__((aligned(64)));
+	u32 df;          /* 0 or 0x400: the guest's DF; the host's DF stays 0 */
+	u64 scratch[6];  /* spill slots of emitted code */
+
+	/* Exception raised by the current instruction, delivered by the run loop. */
+	struct x86_event fault;
+	bool fpu_live;     /* guest vector state is in host registers */
+	bool in_run;       /* inside hyp_cpu_run */
+	bool dead;
+	u8 mode;           /* enum hyp_mode, see hyp_x86_state_changed */
+	u8 tlb_part;       /* partition of the current CPL/AC */
+	u8 code_size;      /* 16, 32 or 64 */
+
+	/* A read from MMIO or a port, answered by KVM, on which the instruction at rip is re-run. */
+	struct {
+		u8 n;          /* answered pieces */
+		u8 next;       /* next piece to use in this re-run */
+		bool io_ready; /* exit.io.data is the answer for the IN/INS at rip */
+		struct { gpa_t gpa; u8 len; u8 data[8]; } piece[16];
+		/* writes to MMIO that the retired instruction made, leaving one exit at a time */
+		u8 wn, wnext;
+		struct { gpa_t gpa; u8 len; u8 data[8]; } wpiece[16];
+	} mmio;
+
+	struct hyp_as *as;
+	u32 id;
+	struct hyp_engine *engine; /* rewrite/x86: code cache, jump cache */
+	u64 *stats;
+
+	struct hyp_tlb_entry tlb[HYP_TLB_PARTS][HYP_TLB_SIZE] __attribute__((aligned(64)));
+};
+
+/* Saves live guest vector state to s.xsave; afterwards ordinary C may run. Idempotent. */
+void hyp_fpu_put(struct hyp_cpu *cpu);
+
+/* ---- hyp/mem: translation of addresses ------------------------------------------------------ */
+
+/*
+ * Host pointer for an access to [gva, gva+1) that may be used up to the end of gva's page.
+ * acc: X86_ACC_*. Fills the soft TLB. On failure returns NULL and sets *ret:
+ *   X86_FAULT  #PF or #GP (non-canonical: #SS is the caller's to rewrite) is in cpu->fault
+ *   X86_EXIT   no RAM there (or write to read-only): *gpa is the guest-physical address. Nothing is
+ *              put in s.exit; x86_mem_read/x86_mem_write make the MMIO exit.
+ * For a write to a page with translated code, the translations are dropped first.
+ * Guest-live.
+ */
+u8 *hyp_mem_ptr(struct hyp_cpu *cpu, gva_t gva, unsigned acc, gpa_t *gpa, enum x86_ret *ret);
+
+/* Physical accesses of the page walker and of descriptor/TSS loads. NULL where there is no RAM. The
+ * pointer is valid up to the end of the page. Guest-live. */
+u8 *hyp_phys_ptr(struct hyp_cpu *cpu, gpa_t gpa, bool write);
+
+void hyp_tlb_flush_all(struct hyp_cpu *cpu);        /* every entry, global too. Guest-live */
+void hyp_tlb_flush_nonglobal(struct hyp_cpu *cpu);  /* MOV CR3. Guest-live */
+void hyp_tlb_flush_page(struct hyp_cpu *cpu, gva_t gva); /* INVLPG. Guest-live */
+
+/* Recomputes mode, code_size, tlb_part from CS, SS, CR0, EFER, RFLAGS; no flush. Guest-live. */
+void hyp_mode_update(struct hyp_cpu *cpu);
+
+#endif

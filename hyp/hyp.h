@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * hyp: the CPU in software. This header is its whole public face; together with
+ * hyp/sys/<guest>/state.h it plays the part that VM entry, VM exit and the VMCS/VMCB
+ * play for a hypervisor on silicon. It knows no ioctl, no file descriptor, no kvm_run.
+ *
+ * Threads: one host thread runs a given hyp_cpu at a time. From any other thread (or from a
+ * signal handler on the same thread) only hyp_cpu_kick() may be called on it. hyp_as functions
+ * may be called from any thread that is not itself inside hyp_cpu_run().
+ *
+ * Errors are negative errno values. hyp never exits the process and never prints to stdout.
+ */
+#ifndef KUSE_HYP_H
+#define KUSE_HYP_H
+
+#include "lib/types.h"
+
+struct hyp_as;  /* one guest-physical address space */
+struct hyp_cpu; /* one virtual CPU */
+
+/* ---- the engine as a whole ------------------------------------------------------------- */
+
+/* Why this host can or cannot run the engine. `what` names the failed requirement, `remedy` what
+ * the user can do about it; both are static strings. */
+struct hyp_host_report {
+	int error; /* 0, or -errno of the first failed check */
+	const char *what;
+	const char *remedy;
+};
+
+/* Checks: executable dual mapping (memfd) possible, CPU features the emitted code needs, futex.
+ * Cheap; may be called repeatedly. Returns report->error. */
+int hyp_host_check(struct hyp_host_report *report);
+
+/* Once per process (reference counted): reserves nothing large; installs the SIGSEGV, SIGBUS,
+ * SIGFPE, SIGILL, SIGTRAP handlers chained in front of the client's. Returns 0 or -errno. */
+int hyp_init(void);
+void hyp_exit(void);
+
+/* ---- guest-physical memory -------------------------------------------------------------- */
+
+#define HYP_REGION_READONLY (1u << 0)  /* guest writes exit as HYP_EXIT_MMIO */
+#define HYP_REGION_LOG_DIRTY (1u << 1) /* first write to each page calls ops->mark_dirty */
+
+struct hyp_region {
+	gpa_t gpa; /* page aligned */
+	u64 size;  /* bytes, page multiple */
+	u8 *hva;   /* host address of the first byte */
+	u32 flags; /* HYP_REGION_* */
+	u32 id;    /* opaque to hyp (the slot number) */
+};
+
+struct hyp_as_ops {
+	/* A page of a LOG_DIRTY region is about to be written by `cpu` (NULL: by hyp_as_write).
+	 * Called on the writing thread, inside hyp_cpu_run: no libc, no floating point, no sleep.
+	 * It is called again for the page only after hyp_as_rearm_dirty. */
+	void (*mark_dirty)(void *opaque, struct hyp_cpu *cpu, u32 region_id, gpa_t gpa);
+};
+
+struct hyp_as *hyp_as_create(const struct hyp_as_ops *ops, void *opaque);
+void hyp_as_destroy(struct hyp_as *as); /* all its CPUs must be gone */
+
+/* Replaces the whole map by a copy of the n regions (sorted by gpa, not overlapping). When it
+ * returns, no CPU uses the previous map any more. 0, -ENOMEM, -EINVAL. */
+int hyp_as_update(struct hyp_as *as, const struct hyp_region *regions, size_t n);
+
+/* Pages of [gpa, gpa+size) are write-protected again for dirty logging. Synchronous as above. */
+void hyp_as_rearm_dirty(struct hyp_as *as, gpa_t gpa, u64 size);
+
+/* KVM's own accesses to guest memory (pvclock, PV EOI, ...). They mark pages dirty and drop stale
+ * translations. 0, or -EFAULT where [gpa, gpa+len) is not RAM (or is read-only for a write). */
+int hyp_as_read(struct hyp_as *as, gpa_t gpa, void *buf, size_t len);
+int hyp_as_write(struct hyp_as *as, gpa_t gpa, const void *buf, size_t len);
+
+/* Host address of one byte of RAM, valid up to the end of its page; NULL where there is none.
+ * For atomics on guest memory; a writer calls hyp_as_mark_written afterwards. */
+u8 *hyp_as_hva(struct hyp_as *as, gpa_t gpa, bool write);
+void hyp_as_mark_written(struct hyp_as *as, gpa_t gpa, size_t len);
+
+/* ---- virtual CPUs ------------------------------------------------------------------------ */
+
+/* The CPU starts in the reset state of the SDM (vol. 3, table 10-1). NULL on no memory. */
+struct hyp_cpu *hyp_cpu_create(struct hyp_as *as, u32 id);
+void hyp_cpu_destroy(struct hyp_cpu *cpu);
+
+enum hyp_exit {
+	HYP_EXIT_INTR = 0,      /* kicked; nothing happened otherwise */
+	HYP_EXIT_IRQ_WINDOW,    /* asked for by want_irq_window; an interrupt can be injected now */
+	HYP_EXIT_NMI_WINDOW,    /* asked for by want_nmi_window */
+	HYP_EXIT_IO,            /* exit.io */
+	HYP_EXIT_MMIO,          /* exit.mmio: access to a gpa without RAM, or write to read-only */
+	HYP_EXIT_HLT,           /* rip at the HLT; hyp_x86_skip() steps over it */
+	HYP_EXIT_CPUID,         /* rip at the instruction */
+	HYP_EXIT_RDMSR,         /* rip at the instruction; index in rcx */
+	HYP_EXIT_WRMSR,         /* the same; value in edx:eax */
+	HYP_EXIT_HYPERCALL,     /* VMCALL or VMMCALL; exit.hypercall.vmmcall says which */
+	HYP_EXIT_CR8,           /* MOV to CR8 done; new value in state->cr8; rip after it */
+	HYP_EXIT_XSETBV,        /* rip at the instruction */
+	HYP_EXIT_PAUSE,         /* only where asked for by want_pause_exit */
+	HYP_EXIT_MWAIT,         /* MONITOR/MWAIT reached; rip at the instruction */
+	HYP_EXIT_RDPMC,         /* rip at the instruction; index in rcx */
+	HYP_EXIT_INVD,          /* WBINVD/INVD; rip at the instruction */
+	HYP_EXIT_DEBUG,         /* a debug exception that guest_debug claims; exit.debug */
+	HYP_EXIT_SHUTDOWN,      /* triple fault */
+	HYP_EXIT_EMULATION,     /* an instruction the engine cannot do; exit.emulation */
+	HYP_EXIT_RSM,           /* RSM executed in SMM */
+	HYP_EXIT_EVENT_DELIVERY,/* event delivery needed MMIO: exit.mmio has the gpa */
+	HYP_EXIT_INTERNAL,      /* hyp's own fault: the VM must be marked dead; exit.internal */
+	HYP_EXIT_NR
+};
+
+/*
+ * Runs the CPU on the calling thread until something needs KVM. Details are in
+ * hyp_x86_state(cpu)->exit (see state.h). All register state is in the state structure while
+ * this function is not running, and may be changed freely then (call the hyp_x86_* setter or
+ * hyp_x86_state_changed where state.h says so).
+ */
+enum hyp_exit hyp_cpu_run(struct hyp_cpu *cpu);
+
+/* Makes a running (or the next) hyp_cpu_run return HYP_EXIT_INTR soon. Any thread, any signal
+ * handler. One kick is consumed by one return. From another thread it does NOT send a signal: the
+ * attention word is polled by translated code. */
+void hyp_cpu_kick(struct hyp_cpu *cpu);
+
+/* Counters, in the order of hyp/stats.inc; see kuse stat. */
+struct hyp_stat_desc { const char *name; const char *help; };
+size_t hyp_stats(struct hyp_cpu *cpu, const struct hyp_stat_desc **desc, const u64 **values);
+
+#endif

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The border of KUSE's KVM towards its client: the same calls a program makes on /dev/kvm, by name.
+ * It is a user/kernel border even though both sides live in one process: ioctl arguments are copied
+ * in and out once at the top (copy_from_client / copy_to_client) and nothing deeper follows a client
+ * pointer except guest RAM through memory slots.
+ *
+ * File descriptors are real ones (each is backed by a memfd or eventfd, so dup, fcntl, poll, close-
+ * on-exec and fd passing behave), known to KUSE by number. All calls return what the system call
+ * returns: >= 0, or -1 with errno set as Linux KVM (6.12) sets it.
+ */
+#ifndef KUSE_VIRT_SYS_H
+#define KUSE_VIRT_SYS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+/* Loads KVM (kvm_init and the architecture's start-up) on first use; idempotent, thread-safe.
+ * Returns 0 or -errno; what failed is told by kuse_init_report. */
+int kuse_init(void);
+void kuse_exit(void);
+
+/* Every start-up step in Linux's order, for kuse doctor and kuse trace init. */
+struct kuse_init_step {
+	const char *name;    /* Linux's name of the step */
+	int error;           /* 0, or the -errno it failed with; 1: not reached */
+	const char *verdict; /* one line */
+	const char *remedy;  /* NULL, or what the user can do */
+	unsigned long ns;    /* time taken */
+};
+size_t kuse_init_report(const struct kuse_init_step **steps);
+
+/* open("/dev/kvm"). flags: O_RDWR | O_CLOEXEC as for open(2). */
+int kuse_open(int flags);
+int kuse_close(int fd);
+int kuse_ioctl(int fd, unsigned long request, unsigned long arg);
+void *kuse_mmap(void *addr, size_t len, int prot, int flags, int fd, off_t offset);
+int kuse_munmap(void *addr, size_t len);
+bool kuse_owns_fd(int fd);
+
+/* To be called from a signal handler: if the calling thread is inside KVM_RUN, that KVM_RUN returns
+ * -1/EINTR with exit_reason KVM_EXIT_INTR, as it does on Linux where any signal ends it.
+ * Async-signal-safe. (libkuse-preload.so calls it for handlers the client installs.) */
+void kuse_signal_notify(void);
+
+/* Trace: a file descriptor that receives JSON lines or text for the named event classes
+ * ("exit", "irq", "init", "block", comma separated). 0 or -EINVAL. */
+int kuse_trace(const char *classes, int fd, bool json);
+
+#endif
