@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* struct kvm_arch and struct kvm_vcpu_arch of x86: what Linux keeps in asm/kvm_host.h. */
+#ifndef KUSE_ARCH_X86_TYPES_H
+#define KUSE_ARCH_X86_TYPES_H
+
+#include "hyp/sys/x86/state.h"
+
+#define KVM_NR_IRQCHIPS 3
+#define KVM_IRQCHIP_NUM_PINS 24
+
+struct kvm_lapic;
+struct kvm_pic;
+struct kvm_ioapic;
+struct kvm_pit;
+struct kvm_apic_map;
+struct x86_msr_filter;
+
+enum kvm_irqchip_mode { KVM_IRQCHIP_NONE, KVM_IRQCHIP_KERNEL, KVM_IRQCHIP_SPLIT };
+
+/* Request bits (KVM_REQUEST_ARCH_BASE = 8). */
+enum {
+	KVM_REQ_EVENT = 8,      /* look for something to inject */
+	KVM_REQ_NMI,
+	KVM_REQ_PMI,
+	KVM_REQ_TRIPLE_FAULT,
+	KVM_REQ_REPORT_TPR_ACCESS,
+	KVM_REQ_STEAL_UPDATE,
+	KVM_REQ_CLOCK_UPDATE,
+	KVM_REQ_MASTERCLOCK_UPDATE,
+	KVM_REQ_SCAN_IOAPIC,     /* split irqchip: compute ioapic_handled_vectors */
+	KVM_REQ_IOAPIC_EOI_EXIT, /* split irqchip: tell user space pending_ioapic_eoi */
+	KVM_REQ_TLB_FLUSH_GUEST, /* PV TLB flush */
+	KVM_REQ_SMI,
+	KVM_REQ_MCE,
+};
+
+struct kvm_queued_exception {
+	bool pending;  /* raised by KVM or user space, not delivered yet: side effects not applied */
+	bool injected; /* being delivered; re-injected until delivery ended */
+	bool has_error_code;
+	u8 vector;
+	u32 error_code;
+	bool has_payload;
+	u64 payload;
+};
+
+struct kvm_queued_interrupt {
+	bool injected;
+	bool soft;
+	u8 nr;
+};
+
+struct kvm_pv_time {
+	gpa_t gpa;
+	bool active;
+};
+
+#define KVM_MAX_CPUID_ENTRIES 256
+#define KVM_MAX_MCE_BANKS 32
+#define KVM_NR_VAR_MTRR 8
+
+struct kvm_vcpu_arch {
+	struct kvm_lapic *apic; /* NULL without in-kernel LAPIC */
+	u64 apic_base;          /* MSR_IA32_APICBASE */
+	u32 mp_state;           /* KVM_MP_STATE_*; only the vCPU's own thread (or its ioctls) writes it */
+	u8 sipi_vector;
+	bool at_instruction_boundary;
+
+	struct kvm_queued_exception exception;
+	struct kvm_queued_interrupt interrupt;
+	u32 nmi_queued;      /* atomic: raised by anyone */
+	u32 nmi_pending;
+	bool nmi_injected;
+	bool triple_fault_pending;
+	bool smi_pending;
+	int pending_external_vector; /* userspace PIC with in-kernel LAPIC (split irqchip); -1 none */
+
+	/* split irqchip */
+	int pending_ioapic_eoi;
+	u64 ioapic_handled_vectors[4];
+
+	/* PV EOI: MSR_KVM_PV_EOI_EN. Owned by lapic.c */
+	struct {
+		u64 msr_val;
+		gpa_t gpa;
+		bool active; /* the guest's EOI bit is set in memory */
+	} pv_eoi;
+	/* MSR_KVM_POLL_CONTROL, wall clock and system time */
+	u64 msr_kvm_poll_control;
+	u64 time; /* MSR_KVM_SYSTEM_TIME_NEW */
+	struct kvm_pv_time pv_time;
+	u32 pvclock_version;
+	bool pvclock_set_guest_stopped_request;
+	struct {
+		u64 msr_val;
+		u8 preempted;
+		u64 last_steal; /* ns of run delay already reported */
+	} st;
+	struct {
+		u64 msr_en_val, msr_int_val;
+	} apf;
+	bool pv_unhalted;
+
+	/* TSC: guest = host * ratio + offset. The copy other threads may read. */
+	u32 virtual_tsc_khz;
+	u64 l1_tsc_offset;
+	u64 l1_tsc_scaling_ratio;
+	u64 ia32_tsc_adjust_msr;
+
+	/* CPUID set by user space */
+	int cpuid_nent;
+	struct kvm_cpuid_entry2 *cpuid_entries;
+	bool last_vmentry_seen; /* KVM_RUN ran: CPUID may not change any more */
+	u32 pv_cpuid_features;
+	bool pv_cpuid_enforce;
+	bool guest_has_x2apic, guest_has_tsc_deadline, guest_has_arch_capabilities;
+
+	/* MSRs that only KVM reads */
+	u64 mcg_cap, mcg_status, mcg_ctl, mcg_ext_ctl;
+	u64 mce_banks[4 * KVM_MAX_MCE_BANKS];
+	u64 mci_ctl2_banks[KVM_MAX_MCE_BANKS];
+	u64 microcode_version, arch_capabilities, ia32_misc_enable, msr_platform_info, msr_misc_features_enables;
+	u64 spec_ctrl, tfa_ctl, perf_capabilities, smbase, osvw_length, osvw_status, hwcr, virt_spec_ctrl, smi_count;
+	struct {
+		u64 deftype, fixed[11], var[2 * KVM_NR_VAR_MTRR];
+	} mtrr;
+	u64 debugctl;
+
+	u32 guest_debug; /* KVM_GUESTDBG_* as set */
+	bool exception_payload_enabled_unused;
+	struct {
+		u64 cr3_unused;
+	} walk;
+
+	/* what the next KVM_RUN has to finish first, set by the handler that left for user space */
+	int (*complete_userspace_io)(struct kvm_vcpu *vcpu);
+	struct {
+		u32 count, done;  /* elements of a string PIO */
+		u16 port;
+		u8 size;
+		bool in;
+	} pio;
+	u32 msr_user_index;
+	u32 apic_attention;
+	gpa_t vapic_addr;
+};
+
+struct kvm_arch {
+	enum kvm_irqchip_mode irqchip_mode; /* written under kvm->lock, read with acquire */
+	u8 nr_reserved_ioapic_pins;         /* split irqchip: KVM_CAP_SPLIT_IRQCHIP's argument */
+	struct kvm_pic *vpic;
+	struct kvm_ioapic *vioapic;
+	struct kvm_pit *vpit;
+	u32 vapics_in_nmi_mode;   /* atomic: LVT LINT0 = NMI, for the PIT's watchdog */
+	struct kvm_apic_map *apic_map; /* srcu: kvm->irq_srcu; owned by lapic.c */
+	pthread_mutex_t apic_map_lock;
+	u32 apic_map_dirty;
+	u64 irq_sources_bitmap;
+	int bsp_vcpu_id;
+	u32 max_vcpu_ids;
+	bool x2apic_format;                 /* KVM_CAP_X2APIC_API */
+	bool x2apic_broadcast_quirk_disabled;
+	bool apic_timer_mode_unused;
+
+	u64 disabled_quirks; /* KVM_CAP_DISABLE_QUIRKS2 */
+	bool exception_payload_enabled, triple_fault_event;
+	bool pause_in_guest, hlt_in_guest, mwait_in_guest, cstate_in_guest;
+	bool bus_lock_detection_enabled, guest_can_read_msr_platform_info, enable_pmu;
+	u32 user_space_msr_mask; /* KVM_MSR_EXIT_REASON_* */
+	struct x86_msr_filter *msr_filter; /* srcu: kvm->srcu */
+	u32 notify_window, notify_vmexit_flags;
+
+	gpa_t tss_addr, identity_map_addr;
+	bool tss_addr_set;
+
+	/* kvmclock: guest time = CLOCK_BOOTTIME ns + kvmclock_offset; see pvclock.c */
+	pthread_mutex_t tsc_write_lock;
+	s64 kvmclock_offset;
+	u64 master_kernel_ns, master_cycle_now;
+	bool use_master_clock;
+	gpa_t wall_clock;
+	u32 default_tsc_khz;
+	u64 last_tsc_write_ns, last_tsc_value, cur_tsc_offset;
+	bool has_last_tsc;
+};
+
+#endif

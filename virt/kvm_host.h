@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * KVM, architecture-neutral: what virt/ offers to arch/<guest>. Names and shapes are Linux's
+ * (include/linux/kvm_host.h); where one differs the comment says how.
+ *
+ * Lock order, outermost first:
+ *	vcpu->mutex  (one ioctl per vCPU at a time)
+ *	kvm->lock    (vCPU creation, irqchip creation, capabilities)
+ *	kvm->slots_lock (memory slots, io bus registration)
+ *	kvm->irq_lock (routing table updates, ack notifier list, irqfd list)
+ *	locks of arch devices (ioapic->lock, pic->lock, pit)
+ *	timer service lock
+ * srcu readers are outside of this order; synchronize_srcu is called with no arch device lock held.
+ * Across threads there is only "set request bit, kick": no thread writes another vCPU's registers.
+ */
+#ifndef KUSE_VIRT_KVM_HOST_H
+#define KUSE_VIRT_KVM_HOST_H
+
+#include <errno.h>
+#include <pthread.h>
+#include "hyp/hyp.h"
+#include "lib/list.h"
+#include "lib/types.h"
+#include "uapi/kuse_kvm.h"
+#include "virt/srcu.h"
+#include "virt/timer.h"
+
+struct kvm;
+struct kvm_vcpu;
+struct kvm_io_device;
+struct kvm_kernel_irq_routing_entry;
+
+#include "kvm_arch_types.h" /* arch/<guest>/include: struct kvm_arch, struct kvm_vcpu_arch */
+
+#define KVM_MAX_VCPUS 288      /* ids go to KVM_MAX_VCPU_IDS */
+#define KVM_MAX_VCPU_IDS 4096
+#define KVM_USER_MEM_SLOTS 32764 /* 2^15 - 3 internal ones - 1, as Linux on x86 says (32764) */
+#define KVM_MEM_MAX_NR_PAGES ((1ul << 31) - 1)
+#define KVM_MAX_IRQ_ROUTES 4096
+#define KVM_USERSPACE_IRQ_SOURCE_ID 0
+#define KVM_IRQFD_RESAMPLE_IRQ_SOURCE_ID 1
+
+/* ---- requests ---------------------------------------------------------------------------- */
+
+/* Architecture-independent request bits; arch ones start at KVM_REQUEST_ARCH_BASE. */
+enum {
+	KVM_REQ_TLB_FLUSH = 0,
+	KVM_REQ_VM_DEAD = 1,
+	KVM_REQ_UNBLOCK = 2, /* kvm_vcpu_block returns */
+	KVM_REQ_DIRTY_RING_SOFT_FULL = 3,
+	KVM_REQUEST_ARCH_BASE = 8,
+};
+
+/* Sets a bit; does not kick. Any thread, any context. */
+void kvm_make_request(unsigned int req, struct kvm_vcpu *vcpu);
+bool kvm_request_pending(struct kvm_vcpu *vcpu);
+bool kvm_test_request(unsigned int req, struct kvm_vcpu *vcpu);
+void kvm_clear_request(unsigned int req, struct kvm_vcpu *vcpu);
+/* Tests and clears; what was written before kvm_make_request is visible afterwards. */
+bool kvm_check_request(unsigned int req, struct kvm_vcpu *vcpu);
+/* Sets the bit on every vCPU and kicks them. */
+void kvm_make_all_cpus_request(struct kvm *kvm, unsigned int req);
+
+/* Wakes a blocked vCPU (true: it was asleep). */
+bool kvm_vcpu_wake_up(struct kvm_vcpu *vcpu);
+/* Makes it leave the guest or wake up and look at its requests. Async-signal-safe, any thread. */
+void kvm_vcpu_kick(struct kvm_vcpu *vcpu);
+/* Sleeps on a futex until kvm_arch_vcpu_runnable, a request, or a signal. On the vCPU's thread.
+ * Linux: kvm_vcpu_halt. Returns 0, or -EINTR for a signal. */
+int kvm_vcpu_block(struct kvm_vcpu *vcpu);
+
+/* ---- in-kernel devices on the io buses ------------------------------------------------------ */
+
+enum kvm_bus { KVM_MMIO_BUS, KVM_PIO_BUS, KVM_FAST_MMIO_BUS, KVM_NR_BUSES };
+
+struct kvm_io_device_ops {
+	/* 0: handled; -EOPNOTSUPP: not mine, try the next. vcpu is the accessing one. */
+	int (*read)(struct kvm_vcpu *vcpu, struct kvm_io_device *dev, gpa_t addr, int len, void *val);
+	int (*write)(struct kvm_vcpu *vcpu, struct kvm_io_device *dev, gpa_t addr, int len, const void *val);
+	void (*destructor)(struct kvm_io_device *dev); /* may be NULL */
+};
+
+struct kvm_io_device {
+	const struct kvm_io_device_ops *ops;
+};
+
+static inline void kvm_iodevice_init(struct kvm_io_device *dev, const struct kvm_io_device_ops *ops)
+{
+	dev->ops = ops;
+}
+
+struct kvm_io_range {
+	gpa_t addr;
+	int len; /* 0: any length (ioeventfd) */
+	struct kvm_io_device *dev;
+};
+
+/* An immutable snapshot, sorted by address; readers hold kvm->srcu. */
+struct kvm_io_bus {
+	int dev_count;
+	int ioeventfd_count;
+	struct kvm_io_range range[];
+};
+
+/* 0 or -EOPNOTSUPP. write: kvm_io_bus_write. Take no lock. */
+int kvm_io_bus_read(struct kvm_vcpu *vcpu, enum kvm_bus bus, gpa_t addr, int len, void *val);
+int kvm_io_bus_write(struct kvm_vcpu *vcpu, enum kvm_bus bus, gpa_t addr, int len, const void *val);
+/* Caller holds kvm->slots_lock. 0, -ENOSPC, -ENOMEM. */
+int kvm_io_bus_register_dev(struct kvm *kvm, enum kvm_bus bus, gpa_t addr, int len, struct kvm_io_device *dev);
+/* Caller holds kvm->slots_lock. When it returns no vCPU is in dev any more; dev's destructor has run. */
+int kvm_io_bus_unregister_dev(struct kvm *kvm, enum kvm_bus bus, struct kvm_io_device *dev);
+
+/* ---- interrupt routing ---------------------------------------------------------------------- */
+
+struct kvm_kernel_irq_routing_entry {
+	u32 gsi;
+	u32 type; /* KVM_IRQ_ROUTING_* */
+	int (*set)(struct kvm_kernel_irq_routing_entry *e, struct kvm *kvm, int irq_source_id, int level,
+		   bool line_status);
+	union {
+		struct {
+			unsigned irqchip;
+			unsigned pin;
+		} irqchip;
+		struct {
+			u32 address_lo, address_hi, data, flags, devid;
+		} msi;
+	};
+};
+
+/* An immutable snapshot; readers hold kvm->irq_srcu. */
+struct kvm_irq_routing_table {
+	int chip[KVM_NR_IRQCHIPS][KVM_IRQCHIP_NUM_PINS]; /* (chip, pin) -> gsi, or -1 */
+	u32 nr_rt_entries;  /* entries of gsi_start[]: highest gsi + 1 */
+	u32 nr_entries;
+	u32 *gsi_start;     /* [nr_rt_entries + 1]: entries of gsi g are entry[gsi_start[g] .. gsi_start[g+1]) */
+	struct kvm_kernel_irq_routing_entry entry[]; /* sorted by gsi */
+};
+
+/* Raises or lowers a GSI. < 0: ignored (masked), 0: coalesced, > 0: number of CPUs it went to. */
+int kvm_set_irq(struct kvm *kvm, int irq_source_id, u32 gsi, int level, bool line_status);
+/* Replaces the table by nr entries (copied). 0, -EINVAL, -ENOMEM. */
+int kvm_set_irq_routing(struct kvm *kvm, const struct kvm_irq_routing_entry *entries, unsigned nr, unsigned flags);
+void kvm_free_irq_routing(struct kvm *kvm);
+/* Copies gsi's entries to `entries` (KVM_NR_IRQCHIPS of them); returns how many. */
+int kvm_irq_map_gsi(struct kvm *kvm, struct kvm_kernel_irq_routing_entry *entries, int gsi);
+int kvm_irq_map_chip_pin(struct kvm *kvm, unsigned irqchip, unsigned pin);
+/* KVM_SIGNAL_MSI. As kvm_set_irq. */
+int kvm_send_userspace_msi(struct kvm *kvm, struct kvm_msi *msi);
+
+struct kvm_irq_ack_notifier {
+	struct list_head link;
+	unsigned gsi;
+	void (*irq_acked)(struct kvm_irq_ack_notifier *kian);
+};
+
+/* An in-kernel irqchip reports the EOI of one of its pins: runs the notifiers of its GSI (PIT,
+ * resampling irqfds). Call it without the chip's lock: notifiers may raise the line again. */
+void kvm_notify_acked_irq(struct kvm *kvm, unsigned irqchip, unsigned pin);
+void kvm_notify_acked_gsi(struct kvm *kvm, int gsi);
+bool kvm_irq_has_notifier(struct kvm *kvm, unsigned irqchip, unsigned pin);
+void kvm_register_irq_ack_notifier(struct kvm *kvm, struct kvm_irq_ack_notifier *kian);
+void kvm_unregister_irq_ack_notifier(struct kvm *kvm, struct kvm_irq_ack_notifier *kian);
+
+/* ---- guest memory ----------------------------------------------------------------------------- */
+
+/* 0 or -EFAULT. */
+int kvm_read_guest(struct kvm *kvm, gpa_t gpa, void *data, unsigned long len);
+int kvm_write_guest(struct kvm *kvm, gpa_t gpa, const void *data, unsigned long len);
+
+/* One slot of KVM_SET_USER_MEMORY_REGION. */
+struct kvm_memory_slot {
+	u32 id; /* as_id << 16 | slot */
+	u32 flags;
+	u64 base_gfn;
+	u64 npages;
+	u64 userspace_addr;
+	u64 *dirty_bitmap; /* one bit a page, atomic ORs; NULL where not logging */
+};
+
+/* Immutable but for the bitmaps' contents; readers hold kvm->srcu. */
+struct kvm_memslots {
+	u64 generation;
+	int nr;
+	struct kvm_memory_slot slot[]; /* sorted by base_gfn */
+};
+
+/* ---- the objects ------------------------------------------------------------------------------ */
+
+enum kvm_vcpu_mode { OUTSIDE_GUEST_MODE, IN_GUEST_MODE, EXITING_GUEST_MODE };
+
+struct kvm_vcpu_stat {
+	u64 exits, io_exits, mmio_exits, halt_exits, irq_injections, nmi_injections, hypercalls, signal_exits,
+		request_irq_exits, irq_window_exits, halt_wakeup, halt_poll_invalid, insn_emulation_fail, req_event,
+		tlb_flush, exit_reason[HYP_EXIT_NR];
+};
+
+struct kvm_vcpu {
+	struct kvm *kvm;
+	int vcpu_id;  /* KVM_CREATE_VCPU's argument; default APIC id */
+	int vcpu_idx; /* index in kvm->vcpus */
+	struct hyp_cpu *hyp;
+	pthread_mutex_t mutex;
+	struct kvm_run *run; /* KUSE_RUN_SIZE bytes, our own mapping of the vcpu fd's memfd; only run.c writes it */
+	int run_fd;          /* the number given to the client, -1 once closed */
+	u64 requests;        /* atomic */
+	u32 mode;            /* enum kvm_vcpu_mode, atomic */
+	u32 wait;            /* futex: 0 running, 1 about to sleep or asleep */
+	bool sigset_active;
+	u64 sigset;
+	u32 signal_pending;  /* set by kuse_signal_notify on the thread inside KVM_RUN */
+	bool ready;          /* kicked by a paravirtual hypercall: directed yield candidate */
+
+	/* A guest access that user space answers, one piece of <= 8 bytes at a time. */
+	bool mmio_needed, mmio_is_write, mmio_read_completed;
+
+	struct kvm_vcpu_stat stat;
+	struct kvm_vcpu_arch arch;
+};
+
+struct kvm_vm_stat {
+	u64 memslot_updates;
+};
+
+struct kvm {
+	pthread_mutex_t lock;
+	pthread_mutex_t slots_lock;
+	pthread_mutex_t irq_lock;
+	struct srcu_struct srcu;     /* memslots, buses */
+	struct srcu_struct irq_srcu; /* irq_routing, ack notifiers */
+
+	struct hyp_as *as;
+	struct kvm_memslots *memslots;
+	struct kvm_io_bus *buses[KVM_NR_BUSES];
+	struct kvm_irq_routing_table *irq_routing;
+	struct list_head irq_ack_notifier_list; /* irq_lock; walked under irq_srcu */
+	struct list_head irqfds;      /* irqfd.c */
+	struct list_head resampler_list;
+	struct kvm_irqfd_service *irqfd_service;
+	struct list_head ioeventfds;  /* slots_lock */
+	struct kvm_coalesced_mmio_ring *coalesced_mmio_ring; /* in vCPU 0's third page */
+	pthread_mutex_t ring_lock;
+	struct list_head coalesced_zones; /* slots_lock */
+	struct kvm_timer_service *timer_service;
+
+	struct kvm_vcpu *vcpus[KVM_MAX_VCPUS]; /* [0, online_vcpus) are set; published by online_vcpus */
+	u32 online_vcpus; /* atomic */
+	u32 created_vcpus; /* kvm->lock */
+	u32 max_vcpus;
+	u64 users_count;  /* atomic; the vm fd and each vcpu/device fd */
+	bool vm_dead;
+	u64 manual_dirty_log_protect;
+	bool vm_bugged;
+	struct list_head vm_list;
+	int userspace_pid;
+	struct kvm_vm_stat stat;
+	struct kvm_arch arch;
+};
+
+static inline u32 kvm_online_vcpus(struct kvm *kvm)
+{
+	return __atomic_load_n(&kvm->online_vcpus, __ATOMIC_ACQUIRE);
+}
+
+static inline struct kvm_vcpu *kvm_get_vcpu(struct kvm *kvm, u32 i)
+{
+	return i < kvm_online_vcpus(kvm) ? kvm->vcpus[i] : NULL;
+}
+
+#define kvm_for_each_vcpu(idx, vcpu, kvm) \
+	for ((idx) = 0; ((vcpu) = kvm_get_vcpu(kvm, idx)) != NULL; (idx)++)
+
+struct kvm_vcpu *kvm_get_vcpu_by_id(struct kvm *kvm, int id);
+/* The vCPU whose KVM_RUN the calling thread is in, or NULL. */
+struct kvm_vcpu *kvm_get_running_vcpu(void);
+void kvm_get_kvm(struct kvm *kvm);
+void kvm_put_kvm(struct kvm *kvm);
+/* Our own fault: the VM refuses further ioctls with -EIO. */
+void kvm_vm_bugged(struct kvm *kvm, const char *why);
+
+#include "virt/kvm_arch.h"
+
+#endif
