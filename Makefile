@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+# A thin front for Meson and Ninja. `make help` lists the targets.
+
+BUILD ?= build
+PREFIX ?= /usr/local
+BUILDTYPE ?= debugoptimized
+# Arguments for the program, as in: make run ARGS='-m 1024 -- uname -a'
+ARGS ?=
+JOBS ?= $(shell nproc 2>/dev/null || echo 2)
+
+all: $(BUILD)/build.ninja
+	@ninja -C $(BUILD) -j $(JOBS) --quiet
+
+$(BUILD)/build.ninja:
+	@tools/deps build
+	@meson setup $(BUILD) --prefix $(PREFIX) --buildtype $(BUILDTYPE) >$(BUILD).setup.log 2>&1 \
+		|| { cat $(BUILD).setup.log >&2; rm -f $(BUILD).setup.log; exit 1; }
+	@rm -f $(BUILD).setup.log
+
+run: all
+	@tools/deps run
+	@tools/fetch-kernel
+	@$(BUILD)/kuse run $(ARGS)
+
+test: all
+	@tools/deps build run test
+	@tools/test --build $(BUILD)
+
+check:
+	@tools/deps build check
+	@tools/check
+
+bench: all
+	@tools/deps run bench
+	@bench/bench --build $(BUILD) $(ARGS)
+
+# Longer than a test run has time for: random instruction sequences, until FUZZ_SECONDS are over.
+FUZZ_SECONDS ?= 600
+fuzz: all
+	@tools/deps test
+	@tools/fuzz --build $(BUILD) --seconds $(FUZZ_SECONDS)
+
+install: all
+	@meson install -C $(BUILD) --no-rebuild
+
+clean:
+	@rm -rf $(BUILD) build-*
+
+help:
+	@echo 'make            build into $(BUILD)/ (the program is $(BUILD)/kuse)'
+	@echo 'make run        boot a stock Debian kernel to a shell; ARGS= goes to `kuse run`'
+	@echo 'make test       every test; the last line is "N passed, N failed"'
+	@echo 'make check      formatting, static analysis, layering, size figures'
+	@echo 'make bench      native, QEMU TCG and KUSE side by side; ARGS=--quick for a short look'
+	@echo 'make fuzz       differential instruction tests for FUZZ_SECONDS (600)'
+	@echo 'make install    into PREFIX (/usr/local); DESTDIR is honoured'
+	@echo 'make clean      remove the build directories'
+
+.PHONY: all run test check bench fuzz install clean help
