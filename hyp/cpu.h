@@ -32,6 +32,9 @@ struct hyp_tlb_entry {
 /* Which partition the current privilege uses. */
 enum hyp_tlb_part { HYP_TLB_KERNEL, HYP_TLB_KERNEL_AC, HYP_TLB_USER, HYP_TLB_PARTS };
 
+/* What cpu->mode says. 16 or 32 bits of code size are in code_size. */
+enum hyp_mode { HYP_MODE_REAL, HYP_MODE_VM86, HYP_MODE_PROT, HYP_MODE_COMPAT, HYP_MODE_LONG };
+
 /* ---- attention word bits ------------------------------------------------------------------ */
 #define HYP_ATTN_KICK 1u       /* hyp_cpu_kick */
 #define HYP_ATTN_FLUSH 2u      /* hyp_x86_request_flush_tlb */
@@ -70,6 +73,8 @@ struct hyp_cpu {
 	u8 mode;           /* enum hyp_mode, see hyp_x86_state_changed */
 	u8 tlb_part;       /* partition of the current CPL/AC */
 	u8 code_size;      /* 16, 32 or 64 */
+	u8 flat;           /* 64-bit, or CS DS ES SS all usable, base 0, limit 4 GiB, CS readable, DS ES SS
+	                      writable and SS.B: no segment checks needed but on FS and GS */
 
 	/* A read from MMIO or a port, answered by KVM, on which the instruction at rip is re-run. */
 	struct {

@@ -6,6 +6,11 @@
  *
  * Convention: a function that can fault returns enum x86_ret. X86_FAULT leaves the architectural
  * state as it was before the instruction, with the exception in cpu->fault (x86_raise).
+ *
+ * opsize and size are in bytes (2, 4, 8) everywhere.
+ *
+ * Functions here check privilege themselves (CPL, IOPL, protected mode: #GP/#UD). Those that transfer
+ * control (jmp, call, ret, iret, syscall ..., x86_softint) set s.rip; all others leave it to the caller.
  */
 #ifndef KUSE_HYP_X86_SYS_H
 #define KUSE_HYP_X86_SYS_H
@@ -18,7 +23,19 @@ enum x86_ret x86_raise(struct hyp_cpu *cpu, u8 vector);
 enum x86_ret x86_raise_err(struct hyp_cpu *cpu, u8 vector, u32 error);
 enum x86_ret x86_raise_pf(struct hyp_cpu *cpu, gva_t gva, u32 error); /* also sets s.cr2 */
 
-/* Delivers ev through IVT/IDT (real, protected, long mode; gates, IST, stack switch, error code;
+/* #DB with these DR6 bits (BS, B0-3, BD, or 0 for INT1). Sets s.dr6 unless guest_debug claims the exception. */
+enum x86_ret x86_raise_db(struct hyp_cpu *cpu, u64 dr6_bits);
+
+/* INT n, INT3, INTO (where it traps): gate DPL and IOPL checks, frame with next_rip. A fault on the way
+ * is returned as X86_FAULT with s.rip still at the instruction. INT3 that guest_debug claims: X86_EXIT. */
+enum x86_ret x86_softint(struct hyp_cpu *cpu, u8 vector, u64 next_rip);
+
+/* An exception event with this vector is a shutdown waiting to happen (queued on top of a double fault). */
+#define X86_VEC_SHUTDOWN 255
+
+/* ev == &cpu->fault: raised by the guest, so guest_debug may claim #DB and #BP (exit DEBUG). Any other ev
+ * is an injection, which nothing intercepts. ev may be overwritten meanwhile; it is copied first.
+ * Delivers ev through IVT/IDT (real, protected, long mode; gates, IST, stack switch, error code;
  * faults during delivery combine to #DF and shutdown: SDM 6.15). RIP in the frame is s.rip.
  * X86_OK, or X86_EXIT (shutdown, or exit.reason EVENT_DELIVERY / DEBUG). */
 enum x86_ret x86_deliver(struct hyp_cpu *cpu, const struct x86_event *ev);
@@ -30,7 +47,9 @@ struct x86_walk {
 	bool writable;  /* a write at this privilege would be allowed and the dirty bit is set, so that
 	                   a write entry may be cached */
 	bool global;
+	bool user;      /* U/S set on every level */
 };
+#define X86_ACC_NOSMAP 32u /* x86_walk only: explicit supervisor access that SMAP ignores (KVM_TRANSLATE) */
 /* Walks the guest's tables for gva as acc (X86_ACC_*) at the current CPL, sets A/D bits as the
  * access requires (D only for X86_ACC_W), honours WP, NX, SMEP, SMAP, reserved bits, PSE/PAE/4- and
  * 5-level. X86_OK or X86_FAULT (#PF raised). No paging: identity. */
@@ -47,10 +66,27 @@ enum x86_ret x86_linear(struct hyp_cpu *cpu, unsigned seg, u64 off, unsigned siz
 enum x86_ret x86_push(struct hyp_cpu *cpu, u64 val, unsigned size);
 enum x86_ret x86_pop(struct hyp_cpu *cpu, u64 *val, unsigned size);
 
+/* MMIO pieces (cpu->mmio). Each instruction ends with one of: x86_mmio_retire (answered reads are used up,
+ * queued writes stay to be flushed) or x86_mmio_drop (it faulted: queued writes never happened). */
+static inline void x86_mmio_retire(struct hyp_cpu *cpu)
+{
+	cpu->mmio.n = cpu->mmio.next = 0;
+}
+
+static inline void x86_mmio_drop(struct hyp_cpu *cpu)
+{
+	cpu->mmio.n = cpu->mmio.next = 0;
+	cpu->mmio.wn = cpu->mmio.wnext = 0;
+}
+
 /* ---- segmentation and far transfers (seg.c, far.c) ------------------------------------------ */
 enum x86_ret x86_load_seg(struct hyp_cpu *cpu, unsigned seg, u16 sel); /* MOV/POP/Lxs to ES SS DS FS GS */
 enum x86_ret x86_lldt(struct hyp_cpu *cpu, u16 sel);
 enum x86_ret x86_ltr(struct hyp_cpu *cpu, u16 sel);
+/* *ok is the resulting ZF; *out (LAR, LSL) is written only where it is true. #UD in real mode and VM86. */
+enum x86_ret x86_lar(struct hyp_cpu *cpu, u16 sel, u32 *out, bool *ok);
+enum x86_ret x86_lsl(struct hyp_cpu *cpu, u16 sel, u32 *out, bool *ok);
+enum x86_ret x86_verr(struct hyp_cpu *cpu, u16 sel, bool write, bool *ok); /* write: VERW */
 enum x86_ret x86_far_jmp(struct hyp_cpu *cpu, u16 sel, u64 off, unsigned opsize);
 enum x86_ret x86_far_call(struct hyp_cpu *cpu, u16 sel, u64 off, unsigned opsize, u64 next_rip);
 enum x86_ret x86_far_ret(struct hyp_cpu *cpu, unsigned opsize, u16 imm);
