@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The workloads of bench/: one static program, run on the host and inside guests.
+ *
+ * A workload does a fixed amount of work, `rounds` times, and returns a checksum that depends on
+ * every result; it never depends on time, addresses or the machine. work.c measures it.
+ */
+#ifndef KUSE_BENCH_WORK_H
+#define KUSE_BENCH_WORK_H
+
+#include <stdint.h>
+#include <stddef.h>
+
+struct workload {
+	const char *name;
+	const char *what;
+	uint64_t (*run)(unsigned rounds);
+	unsigned rounds; /* at scale 100 */
+};
+
+/* Each file's table, ended by a NULL name. */
+extern const struct workload cpu_workloads[], mem_workloads[], fp_workloads[], kern_workloads[];
+
+/* Ends the program: a workload that could not do its work has no time. */
+void work_fail(const char *what) __attribute__((noreturn));
+
+/* xorshift64*: reproducible numbers. */
+static inline uint64_t work_random(uint64_t *state)
+{
+	uint64_t x = *state;
+
+	x ^= x >> 12;
+	x ^= x << 25;
+	x ^= x >> 27;
+	*state = x;
+	return x * 0x2545f4914f6cdd1dull;
+}
+
+/* FNV-1a, one word at a time. */
+static inline uint64_t work_mix(uint64_t sum, uint64_t value)
+{
+	return (sum ^ value) * 0x100000001b3ull;
+}
+
+#define WORK_SEED 88172645463325252ull
+#define WORK_SUM 0xcbf29ce484222325ull
+
+#endif
