@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What must be equal. Not compared, because the architecture or Linux leaves it open: undefined
+ * flags; RF, IF, IOPL; x87 FOP/FIP/FDP (the engine's code runs elsewhere); the user bit of #PF
+ * error codes where the guest runs at CPL 0; the present bit of faults above the canonical hole
+ * (Linux hides the kernel's own mappings).
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "tests/diff/diff.h"
+
+static const char *const gpr_name[16] = { "rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi",
+					  "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15" };
+
+struct cmp {
+	bool print, equal;
+};
+
+static void cmp_u64(struct cmp *x, const char *name, u64 nat, u64 hyp)
+{
+	if (nat == hyp)
+		return;
+	x->equal = false;
+	if (x->print)
+		printf("    %-12s native %016llx  hyp %016llx\n", name, (unsigned long long)nat, (unsigned long long)hyp);
+}
+
+static void print_bytes(const u8 *p, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++)
+		printf("%02x", p[i]);
+}
+
+static void cmp_bytes(struct cmp *x, const char *name, u64 at, const u8 *nat, const u8 *hyp, unsigned n)
+{
+	unsigned shown = 0;
+
+	if (!memcmp(nat, hyp, n))
+		return;
+	x->equal = false;
+	for (unsigned i = 0; x->print && i < n && shown < 6; i += 16) {
+		unsigned k = MIN(16u, n - i);
+
+		if (!memcmp(nat + i, hyp + i, k))
+			continue;
+		printf("    %s %08llx native ", name, (unsigned long long)at + i);
+		print_bytes(nat + i, k);
+		printf("  hyp ");
+		print_bytes(hyp + i, k);
+		printf("\n");
+		shown++;
+	}
+}
+
+static void cmp_xsave(struct cmp *x, const u8 *a, const u8 *b)
+{
+	static const struct { const char *name; unsigned comp; } part[] = {
+		{ "ymm_hi", 2 }, { "opmask", 5 }, { "zmm_hi", 6 }, { "zmm16+", 7 } };
+	u8 nat[DT_XSAVE], hyp[DT_XSAVE];
+
+	memcpy(nat, a, sizeof(nat));
+	memcpy(hyp, b, sizeof(hyp));
+	xsave_normalize(nat);
+	xsave_normalize(hyp);
+	cmp_u64(x, "fcw", *(u16 *)nat, *(u16 *)hyp);
+	cmp_u64(x, "fsw", *(u16 *)(nat + 2), *(u16 *)(hyp + 2));
+	cmp_u64(x, "ftw", nat[4], hyp[4]);
+	cmp_u64(x, "mxcsr", *(u32 *)(nat + 24), *(u32 *)(hyp + 24));
+	for (unsigned i = 0; i < 8; i++)
+		cmp_bytes(x, "st/mm", i, nat + 32 + 16 * i, hyp + 32 + 16 * i, 10);
+	cmp_bytes(x, "xmm", 0, nat + 160, hyp + 160, 256);
+	for (unsigned i = 0; i < ARRAY_SIZE(part); i++)
+		if (xsave_features() >> part[i].comp & 1)
+			cmp_bytes(x, part[i].name, 0, nat + xsave_offset(part[i].comp), hyp + xsave_offset(part[i].comp),
+				  xsave_size(part[i].comp));
+}
+
+static u32 undefined_at(const struct dt_case *c, u64 rip)
+{
+	u32 all = 0;
+
+	for (unsigned i = 0; i <= c->n; i++) {
+		if (!c->item[i].dead && c->item[i].at == rip)
+			return c->item[i].flags_undef;
+		all |= c->item[i].flags_undef;
+	}
+	return all;
+}
+
+static u32 error_code(const struct dt_case *c, const struct dt_result *r)
+{
+	u32 e = r->error;
+
+	if (r->vector != 14)
+		return e;
+	if (c->mode == DT_LONG_KERNEL)
+		e &= ~4u;
+	if (r->cr2 >> 63)
+		e &= ~1u;
+	return e;
+}
+
+bool result_equal(const struct dt_case *c, const struct dt_result *nat, const struct dt_result *hyp, bool print)
+{
+	struct cmp x = { print, true };
+	u32 flags = 0xcd5 & ~undefined_at(c, nat->s.rip);
+
+	if (nat->vector == DT_STRANGE || (nat->vector == DT_TIMEOUT && hyp->vector == DT_TIMEOUT))
+		return true;
+	cmp_u64(&x, "vector", nat->vector, hyp->vector);
+	cmp_u64(&x, "error", error_code(c, nat), error_code(c, hyp));
+	cmp_u64(&x, "cr2", nat->cr2, hyp->cr2);
+	cmp_u64(&x, "rip", nat->s.rip, hyp->s.rip);
+	cmp_u64(&x, "rflags", nat->s.rflags & flags, hyp->s.rflags & flags);
+	for (unsigned i = 0; i < 16; i++)
+		if (dt_is64(c->mode) || i < 8)
+			cmp_u64(&x, gpr_name[i], nat->s.gpr[i], hyp->s.gpr[i]);
+	if (dt_is64(c->mode)) {
+		cmp_u64(&x, "fs_base", nat->s.fs_base, hyp->s.fs_base);
+		cmp_u64(&x, "gs_base", nat->s.gs_base, hyp->s.gs_base);
+	}
+	cmp_xsave(&x, nat->s.xsave, hyp->s.xsave);
+	cmp_bytes(&x, "code", DT_CODE, nat->m.code, hyp->m.code, sizeof(nat->m.code));
+	cmp_bytes(&x, "data", DT_DATA, nat->m.data, hyp->m.data, sizeof(nat->m.data));
+	cmp_bytes(&x, "stack", DT_STACK, nat->m.stack, hyp->m.stack, sizeof(nat->m.stack));
+	return x.equal;
+}
