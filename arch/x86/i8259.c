@@ -13,7 +13,7 @@
  * slave, pin 4, hence vector slave.irq_base + 4.
  *
  * Locks: pic->lock is a leaf. Nothing is called out while it is held except mask notifiers (which
- * only touch atomics and kvm->arch.mask_notifier_lock). Ack notifiers and the kick of the vCPU that
+ * only touch atomics). Ack notifiers and the kick of the vCPU that
  * takes PIC interrupts are collected and done by pic_unlock(), so they may call back into the PIC.
  */
 #include <errno.h>
@@ -21,7 +21,7 @@
 #include <string.h>
 
 #include "arch/x86/i8259.h"
-#include "arch/x86/irq.h"
+#include "arch/x86/irq_comm.h"
 #include "arch/x86/lapic.h"
 
 #define ICW1_INIT 0x10 /* command port: this bit makes a byte ICW1 */

@@ -21,9 +21,6 @@ struct kvm_pic {
 	struct kvm_io_device dev_master, dev_slave, dev_elcr;
 };
 
-int kvm_pic_init(struct kvm *kvm);
-void kvm_pic_destroy(struct kvm *kvm);
-
 /* A device drives pin 0..15. Any thread. Returns 1 delivered, 0 coalesced with one that is still
  * pending, -1 masked. */
 int kvm_pic_set_irq(struct kvm_pic *pic, int pin, int irq_source_id, int level);

@@ -156,6 +156,7 @@ struct kvm_arch {
 	pthread_mutex_t apic_map_lock;
 	u32 apic_map_dirty;
 	u64 irq_sources_bitmap;
+	u64 apic_bus_cycle_ns;    /* KVM_CAP_X86_APIC_BUS_CYCLES_NS; 0: the default, 1 */
 	int bsp_vcpu_id;
 	u32 max_vcpu_ids;
 	bool x2apic_format;                 /* KVM_CAP_X2APIC_API */
