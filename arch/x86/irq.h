@@ -25,6 +25,7 @@ static inline bool lapic_in_kernel(struct kvm_vcpu *vcpu) { return vcpu->arch.ap
 /* ---- LAPIC (lapic.c) ---------------------------------------------------------------------------- */
 int kvm_create_lapic(struct kvm_vcpu *vcpu); /* 0, -ENOMEM; sets arch.apic, apic_base stays for reset */
 void kvm_free_lapic(struct kvm_vcpu *vcpu);
+void kvm_apic_map_destroy(struct kvm *kvm); /* kvm_arch_destroy_vm, after the vCPUs */
 /* Power-on (init_event false: also sets apic_base with BSP bit for bsp_vcpu_id) or INIT. Own thread. */
 void kvm_lapic_reset(struct kvm_vcpu *vcpu, bool init_event);
 

@@ -217,7 +217,6 @@ void kvm_apic_ack_interrupt(struct kvm_vcpu *vcpu, int vector);
 void kvm_apic_map_dirty(struct kvm *kvm);
 /* Builds the map anew if it is dirty. Never call it inside an irq_srcu read section. */
 void kvm_recalculate_apic_map(struct kvm *kvm);
-void kvm_apic_map_destroy(struct kvm *kvm);
 /* Any thread. Number of CPUs that accepted, 0 where all of them discarded it, -1 where none matched. */
 int kvm_irq_delivery_to_apic(struct kvm *kvm, struct kvm_lapic *src, const struct kvm_lapic_irq *irq);
 /* By the map alone; false: the map cannot tell. */
