@@ -124,15 +124,15 @@ enum vm_op { VM_PUSH, VM_ADD, VM_XOR, VM_MUL, VM_DUP, VM_SWAP, VM_SHR, VM_LOAD, 
 
 /* while (r0--) r1 = ((r1 + 7) * r2 ^ (r1 >> 3)), r2 += 3 */
 static const uint8_t vm_program[] = {
-	VM_LOAD, 1, VM_DUP, VM_PUSH, 7, VM_ADD, VM_LOAD, 2, VM_MUL, VM_SWAP, VM_PUSH, 3, VM_SHR, VM_XOR, VM_STORE, 1,
-	VM_LOAD, 2, VM_PUSH, 3, VM_ADD, VM_STORE, 2, VM_DEC_JNZ, 0, 0, VM_HALT,
+	VM_LOAD, 1, VM_DUP, VM_PUSH, 7, VM_ADD, VM_LOAD, 2, VM_MUL, VM_SWAP, VM_PUSH, 3, VM_SHR, VM_XOR,
+	VM_STORE, 1, VM_LOAD, 2, VM_PUSH, 3, VM_ADD, VM_STORE, 2, VM_DEC_JNZ, 0, 0, VM_HALT,
 };
 
 static uint64_t vm_run(const uint8_t *code, uint64_t *reg)
 {
 	static const void *const label[] = {
-		[VM_PUSH] = &&push, [VM_ADD] = &&add, [VM_XOR] = &&xor, [VM_MUL] = &&mul, [VM_DUP] = &&dup,
-		[VM_SWAP] = &&swap, [VM_SHR] = &&shr, [VM_LOAD] = &&load, [VM_STORE] = &&store,
+		[VM_PUSH] = &&push, [VM_ADD] = &&add, [VM_XOR] = &&xor, [VM_MUL] = &&mul,
+		[VM_DUP] = &&dup, [VM_SWAP] = &&swap, [VM_SHR] = &&shr, [VM_LOAD] = &&load, [VM_STORE] = &&store,
 		[VM_DEC_JNZ] = &&dec_jnz, [VM_HALT] = &&halt,
 	};
 	uint64_t stack[16], *sp = stack, t;
@@ -225,8 +225,10 @@ static uint64_t work_icall(unsigned rounds)
 
 static uint64_t work_smc(unsigned rounds)
 {
-	static const uint8_t body[] = { 0xb8, 0, 0, 0, 0, 0x01, 0xf8, 0xc3 }; /* mov eax, imm; add eax, edi; ret */
-	uint8_t *code = mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	/* mov eax, imm; add eax, edi; ret */
+	static const uint8_t body[] = { 0xb8, 0, 0, 0, 0, 0x01, 0xf8, 0xc3 };
+	uint8_t *code = mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+			     0);
 	uint32_t (*call)(uint32_t) = (uint32_t(*)(uint32_t))(uintptr_t)code;
 	uint64_t sum = WORK_SUM;
 
@@ -263,11 +265,13 @@ static inline uint32_t ror(uint32_t v, int n)
 static void sha_schedule(uint32_t *w, const uint8_t *block)
 {
 	for (int i = 0; i < 16; i++)
-		w[i] = (uint32_t)block[4 * i] << 24 | block[4 * i + 1] << 16 | block[4 * i + 2] << 8 | block[4 * i + 3];
+		w[i] = (uint32_t)block[4 * i] << 24 | block[4 * i + 1] << 16 | block[4 * i + 2] << 8 |
+		       block[4 * i + 3];
 	for (int i = 16; i < 64; i++) {
 		uint32_t a = w[i - 15], b = w[i - 2];
 
-		w[i] = w[i - 16] + w[i - 7] + (ror(a, 7) ^ ror(a, 18) ^ (a >> 3)) + (ror(b, 17) ^ ror(b, 19) ^ (b >> 10));
+		w[i] = w[i - 16] + w[i - 7] + (ror(a, 7) ^ ror(a, 18) ^ (a >> 3)) +
+		       (ror(b, 17) ^ ror(b, 19) ^ (b >> 10));
 	}
 }
 
@@ -279,8 +283,8 @@ static void sha_block(uint32_t *state, const uint8_t *block)
 	sha_schedule(w, block);
 	memcpy(s, state, sizeof(s));
 	for (int i = 0; i < 64; i++) {
-		uint32_t t1 = s[7] + (ror(s[4], 6) ^ ror(s[4], 11) ^ ror(s[4], 25)) + ((s[4] & s[5]) ^ (~s[4] & s[6])) +
-			      sha_k[i] + w[i];
+		uint32_t t1 = s[7] + (ror(s[4], 6) ^ ror(s[4], 11) ^ ror(s[4], 25)) +
+			      ((s[4] & s[5]) ^ (~s[4] & s[6])) + sha_k[i] + w[i];
 		uint32_t t2 = (ror(s[0], 2) ^ ror(s[0], 13) ^ ror(s[0], 22)) +
 			      ((s[0] & s[1]) ^ (s[0] & s[2]) ^ (s[1] & s[2]));
 
@@ -294,7 +298,8 @@ static void sha_block(uint32_t *state, const uint8_t *block)
 
 static uint64_t work_sha256(unsigned rounds)
 {
-	uint32_t state[8] = { 0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19 };
+	uint32_t state[8] = { 0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
+			      0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19 };
 	uint8_t block[64];
 
 	for (int i = 0; i < 64; i++)

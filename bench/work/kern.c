@@ -166,7 +166,8 @@ static uint64_t work_file(unsigned rounds)
 		if (fd < 0)
 			work_fail(name);
 		buf[i % sizeof(buf)] = i;
-		if (write(fd, buf, sizeof(buf)) != sizeof(buf) || pread(fd, buf, sizeof(buf), 0) != sizeof(buf))
+		if (write(fd, buf, sizeof(buf)) != sizeof(buf) ||
+		    pread(fd, buf, sizeof(buf), 0) != sizeof(buf))
 			work_fail(name);
 		sum = work_mix(sum, buf[i % sizeof(buf)]);
 		close(fd);
