@@ -45,6 +45,7 @@ bool kvm_arch_vcpu_runnable(struct kvm_vcpu *vcpu);
 
 /* ---- interrupts ----------------------------------------------------------------------------------- */
 bool kvm_arch_irqchip_in_kernel(struct kvm *kvm);
+bool kvm_arch_irqfd_allowed(struct kvm *kvm, bool resample);
 bool kvm_arch_can_set_irq_routing(struct kvm *kvm);
 /* Fills e from user space's ue: type checks, e->set. 0 or -EINVAL. */
 int kvm_set_routing_entry(struct kvm *kvm, struct kvm_kernel_irq_routing_entry *e,

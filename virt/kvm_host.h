@@ -215,6 +215,7 @@ struct kvm_vcpu {
 	bool mmio_needed, mmio_is_write, mmio_read_completed;
 
 	struct kvm_vcpu_stat stat;
+	u8 *stats_map;       /* KVM_GET_STATS_FD's memfd, or NULL */
 	struct kvm_vcpu_arch arch;
 };
 
@@ -238,7 +239,8 @@ struct kvm {
 	struct list_head resampler_list;
 	struct kvm_irqfd_service *irqfd_service;
 	struct list_head ioeventfds;  /* slots_lock */
-	struct kvm_coalesced_mmio_ring *coalesced_mmio_ring; /* in vCPU 0's third page */
+	struct kvm_coalesced_mmio_ring *coalesced_mmio_ring; /* the third page of every vCPU's kvm_run */
+	int coalesced_mmio_fd;
 	pthread_mutex_t ring_lock;
 	struct list_head coalesced_zones; /* slots_lock */
 	struct kvm_timer_service *timer_service;
@@ -252,7 +254,7 @@ struct kvm {
 	u64 manual_dirty_log_protect;
 	bool vm_bugged;
 	struct list_head vm_list;
-	int userspace_pid;
+	u32 mm_generation; /* of the process that made it: after fork() the child's ioctls fail with -EIO */
 	struct kvm_vm_stat stat;
 	struct kvm_arch arch;
 };

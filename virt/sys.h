@@ -38,6 +38,8 @@ int kuse_ioctl(int fd, unsigned long request, unsigned long arg);
 void *kuse_mmap(void *addr, size_t len, int prot, int flags, int fd, off_t offset);
 int kuse_munmap(void *addr, size_t len);
 bool kuse_owns_fd(int fd);
+/* newfd was made from oldfd by dup, dup2, dup3 or fcntl: both refer to the same KVM object now. 0 or -1. */
+int kuse_dup(int oldfd, int newfd);
 
 /* To be called from a signal handler: if the calling thread is inside KVM_RUN, that KVM_RUN returns
  * -1/EINTR with exit_reason KVM_EXIT_INTR, as it does on Linux where any signal ends it.

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* virt/'s own seams: what its files offer each other. arch/ does not include this. */
+#ifndef KUSE_VIRT_VM_H
+#define KUSE_VIRT_VM_H
+
+#include "virt/file.h"
+#include "virt/kvm_host.h"
+
+#define KUSE_RUN_SIZE 12288ul /* run page, PIO page, coalesced ring page */
+
+extern const struct kvm_file_operations kvm_chardev_ops; /* kvm_main.c: the kvm fd */
+extern const struct kvm_file_operations kvm_vm_fops;     /* kvm_main.c */
+extern const struct kvm_file_operations kvm_vcpu_fops;   /* vcpu.c */
+
+/* vcpu.c */
+long kvm_vm_ioctl_create_vcpu(struct kvm *kvm, unsigned long id);
+void kvm_destroy_vcpus(struct kvm *kvm);
+
+bool kvm_vm_usable(struct kvm *kvm); /* kvm_main.c: not dead, not in a forked child */
+
+/* check.c: capabilities that do not depend on the architecture */
+int kvm_vm_ioctl_check_extension_generic(struct kvm *kvm, long ext);
+int kvm_vm_ioctl_enable_cap_generic(struct kvm *kvm, struct kvm_enable_cap *cap);
+
+/* memslot.c, dirty.c */
+int kvm_memslots_init(struct kvm *kvm);
+void kvm_memslots_destroy(struct kvm *kvm);
+long kvm_vm_ioctl_set_memory_region(struct kvm *kvm, const struct kvm_userspace_memory_region *mem);
+struct kvm_memory_slot *kvm_id_to_memslot(struct kvm_memslots *slots, u32 id);
+long kvm_vm_ioctl_get_dirty_log(struct kvm *kvm, const struct kvm_dirty_log *log);
+long kvm_vm_ioctl_clear_dirty_log(struct kvm *kvm, const struct kvm_clear_dirty_log *log);
+u64 *kvm_alloc_dirty_bitmap(u64 npages, bool all_set);
+/* dirty_mark.c, guest-live: hyp_as_ops.mark_dirty */
+void kvm_mark_page_dirty(void *opaque, struct hyp_cpu *cpu, u32 region_id, gpa_t gpa);
+
+/* io_bus.c */
+int kvm_io_buses_init(struct kvm *kvm);
+void kvm_io_buses_destroy(struct kvm *kvm);
+
+/* irqchip.c */
+int kvm_init_irq_routing(struct kvm *kvm);
+long kvm_vm_ioctl_set_gsi_routing(struct kvm *kvm, unsigned long arg);
+
+/* coalesced_mmio.c */
+int kvm_coalesced_mmio_init(struct kvm *kvm);
+void kvm_coalesced_mmio_free(struct kvm *kvm);
+void *kvm_coalesced_mmio_map(struct kvm *kvm, void *addr, int prot, int flags);
+long kvm_vm_ioctl_register_coalesced_mmio(struct kvm *kvm, const struct kvm_coalesced_mmio_zone *zone);
+long kvm_vm_ioctl_unregister_coalesced_mmio(struct kvm *kvm, const struct kvm_coalesced_mmio_zone *zone);
+
+/* irqfd.c, ioeventfd.c */
+void kvm_eventfd_init(struct kvm *kvm);
+long kvm_irqfd(struct kvm *kvm, const struct kvm_irqfd *args);
+void kvm_irqfd_release(struct kvm *kvm);
+long kvm_ioeventfd(struct kvm *kvm, const struct kvm_ioeventfd *args);
+
+/* eventfd.c: our own reference to an eventfd of the client */
+struct kvm_eventfd {
+	int fd; /* a dup of the client's */
+	u64 id; /* the kernel's identity of the eventfd behind it */
+};
+/* 0, -EBADF, -EINVAL (not an eventfd), -EMFILE. */
+int kvm_eventfd_get(struct kvm_eventfd *ev, int client_fd);
+void kvm_eventfd_put(struct kvm_eventfd *ev);
+void kvm_eventfd_signal(struct kvm_eventfd *ev);
+/* Takes the count; false where there was none. Never blocks. */
+bool kvm_eventfd_consume(struct kvm_eventfd *ev);
+
+#endif
