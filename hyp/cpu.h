@@ -24,10 +24,21 @@ struct hyp_tlb_entry {
 	u64 host; /* hva of the page */
 	u64 gpa;  /* page's guest-physical address | HYP_TLBE_* */
 };
-#define HYP_TLB_NONE 0x0000800000000000ull /* non-canonical (also as a 57-bit address's page: 47 set alone is checked in fill) */
+#define HYP_TLB_NONE 0x8000000000000000ull /* non-canonical with 48 and with 57 bits */
 #define HYP_TLBE_GLOBAL 1ull
 #define HYP_TLB_SIZE 1024
 #define HYP_TLB_SLOT_SHIFT 5 /* log2(sizeof(struct hyp_tlb_entry)) */
+
+/* Instruction fetches have their own small TLB. */
+struct hyp_itlb_entry {
+	u64 tag;
+	u8 *host;
+	gpa_t gpa; /* | HYP_TLBE_GLOBAL */
+};
+#define HYP_ITLB_SIZE 256
+
+#define HYP_JC_SIZE 1024
+#define HYP_JC_CLASSES 6 /* (32-bit code ? 3 : 0) + enum hyp_tlb_part */
 
 /* Which partition the current privilege uses. */
 enum hyp_tlb_part { HYP_TLB_KERNEL, HYP_TLB_KERNEL_AC, HYP_TLB_USER, HYP_TLB_PARTS };
@@ -64,12 +75,17 @@ struct hyp_cpu {
 	u32 attention __attribute__((aligned(64)));
 	u32 df;          /* 0 or 0x400: the guest's DF; the host's DF stays 0 */
 	u64 scratch[6];  /* spill slots of emitted code */
+	u64 host_rsp;    /* stack of hyp_enter while translated code runs */
+	u64 resume;      /* where emitted code called hyp_leave from */
+	u64 ax_flags;    /* guest arithmetic flags: AH as LAHF has them, AL = OF */
+	u64 host_gs;     /* the thread's GS base outside hyp_cpu_run */
 
 	/* Exception raised by the current instruction, delivered by the run loop. */
 	struct x86_event fault;
 	bool fpu_live;     /* guest vector state is in host registers */
 	bool in_run;       /* inside hyp_cpu_run */
 	bool dead;
+	u8 want_sync;      /* set by a thread that waits in hyp_as_sync */
 	u8 mode;           /* enum hyp_mode, see hyp_x86_state_changed */
 	u8 tlb_part;       /* partition of the current CPL/AC */
 	u8 code_size;      /* 16, 32 or 64 */
@@ -88,15 +104,37 @@ struct hyp_cpu {
 	} mmio;
 
 	struct hyp_as *as;
+	struct hyp_cpu *as_next; /* as->cpus */
+	const struct hyp_map *map; /* snapshot in use; NULL outside hyp_cpu_run */
+	u32 last_region;     /* index into map, a guess */
 	u32 id;
+	/* gpa pages whose translations another thread asked to drop (HYP_ATTN_INVAL) */
+	struct { u32 head; u32 tail; bool overflow; gpa_t page[64]; } inval;
 	struct hyp_engine *engine; /* rewrite/x86: code cache, jump cache */
 	u64 *stats;
 
+	struct hyp_itlb_entry itlb[HYP_TLB_PARTS][HYP_ITLB_SIZE];
 	struct hyp_tlb_entry tlb[HYP_TLB_PARTS][HYP_TLB_SIZE] __attribute__((aligned(64)));
+	/* Code addresses by hash of the target's linear address, one table per block class: where an
+	 * indirect or page-crossing branch goes. The target checks that it is the right one. */
+	u64 jc[HYP_JC_CLASSES][HYP_JC_SIZE];
+	/* Filters, one bit per hash of a page number: pages that jc entries lie in, 2 MiB areas that
+	 * soft-TLB entries were filled from large pages in. */
+	u64 jc_pages[HYP_TLB_PARTS][64];
+	u64 large_areas[HYP_TLB_PARTS][64];
+	bool jc_nonglobal; /* the kernel partition's jc has entries on non-global pages */
+	bool has_1g;       /* some entry came from a 4 MiB or 1 GiB page */
+	u64 jc_miss;       /* where empty jc entries lead */
+	u64 jc_mask;       /* operand of the PEXT that indexes jc */
 };
 
 /* Saves live guest vector state to s.xsave; afterwards ordinary C may run. Idempotent. */
 void hyp_fpu_put(struct hyp_cpu *cpu);
+
+struct hyp_fail {
+	enum x86_ret ret;
+	gpa_t gpa;
+};
 
 /* ---- hyp/mem: translation of addresses ------------------------------------------------------ */
 
@@ -111,6 +149,9 @@ void hyp_fpu_put(struct hyp_cpu *cpu);
  */
 u8 *hyp_mem_ptr(struct hyp_cpu *cpu, gva_t gva, unsigned acc, gpa_t *gpa, enum x86_ret *ret);
 
+/* The same for an access of `size` bytes: drops only the translations it overlaps. Guest-live. */
+u8 *hyp_mem_ptr_size(struct hyp_cpu *cpu, gva_t gva, unsigned acc, unsigned size, struct hyp_fail *fail);
+
 /* Physical accesses of the page walker and of descriptor/TSS loads. NULL where there is no RAM. The
  * pointer is valid up to the end of the page. Guest-live. */
 u8 *hyp_phys_ptr(struct hyp_cpu *cpu, gpa_t gpa, bool write);
@@ -118,6 +159,9 @@ u8 *hyp_phys_ptr(struct hyp_cpu *cpu, gpa_t gpa, bool write);
 void hyp_tlb_flush_all(struct hyp_cpu *cpu);        /* every entry, global too. Guest-live */
 void hyp_tlb_flush_nonglobal(struct hyp_cpu *cpu);  /* MOV CR3. Guest-live */
 void hyp_tlb_flush_page(struct hyp_cpu *cpu, gva_t gva); /* INVLPG. Guest-live */
+
+/* Records that a jc entry was made for code at pc (see jc_pages). Guest-live. */
+void hyp_jc_note(struct hyp_cpu *cpu, unsigned part, gva_t pc, bool global);
 
 /* Recomputes mode, code_size, tlb_part from CS, SS, CR0, EFER, RFLAGS; no flush. Guest-live. */
 void hyp_mode_update(struct hyp_cpu *cpu);

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Guest-physical address spaces. Private to hyp/.
+ *
+ * The map is an immutable, sorted array of regions, published by pointer. A CPU takes a snapshot
+ * when it enters hyp_cpu_run and again whenever it answers HYP_ATTN_SYNC; hyp_as_sync() returns when
+ * no CPU can still be using what was current before it (the old map, old soft-TLB entries).
+ *
+ * Page flags live beside the map, indexed by guest page number, and survive map updates. One atomic
+ * byte a page, so that "I cache a write entry" and "this page now holds translated code" are ordered:
+ * whoever comes second sees the other's bit.
+ *
+ * Lock order: as->lock is a leaf. A CPU that takes it inside hyp_cpu_run answers its own sync
+ * requests while it waits, so two CPUs that sync each other cannot deadlock.
+ */
+#ifndef KUSE_HYP_MEM_AS_H
+#define KUSE_HYP_MEM_AS_H
+
+#include "hyp/cpu.h"
+
+struct hyp_map {
+	u32 n;
+	struct hyp_region r[];
+};
+
+#define HYP_PF_CODE 1u  /* some CPU has translations of this page */
+#define HYP_PF_WTLB 2u  /* some CPU may hold a write entry for it */
+#define HYP_PF_DIRTY 4u /* already reported to ops->mark_dirty since the last rearm */
+
+#define HYP_PF_CHUNK_SHIFT 30 /* one chunk of flags covers 1 GiB */
+#define HYP_PF_CHUNKS (1u << (48 - HYP_PF_CHUNK_SHIFT))
+
+struct hyp_as {
+	struct hyp_as_ops ops;
+	void *opaque;
+	const struct hyp_map *map; /* atomic */
+	u32 lock;                  /* spin lock, held for microseconds */
+	struct hyp_cpu *cpus;
+	u8 **pf; /* [HYP_PF_CHUNKS], lazily filled */
+};
+
+/* *guess: index of the region found last, for the next look-up. */
+const struct hyp_region *hyp_map_find(const struct hyp_map *map, gpa_t gpa, u32 *guess);
+
+/* Flags byte of gpa's page; NULL where no RAM was ever mapped. Guest-live. */
+static inline u8 *hyp_as_pf(struct hyp_as *as, gpa_t gpa)
+{
+	u8 *chunk = gpa >> 48 ? NULL : __atomic_load_n(&as->pf[gpa >> HYP_PF_CHUNK_SHIFT], __ATOMIC_ACQUIRE);
+
+	return chunk ? &chunk[(gpa & ((1ull << HYP_PF_CHUNK_SHIFT) - 1)) >> PAGE_SHIFT] : NULL;
+}
+
+/* Every other CPU takes the current map and drops its soft TLB before this returns. `self` is the
+ * calling CPU, or NULL for a thread that is in no hyp_cpu_run. Guest-live. */
+void hyp_as_sync(struct hyp_as *as, struct hyp_cpu *self);
+
+/* The CPU's side of hyp_as_sync. Guest-live. */
+void hyp_cpu_answer_sync(struct hyp_cpu *cpu);
+
+void hyp_as_add_cpu(struct hyp_as *as, struct hyp_cpu *cpu);
+void hyp_as_del_cpu(struct hyp_as *as, struct hyp_cpu *cpu);
+
+/* The page of gpa is about to be translated by cpu: from now on every guest store to it is seen.
+ * Guest-live. */
+void hyp_as_mark_code(struct hyp_cpu *cpu, gpa_t gpa);
+
+/* A store of size bytes hits a page flagged HYP_PF_CODE. Drops overlapping translations of `cpu` (may
+ * be NULL) and asks all others to drop those of the page. Guest-live. */
+void hyp_as_code_written(struct hyp_cpu *cpu, struct hyp_as *as, gpa_t gpa, unsigned size);
+
+/* ---- provided by the engine (tcache/) ---- */
+void hyp_engine_invalidate(struct hyp_cpu *cpu, gpa_t gpa, unsigned size); /* guest-live */
+void hyp_engine_flush(struct hyp_cpu *cpu);                                /* guest-live */
+
+#endif

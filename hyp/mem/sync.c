@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Region look-up, page flags and the rendezvous between CPUs of one address space (as.h).
+ * Guest-live: called while guest vector state is in host registers.
+ */
+#include "hyp/mem/as.h"
+
+const struct hyp_region *hyp_map_find(const struct hyp_map *map, gpa_t gpa, u32 *guess)
+{
+	u32 lo = 0, hi = map->n;
+
+	if (*guess < map->n && gpa - map->r[*guess].gpa < map->r[*guess].size)
+		return &map->r[*guess];
+	while (lo < hi) {
+		u32 mid = (lo + hi) / 2;
+
+		if (gpa < map->r[mid].gpa) {
+			hi = mid;
+		} else if (gpa - map->r[mid].gpa >= map->r[mid].size) {
+			lo = mid + 1;
+		} else {
+			*guess = mid;
+			return &map->r[mid];
+		}
+	}
+	return NULL;
+}
+
+/* Gives the processor away now and then: the other side may not be running. */
+static void relax(unsigned spins)
+{
+	if (spins % 64 == 63) {
+		long ret;
+
+		__asm__ volatile("syscall" : "=a"(ret) : "a"(24L /* sched_yield */) : "rcx", "r11", "memory");
+	}
+	__builtin_ia32_pause();
+}
+
+static void as_lock(struct hyp_as *as, struct hyp_cpu *self)
+{
+	for (unsigned spins = 0; __atomic_exchange_n(&as->lock, 1, __ATOMIC_ACQUIRE); spins++) {
+		if (self)
+			hyp_cpu_answer_sync(self);
+		relax(spins);
+	}
+}
+
+static void as_unlock(struct hyp_as *as)
+{
+	__atomic_store_n(&as->lock, 0, __ATOMIC_RELEASE);
+}
+
+void hyp_as_add_cpu(struct hyp_as *as, struct hyp_cpu *cpu)
+{
+	as_lock(as, NULL);
+	cpu->as = as;
+	cpu->as_next = as->cpus;
+	as->cpus = cpu;
+	as_unlock(as);
+}
+
+void hyp_as_del_cpu(struct hyp_as *as, struct hyp_cpu *cpu)
+{
+	struct hyp_cpu **p;
+
+	as_lock(as, NULL);
+	for (p = &as->cpus; *p != cpu; p = &(*p)->as_next)
+		;
+	*p = cpu->as_next;
+	as_unlock(as);
+}
+
+void hyp_cpu_answer_sync(struct hyp_cpu *cpu)
+{
+	if (!__atomic_load_n(&cpu->want_sync, __ATOMIC_ACQUIRE))
+		return;
+	__atomic_fetch_and(&cpu->attention, ~HYP_ATTN_SYNC, __ATOMIC_SEQ_CST);
+	cpu->map = __atomic_load_n(&cpu->as->map, __ATOMIC_ACQUIRE);
+	hyp_tlb_flush_all(cpu);
+	__atomic_store_n(&cpu->want_sync, 0, __ATOMIC_RELEASE);
+}
+
+static void sync_one(struct hyp_cpu *c, struct hyp_cpu *self)
+{
+	__atomic_store_n(&c->want_sync, 1, __ATOMIC_SEQ_CST);
+	__atomic_fetch_or(&c->attention, HYP_ATTN_SYNC, __ATOMIC_SEQ_CST);
+	for (unsigned spins = 0; __atomic_load_n(&c->want_sync, __ATOMIC_ACQUIRE); spins++) {
+		if (!__atomic_load_n(&c->in_run, __ATOMIC_SEQ_CST))
+			return; /* answers on its next entry, before it uses anything */
+		if (self)
+			hyp_cpu_answer_sync(self);
+		relax(spins);
+	}
+}
+
+void hyp_as_sync(struct hyp_as *as, struct hyp_cpu *self)
+{
+	as_lock(as, self);
+	for (struct hyp_cpu *c = as->cpus; c; c = c->as_next)
+		if (c != self)
+			sync_one(c, self);
+	as_unlock(as);
+}
+
+/* Drops this CPU's write entries for the page of gpa. */
+static void drop_write_entries(struct hyp_cpu *cpu, gpa_t gpa)
+{
+	for (unsigned p = 0; p < HYP_TLB_PARTS; p++)
+		for (unsigned i = 0; i < HYP_TLB_SIZE; i++)
+			if (cpu->tlb[p][i].gpa >> PAGE_SHIFT == gpa >> PAGE_SHIFT)
+				cpu->tlb[p][i].write_tag = HYP_TLB_NONE;
+}
+
+void hyp_as_mark_code(struct hyp_cpu *cpu, gpa_t gpa)
+{
+	u8 *pf = hyp_as_pf(cpu->as, gpa);
+	u8 old;
+
+	if (!pf || __atomic_load_n(pf, __ATOMIC_ACQUIRE) & HYP_PF_CODE)
+		return;
+	old = __atomic_fetch_or(pf, HYP_PF_CODE, __ATOMIC_SEQ_CST);
+	if (!(old & HYP_PF_WTLB))
+		return;
+	drop_write_entries(cpu, gpa);
+	if (cpu->as->cpus != cpu || cpu->as_next)
+		hyp_as_sync(cpu->as, cpu);
+	__atomic_fetch_and(pf, (u8)~HYP_PF_WTLB, __ATOMIC_SEQ_CST);
+}
+
+static void queue_inval(struct hyp_cpu *c, gpa_t gpa)
+{
+	u32 slot = __atomic_fetch_add(&c->inval.head, 1, __ATOMIC_SEQ_CST);
+
+	if (slot - __atomic_load_n(&c->inval.tail, __ATOMIC_ACQUIRE) >= ARRAY_SIZE(c->inval.page))
+		__atomic_store_n(&c->inval.overflow, true, __ATOMIC_SEQ_CST);
+	else
+		__atomic_store_n(&c->inval.page[slot % ARRAY_SIZE(c->inval.page)], gpa | 1, __ATOMIC_RELEASE);
+	__atomic_fetch_or(&c->attention, HYP_ATTN_INVAL, __ATOMIC_SEQ_CST);
+}
+
+void hyp_as_code_written(struct hyp_cpu *cpu, struct hyp_as *as, gpa_t gpa, unsigned size)
+{
+	if (cpu)
+		hyp_engine_invalidate(cpu, gpa, size);
+	for (struct hyp_cpu *c = as->cpus; c; c = c->as_next)
+		if (c != cpu)
+			queue_inval(c, gpa & PAGE_MASK);
+}

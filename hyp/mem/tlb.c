@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The soft TLB: fill, flush, and the slow path of every memory access. Guest-live.
+ *
+ * An entry covers 4 KiB whatever the guest's page size. To make INVLPG of a large page exact without
+ * emptying everything, a filter remembers the 2 MiB areas that entries were filled from large pages in.
+ */
+#include "hyp/mem/as.h"
+#include "hyp/sys/x86/sys.h"
+
+static inline unsigned slot_of(gva_t gva)
+{
+	return (gva >> PAGE_SHIFT) & (HYP_TLB_SIZE - 1);
+}
+
+static inline void filter_set(u64 *filter, u64 n)
+{
+	filter[(n & 4095) / 64] |= 1ull << (n % 64);
+}
+
+static inline bool filter_has(const u64 *filter, u64 n)
+{
+	return filter[(n & 4095) / 64] >> (n % 64) & 1;
+}
+
+static unsigned part_of(struct hyp_cpu *cpu, unsigned acc)
+{
+	if (acc & X86_ACC_USER)
+		return HYP_TLB_USER;
+	if (acc & X86_ACC_SUPER)
+		return HYP_TLB_KERNEL;
+	return cpu->tlb_part;
+}
+
+static const struct hyp_map *current_map(struct hyp_cpu *cpu)
+{
+	return cpu->map ? cpu->map : cpu->as->map;
+}
+
+/* What must happen before the first store to a page: dirty logging, dropping translations.
+ * Returns whether a write entry may be cached. */
+static bool prepare_write(struct hyp_cpu *cpu, const struct hyp_region *r, gpa_t gpa, unsigned size)
+{
+	u8 *pf = hyp_as_pf(cpu->as, gpa);
+
+	if (!pf)
+		return false;
+	if (r->flags & HYP_REGION_LOG_DIRTY && !(*pf & HYP_PF_DIRTY)) {
+		__atomic_fetch_or(pf, HYP_PF_DIRTY, __ATOMIC_SEQ_CST);
+		if (cpu->as->ops.mark_dirty)
+			cpu->as->ops.mark_dirty(cpu->as->opaque, cpu, r->id, gpa & PAGE_MASK);
+	}
+	if (__atomic_load_n(pf, __ATOMIC_ACQUIRE) & HYP_PF_CODE) {
+		hyp_as_code_written(cpu, cpu->as, gpa, size);
+		return false;
+	}
+	if (*pf & HYP_PF_WTLB)
+		return true;
+	return !(__atomic_fetch_or(pf, HYP_PF_WTLB, __ATOMIC_SEQ_CST) & HYP_PF_CODE);
+}
+
+static void fill(struct hyp_cpu *cpu, unsigned part, gva_t gva, const struct x86_walk *w, u8 *host)
+{
+	struct hyp_tlb_entry *e = &cpu->tlb[part][slot_of(gva)];
+	gva_t page = gva & PAGE_MASK;
+
+	if (e->read_tag != page)
+		e->write_tag = HYP_TLB_NONE;
+	e->read_tag = page;
+	e->host = (u64)host & PAGE_MASK;
+	e->gpa = (w->gpa & PAGE_MASK) | (w->global ? HYP_TLBE_GLOBAL : 0);
+	if (w->page_shift > PAGE_SHIFT)
+		filter_set(cpu->large_areas[part], gva >> 21);
+	if (w->page_shift > 21)
+		cpu->has_1g = true;
+}
+
+/* gva -> RAM of the current map. NULL with fail set. */
+static u8 *walk_to_host(struct hyp_cpu *cpu, gva_t gva, unsigned acc, struct x86_walk *w, struct hyp_fail *fail,
+			const struct hyp_region **r)
+{
+	fail->ret = X86_FAULT;
+	if (cpu->code_size == 64 && !x86_canonical(cpu, gva)) {
+		x86_raise_err(cpu, X86_GP, 0);
+		return NULL;
+	}
+	if (x86_walk(cpu, gva, acc, w) != X86_OK)
+		return NULL;
+	fail->ret = X86_EXIT;
+	fail->gpa = w->gpa;
+	*r = hyp_map_find(current_map(cpu), w->gpa, &cpu->last_region);
+	if (!*r || (acc & X86_ACC_W && (*r)->flags & HYP_REGION_READONLY))
+		return NULL;
+	return (*r)->hva + (w->gpa - (*r)->gpa);
+}
+
+u8 *hyp_mem_ptr_size(struct hyp_cpu *cpu, gva_t gva, unsigned acc, unsigned size, struct hyp_fail *fail)
+{
+	unsigned part = part_of(cpu, acc);
+	struct hyp_tlb_entry *e = &cpu->tlb[part][slot_of(gva)];
+	const struct hyp_region *r;
+	struct x86_walk w;
+	u8 *host;
+
+	if ((acc & X86_ACC_W ? e->write_tag : e->read_tag) == (gva & PAGE_MASK))
+		return (u8 *)e->host + (gva & ~PAGE_MASK);
+	host = walk_to_host(cpu, gva, acc, &w, fail, &r);
+	if (!host)
+		return NULL;
+	fill(cpu, part, gva, &w, host);
+	if (acc & X86_ACC_W && prepare_write(cpu, r, w.gpa, size) && w.writable)
+		e->write_tag = gva & PAGE_MASK;
+	return host;
+}
+
+/* Instruction fetch: a TLB of its own, since execute permission is not in the data entries. */
+static u8 *fetch_ptr(struct hyp_cpu *cpu, gva_t gva, unsigned acc, struct hyp_fail *fail)
+{
+	struct hyp_itlb_entry *e = &cpu->itlb[part_of(cpu, acc)][(gva >> PAGE_SHIFT) & (HYP_ITLB_SIZE - 1)];
+	const struct hyp_region *r;
+	struct x86_walk w;
+	u8 *host;
+
+	if (e->tag == (gva & PAGE_MASK)) {
+		fail->gpa = (e->gpa & PAGE_MASK) | (gva & ~PAGE_MASK);
+		return e->host + (gva & ~PAGE_MASK);
+	}
+	host = walk_to_host(cpu, gva, acc, &w, fail, &r);
+	if (!host)
+		return NULL;
+	e->tag = gva & PAGE_MASK;
+	e->gpa = (w.gpa & PAGE_MASK) | (w.global ? HYP_TLBE_GLOBAL : 0);
+	e->host = (u8 *)((u64)host & PAGE_MASK);
+	if (w.page_shift > PAGE_SHIFT)
+		filter_set(cpu->large_areas[part_of(cpu, acc)], gva >> 21);
+	return host;
+}
+
+u8 *hyp_mem_ptr(struct hyp_cpu *cpu, gva_t gva, unsigned acc, gpa_t *gpa, enum x86_ret *ret)
+{
+	struct hyp_fail fail = { X86_OK, 0 };
+	u8 *p = acc & X86_ACC_X ? fetch_ptr(cpu, gva, acc, &fail) :
+				  hyp_mem_ptr_size(cpu, gva, acc, PAGE_SIZE - (gva & ~PAGE_MASK), &fail);
+
+	if (gpa)
+		*gpa = fail.gpa;
+	if (ret)
+		*ret = fail.ret;
+	return p;
+}
+
+u8 *hyp_phys_ptr(struct hyp_cpu *cpu, gpa_t gpa, bool write)
+{
+	const struct hyp_region *r = hyp_map_find(current_map(cpu), gpa, &cpu->last_region);
+
+	if (!r || (write && r->flags & HYP_REGION_READONLY))
+		return NULL;
+	if (write)
+		prepare_write(cpu, r, gpa, 8);
+	return r->hva + (gpa - r->gpa);
+}
+
+/* ---- flushes ------------------------------------------------------------------------------- */
+
+static void jc_flush(struct hyp_cpu *cpu, unsigned part)
+{
+	u64 any = 0;
+
+	for (unsigned i = 0; i < ARRAY_SIZE(cpu->jc_pages[part]); i++) {
+		any |= cpu->jc_pages[part][i];
+		cpu->jc_pages[part][i] = 0;
+	}
+	if (!any)
+		return;
+	for (unsigned i = 0; i < HYP_JC_SIZE; i++)
+		cpu->jc[part][i] = cpu->jc[part + HYP_TLB_PARTS][i] = cpu->jc_miss;
+	if (part == HYP_TLB_KERNEL)
+		cpu->jc_nonglobal = false;
+}
+
+static void itlb_flush(struct hyp_cpu *cpu, unsigned part, bool global)
+{
+	struct hyp_itlb_entry *e = cpu->itlb[part];
+
+	for (unsigned i = 0; i < HYP_ITLB_SIZE; i++)
+		if (global || !(e[i].gpa & HYP_TLBE_GLOBAL))
+			e[i].tag = HYP_TLB_NONE;
+}
+
+static void flush_part(struct hyp_cpu *cpu, unsigned part)
+{
+	for (unsigned i = 0; i < HYP_TLB_SIZE; i++)
+		cpu->tlb[part][i].read_tag = cpu->tlb[part][i].write_tag = HYP_TLB_NONE;
+	for (unsigned i = 0; i < ARRAY_SIZE(cpu->large_areas[part]); i++)
+		cpu->large_areas[part][i] = 0;
+	itlb_flush(cpu, part, true);
+	jc_flush(cpu, part);
+}
+
+void hyp_tlb_flush_all(struct hyp_cpu *cpu)
+{
+	for (unsigned part = 0; part < HYP_TLB_PARTS; part++)
+		flush_part(cpu, part);
+	cpu->has_1g = false;
+}
+
+/* The kernel is mapped globally by every OS that sets CR4.PGE: its partition keeps nearly all. */
+void hyp_tlb_flush_nonglobal(struct hyp_cpu *cpu)
+{
+	struct hyp_tlb_entry *e = cpu->tlb[HYP_TLB_KERNEL];
+
+	if (!(cpu->s.cr4 & X86_CR4_PGE)) {
+		hyp_tlb_flush_all(cpu);
+		return;
+	}
+	for (unsigned i = 0; i < HYP_TLB_SIZE; i++)
+		if (!(e[i].gpa & HYP_TLBE_GLOBAL))
+			e[i].read_tag = e[i].write_tag = HYP_TLB_NONE;
+	itlb_flush(cpu, HYP_TLB_KERNEL, false);
+	if (cpu->jc_nonglobal)
+		jc_flush(cpu, HYP_TLB_KERNEL);
+	flush_part(cpu, HYP_TLB_KERNEL_AC);
+	flush_part(cpu, HYP_TLB_USER);
+}
+
+/* Entries of the 2 MiB area of gva in one partition. */
+static void flush_area(struct hyp_cpu *cpu, unsigned part, gva_t gva)
+{
+	for (unsigned i = 0; i < HYP_TLB_SIZE; i++)
+		if (cpu->tlb[part][i].read_tag >> 21 == gva >> 21)
+			cpu->tlb[part][i].read_tag = cpu->tlb[part][i].write_tag = HYP_TLB_NONE;
+	itlb_flush(cpu, part, true);
+	jc_flush(cpu, part);
+}
+
+static void flush_page_part(struct hyp_cpu *cpu, unsigned part, gva_t gva)
+{
+	struct hyp_tlb_entry *e = &cpu->tlb[part][slot_of(gva)];
+	struct hyp_itlb_entry *ie = &cpu->itlb[part][(gva >> PAGE_SHIFT) & (HYP_ITLB_SIZE - 1)];
+	gva_t page = gva & PAGE_MASK;
+
+	if (filter_has(cpu->large_areas[part], gva >> 21)) {
+		flush_area(cpu, part, gva);
+		return;
+	}
+	if (e->read_tag == page)
+		e->read_tag = e->write_tag = HYP_TLB_NONE;
+	if (ie->tag == page)
+		ie->tag = HYP_TLB_NONE;
+	if (filter_has(cpu->jc_pages[part], gva >> PAGE_SHIFT))
+		jc_flush(cpu, part);
+}
+
+void hyp_tlb_flush_page(struct hyp_cpu *cpu, gva_t gva)
+{
+	if (cpu->has_1g) {
+		hyp_tlb_flush_all(cpu);
+		return;
+	}
+	for (unsigned part = 0; part < HYP_TLB_PARTS; part++)
+		flush_page_part(cpu, part, gva);
+}
+
+/* A jc entry was made for code at pc. */
+void hyp_jc_note(struct hyp_cpu *cpu, unsigned part, gva_t pc, bool global)
+{
+	filter_set(cpu->jc_pages[part], pc >> PAGE_SHIFT);
+	if (part == HYP_TLB_KERNEL && !global)
+		cpu->jc_nonglobal = true;
+}

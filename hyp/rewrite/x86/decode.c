@@ -1,0 +1,418 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Decoding and classification (see decode.h). */
+#include <string.h>
+
+#include "hyp/rewrite/x86/decode.h"
+#include "hyp/rewrite/x86/engine.h"
+
+u8 insn_gpr(ZydisRegister r, bool *high)
+{
+	if (r >= ZYDIS_REGISTER_RAX && r <= ZYDIS_REGISTER_R15)
+		return (u8)(r - ZYDIS_REGISTER_RAX);
+	if (r >= ZYDIS_REGISTER_EAX && r <= ZYDIS_REGISTER_R15D)
+		return (u8)(r - ZYDIS_REGISTER_EAX);
+	if (r >= ZYDIS_REGISTER_AX && r <= ZYDIS_REGISTER_R15W)
+		return (u8)(r - ZYDIS_REGISTER_AX);
+	if (r >= ZYDIS_REGISTER_AL && r <= ZYDIS_REGISTER_BL)
+		return (u8)(r - ZYDIS_REGISTER_AL);
+	if (r >= ZYDIS_REGISTER_AH && r <= ZYDIS_REGISTER_BH) {
+		if (high)
+			*high = true;
+		return (u8)(r - ZYDIS_REGISTER_AH);
+	}
+	if (r >= ZYDIS_REGISTER_SPL && r <= ZYDIS_REGISTER_R15B)
+		return (u8)(r - ZYDIS_REGISTER_SPL + 4);
+	return GPR_NONE;
+}
+
+static bool is_legacy_prefix(u8 b)
+{
+	switch (b) {
+	case 0x26: case 0x2e: case 0x36: case 0x3e: case 0x64: case 0x65:
+	case 0x66: case 0x67: case 0xf0: case 0xf2: case 0xf3:
+		return true;
+	}
+	return false;
+}
+
+static void find_positions(struct insn *in, unsigned code_size)
+{
+	const ZydisDecodedInstruction *z = &in->z;
+	unsigned i = 0, t;
+
+	while (i < in->len && is_legacy_prefix(in->bytes[i]))
+		i++;
+	in->rex = 0;
+	if (code_size == 64 && i < in->len && (in->bytes[i] & 0xf0) == 0x40)
+		in->rex = in->bytes[i++];
+	in->op_start = (u8)i;
+	if (z->attributes & ZYDIS_ATTRIB_HAS_MODRM) {
+		t = z->raw.modrm.offset + 1u + (z->attributes & ZYDIS_ATTRIB_HAS_SIB ? 1 : 0) + z->raw.disp.size / 8;
+	} else {
+		t = in->len;
+		if (z->raw.imm[0].size)
+			t = z->raw.imm[0].offset;
+		else if (z->raw.disp.size)
+			t = z->raw.disp.offset;
+	}
+	in->tail = (u8)t;
+}
+
+/* Shifts and rotates by a count that may be zero leave the flags alone then. */
+static bool flags_write_certain(const struct insn *in)
+{
+	switch (in->z.mnemonic) {
+	case ZYDIS_MNEMONIC_SHL: case ZYDIS_MNEMONIC_SHR: case ZYDIS_MNEMONIC_SAR:
+	case ZYDIS_MNEMONIC_ROL: case ZYDIS_MNEMONIC_ROR: case ZYDIS_MNEMONIC_RCL: case ZYDIS_MNEMONIC_RCR:
+	case ZYDIS_MNEMONIC_SHLD: case ZYDIS_MNEMONIC_SHRD: {
+		const ZydisDecodedOperand *cnt = &in->op[in->z.operand_count_visible - 1];
+
+		return cnt->type == ZYDIS_OPERAND_TYPE_IMMEDIATE && (cnt->imm.value.u & 31);
+	}
+	default:
+		return in->z.meta.category != ZYDIS_CATEGORY_STRINGOP;
+	}
+}
+
+static void find_flags(struct insn *in)
+{
+	const ZydisAccessedFlags *f = in->z.cpu_flags;
+
+	in->fl_read = in->fl_write = 0;
+	if (!f)
+		return;
+	in->fl_read = flags_pack(f->tested);
+	if (flags_write_certain(in))
+		in->fl_write = flags_pack(f->modified | f->set_0 | f->set_1 | f->undefined);
+}
+
+bool insn_decode(struct insn *in, const u8 *bytes, unsigned avail, u64 pc, unsigned code_size)
+{
+	static ZydisDecoder dec64, dec32;
+	static bool ready;
+
+	if (!__atomic_load_n(&ready, __ATOMIC_ACQUIRE)) {
+		ZydisDecoderInit(&dec64, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
+		ZydisDecoderInit(&dec32, ZYDIS_MACHINE_MODE_LEGACY_32, ZYDIS_STACK_WIDTH_32);
+		__atomic_store_n(&ready, true, __ATOMIC_RELEASE);
+	}
+	if (!ZYAN_SUCCESS(ZydisDecoderDecodeFull(code_size == 64 ? &dec64 : &dec32, bytes, MIN(avail, 15u), &in->z,
+						 in->op)))
+		return false;
+	in->pc = pc;
+	in->len = in->z.length;
+	memcpy(in->bytes, bytes, in->len);
+	find_positions(in, code_size);
+	find_flags(in);
+	return true;
+}
+
+/* ---- classification ------------------------------------------------------------------------- */
+
+static void note_reg_operand(struct insn *in, const ZydisDecodedOperand *o)
+{
+	bool high = false;
+	u8 g = insn_gpr(o->reg.value, &high);
+	u8 size = (u8)(o->size / 8);
+
+	if (g == GPR_NONE)
+		return;
+	in->gpr_used |= 1u << g;
+	if (o->visibility != ZYDIS_OPERAND_VISIBILITY_EXPLICIT)
+		return;
+	in->high8 |= high;
+	if (high)
+		return; /* RAX..RBX never move */
+	switch (o->encoding) {
+	case ZYDIS_OPERAND_ENCODING_MODRM_REG:
+		in->g_reg = g, in->a_reg |= o->actions, in->sz_reg = size;
+		break;
+	case ZYDIS_OPERAND_ENCODING_MODRM_RM:
+		in->g_rm = g, in->a_rm |= o->actions, in->sz_rm = size;
+		break;
+	case ZYDIS_OPERAND_ENCODING_NDSNDD:
+		in->g_vvvv = g, in->a_vvvv |= o->actions, in->sz_vvvv = size;
+		break;
+	case ZYDIS_OPERAND_ENCODING_OPCODE:
+		in->g_opc = g, in->a_opc |= o->actions, in->sz_opc = size;
+		break;
+	default:
+		break; /* fixed registers (RAX, CL, ...): never those that move */
+	}
+}
+
+/* False: a memory operand the translator does not handle. */
+static bool note_mem_operand(struct insn *in, unsigned idx)
+{
+	const ZydisDecodedOperand *o = &in->op[idx];
+	u8 g;
+
+	if ((g = insn_gpr(o->mem.base, NULL)) != GPR_NONE)
+		in->gpr_used |= 1u << g;
+	if ((g = insn_gpr(o->mem.index, NULL)) != GPR_NONE)
+		in->gpr_used |= 1u << g;
+	if (o->visibility != ZYDIS_OPERAND_VISIBILITY_EXPLICIT || in->has_mem)
+		return false;
+	if (o->mem.base == ZYDIS_REGISTER_EIP)
+		return false;
+	if (o->mem.type != ZYDIS_MEMOP_TYPE_MEM && o->mem.type != ZYDIS_MEMOP_TYPE_AGEN)
+		return false;
+	in->has_mem = true;
+	in->mem_idx = (u8)idx;
+	in->mem_read = o->actions & ZYDIS_OPERAND_ACTION_MASK_READ;
+	in->mem_write = o->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE;
+	in->mem_size = o->size / 8;
+	return true;
+}
+
+static bool note_operands(struct insn *in)
+{
+	bool ok = true;
+
+	in->g_reg = in->g_rm = in->g_vvvv = in->g_opc = GPR_NONE;
+	in->a_reg = in->a_rm = in->a_vvvv = in->a_opc = 0;
+	in->high8 = in->has_mem = in->mem_read = in->mem_write = false;
+	in->gpr_used = in->mem_size = 0;
+	for (unsigned i = 0; i < in->z.operand_count; i++) {
+		if (in->op[i].type == ZYDIS_OPERAND_TYPE_REGISTER)
+			note_reg_operand(in, &in->op[i]);
+		else if (in->op[i].type == ZYDIS_OPERAND_TYPE_MEMORY)
+			ok &= note_mem_operand(in, i);
+	}
+	return ok;
+}
+
+/* Kinds of instructions that only the interpreter may execute, by Zydis category. */
+static bool category_is_interp(ZydisInstructionCategory c)
+{
+	switch (c) {
+	case ZYDIS_CATEGORY_SYSTEM: case ZYDIS_CATEGORY_IO: case ZYDIS_CATEGORY_IOSTRINGOP:
+	case ZYDIS_CATEGORY_SEGOP: case ZYDIS_CATEGORY_STRINGOP: case ZYDIS_CATEGORY_VTX:
+	case ZYDIS_CATEGORY_XSAVE: case ZYDIS_CATEGORY_XSAVEOPT: case ZYDIS_CATEGORY_RDWRFSGS:
+	case ZYDIS_CATEGORY_PKU: case ZYDIS_CATEGORY_RDPID: case ZYDIS_CATEGORY_RDPRU:
+	case ZYDIS_CATEGORY_WAITPKG: case ZYDIS_CATEGORY_SGX: case ZYDIS_CATEGORY_SMAP:
+	case ZYDIS_CATEGORY_CET: case ZYDIS_CATEGORY_MPX: case ZYDIS_CATEGORY_AMX_TILE:
+	case ZYDIS_CATEGORY_GATHER: case ZYDIS_CATEGORY_AVX2GATHER: case ZYDIS_CATEGORY_SCATTER:
+	case ZYDIS_CATEGORY_UINTR: case ZYDIS_CATEGORY_XOP: case ZYDIS_CATEGORY_AMD3DNOW:
+	case ZYDIS_CATEGORY_TBM: case ZYDIS_CATEGORY_FMA4: case ZYDIS_CATEGORY_CLZERO:
+	case ZYDIS_CATEGORY_ENQCMD: case ZYDIS_CATEGORY_PCONFIG:
+	case ZYDIS_CATEGORY_SERIALIZE: case ZYDIS_CATEGORY_TSX_LDTRK: case ZYDIS_CATEGORY_HRESET:
+	case ZYDIS_CATEGORY_KEYLOCKER: case ZYDIS_CATEGORY_KEYLOCKER_WIDE: case ZYDIS_CATEGORY_MOVDIR:
+	case ZYDIS_CATEGORY_CLDEMOTE:
+	case ZYDIS_CATEGORY_PADLOCK: case ZYDIS_CATEGORY_FP16:
+		return true;
+	default:
+		return false;
+	}
+}
+
+static u8 class_of_flow(const struct insn *in)
+{
+	bool far = in->z.meta.branch_type == ZYDIS_BRANCH_TYPE_FAR;
+	bool imm = in->op[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE;
+
+	switch (in->z.meta.category) {
+	case ZYDIS_CATEGORY_UNCOND_BR:
+		if (in->z.mnemonic != ZYDIS_MNEMONIC_JMP || far || in->z.operand_width == 16)
+			return INSN_INTERP_END;
+		return imm ? INSN_JMP : INSN_JMP_IND;
+	case ZYDIS_CATEGORY_CALL:
+		if (in->z.mnemonic != ZYDIS_MNEMONIC_CALL || far || in->z.operand_width == 16)
+			return INSN_INTERP_END;
+		return imm ? INSN_CALL : INSN_CALL_IND;
+	case ZYDIS_CATEGORY_RET:
+		return in->z.mnemonic == ZYDIS_MNEMONIC_RET && !far && in->z.operand_width != 16 ? INSN_RET : INSN_INTERP_END;
+	case ZYDIS_CATEGORY_COND_BR:
+		if (in->z.operand_width == 16)
+			return INSN_INTERP_END;
+		if (in->z.mnemonic == ZYDIS_MNEMONIC_JRCXZ && in->z.address_width == 64)
+			return INSN_JRCXZ;
+		if (in->z.mnemonic == ZYDIS_MNEMONIC_LOOP && in->z.address_width == 64)
+			return INSN_LOOP;
+		switch (in->z.mnemonic) {
+		case ZYDIS_MNEMONIC_JCXZ: case ZYDIS_MNEMONIC_JECXZ: case ZYDIS_MNEMONIC_JRCXZ:
+		case ZYDIS_MNEMONIC_LOOP: case ZYDIS_MNEMONIC_LOOPE: case ZYDIS_MNEMONIC_LOOPNE:
+		case ZYDIS_MNEMONIC_JKZD: case ZYDIS_MNEMONIC_JKNZD: case ZYDIS_MNEMONIC_XBEGIN:
+			return INSN_INTERP_END;
+		default:
+			return INSN_JCC;
+		}
+	default:
+		return INSN_COPY;
+	}
+}
+
+/* Interpreted instructions after which execution may go on elsewhere or in another mode. */
+static bool interp_ends_block(const struct insn *in)
+{
+	switch (in->z.meta.category) {
+	case ZYDIS_CATEGORY_SYSCALL: case ZYDIS_CATEGORY_SYSRET: case ZYDIS_CATEGORY_INTERRUPT:
+	case ZYDIS_CATEGORY_RET: case ZYDIS_CATEGORY_CALL: case ZYDIS_CATEGORY_UNCOND_BR:
+	case ZYDIS_CATEGORY_COND_BR:
+		return true;
+	default:
+		break;
+	}
+	switch (in->z.mnemonic) {
+	case ZYDIS_MNEMONIC_STAC: case ZYDIS_MNEMONIC_CLAC: case ZYDIS_MNEMONIC_HLT: case ZYDIS_MNEMONIC_POPF:
+	case ZYDIS_MNEMONIC_POPFQ: case ZYDIS_MNEMONIC_POPFD: case ZYDIS_MNEMONIC_STI: case ZYDIS_MNEMONIC_LMSW:
+	case ZYDIS_MNEMONIC_UD0: case ZYDIS_MNEMONIC_UD1: case ZYDIS_MNEMONIC_UD2: case ZYDIS_MNEMONIC_CLTS:
+	case ZYDIS_MNEMONIC_XSETBV: case ZYDIS_MNEMONIC_RSM: case ZYDIS_MNEMONIC_WRMSR: case ZYDIS_MNEMONIC_INVLPG:
+	case ZYDIS_MNEMONIC_INVPCID: case ZYDIS_MNEMONIC_INT1:
+		return true;
+	case ZYDIS_MNEMONIC_MOV: /* to CR, DR, or a segment register (SS shadows) */
+		return true;
+	default:
+		return false;
+	}
+}
+
+static bool vector_unusable(const struct insn *in, u32 key)
+{
+	if (in->z.encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX)
+		return !(key & KEY_AVX512);
+	if (in->z.encoding == ZYDIS_INSTRUCTION_ENCODING_VEX) {
+		switch (in->z.meta.category) {
+		case ZYDIS_CATEGORY_BMI1: case ZYDIS_CATEGORY_BMI2:
+			return false;
+		case ZYDIS_CATEGORY_KMASK:
+			return !(key & KEY_AVX512);
+		default:
+			return !(key & KEY_AVX);
+		}
+	}
+	for (unsigned i = 0; i < in->z.operand_count; i++) {
+		ZydisRegisterClass c;
+
+		if (in->op[i].type != ZYDIS_OPERAND_TYPE_REGISTER)
+			continue;
+		c = ZydisRegisterGetClass(in->op[i].reg.value);
+		if (c == ZYDIS_REGCLASS_XMM || in->op[i].reg.value == ZYDIS_REGISTER_MXCSR)
+			return !(key & KEY_SSE);
+		if (c == ZYDIS_REGCLASS_MMX || c == ZYDIS_REGCLASS_X87)
+			return !(key & KEY_X87);
+	}
+	switch (in->z.meta.category) {
+	case ZYDIS_CATEGORY_X87_ALU: case ZYDIS_CATEGORY_FCMOV: case ZYDIS_CATEGORY_MMX:
+		return !(key & KEY_X87);
+	case ZYDIS_CATEGORY_SSE:
+		return !(key & KEY_SSE);
+	default:
+		return false;
+	}
+}
+
+/* Memory operands whose extent or faults are not simply "size bytes at the address". */
+static bool mem_is_special(const struct insn *in)
+{
+	if (!in->has_mem)
+		return false;
+	if (in->z.avx.mask.mode != ZYDIS_MASK_MODE_INVALID && in->z.avx.mask.mode != ZYDIS_MASK_MODE_DISABLED)
+		return true;
+	switch (in->z.mnemonic) {
+	case ZYDIS_MNEMONIC_BT: case ZYDIS_MNEMONIC_BTS: case ZYDIS_MNEMONIC_BTR: case ZYDIS_MNEMONIC_BTC:
+		return in->op[1].type == ZYDIS_OPERAND_TYPE_REGISTER;
+	case ZYDIS_MNEMONIC_FXSAVE: case ZYDIS_MNEMONIC_FXSAVE64: case ZYDIS_MNEMONIC_FXRSTOR:
+	case ZYDIS_MNEMONIC_FXRSTOR64: case ZYDIS_MNEMONIC_VMASKMOVPS: case ZYDIS_MNEMONIC_VMASKMOVPD:
+	case ZYDIS_MNEMONIC_VPMASKMOVD: case ZYDIS_MNEMONIC_VPMASKMOVQ: case ZYDIS_MNEMONIC_CLFLUSH:
+	case ZYDIS_MNEMONIC_CLFLUSHOPT: case ZYDIS_MNEMONIC_CLWB: case ZYDIS_MNEMONIC_LDS:
+	case ZYDIS_MNEMONIC_LES: case ZYDIS_MNEMONIC_LSS: case ZYDIS_MNEMONIC_LFS: case ZYDIS_MNEMONIC_LGS:
+	case ZYDIS_MNEMONIC_BOUND:
+		return true;
+	default:
+		return in->mem_size == 0 || in->mem_size > 512;
+	}
+}
+
+static bool touches_system_register(const struct insn *in)
+{
+	for (unsigned i = 0; i < in->z.operand_count_visible; i++) {
+		if (in->op[i].type != ZYDIS_OPERAND_TYPE_REGISTER)
+			continue;
+		switch (ZydisRegisterGetClass(in->op[i].reg.value)) {
+		case ZYDIS_REGCLASS_SEGMENT: case ZYDIS_REGCLASS_CONTROL: case ZYDIS_REGCLASS_DEBUG:
+		case ZYDIS_REGCLASS_TEST: case ZYDIS_REGCLASS_TABLE: case ZYDIS_REGCLASS_BOUND:
+			return true;
+		default:
+			break;
+		}
+	}
+	return false;
+}
+
+static u8 class_by_mnemonic(const struct insn *in, u32 key)
+{
+	bool op64 = in->z.operand_width == 64;
+
+	switch (in->z.mnemonic) {
+	case ZYDIS_MNEMONIC_LEA:
+		return INSN_LEA;
+	case ZYDIS_MNEMONIC_NOP: case ZYDIS_MNEMONIC_ENDBR64: case ZYDIS_MNEMONIC_ENDBR32: case ZYDIS_MNEMONIC_PREFETCH:
+	case ZYDIS_MNEMONIC_PREFETCHT0: case ZYDIS_MNEMONIC_PREFETCHT1: case ZYDIS_MNEMONIC_PREFETCHT2:
+	case ZYDIS_MNEMONIC_PREFETCHNTA: case ZYDIS_MNEMONIC_PREFETCHW: case ZYDIS_MNEMONIC_PREFETCHWT1:
+		return INSN_NOP;
+	case ZYDIS_MNEMONIC_PUSH:
+		if (!op64 || touches_system_register(in))
+			return INSN_INTERP;
+		return INSN_PUSH;
+	case ZYDIS_MNEMONIC_POP:
+		if (!op64 || in->has_mem || touches_system_register(in))
+			return INSN_INTERP;
+		return INSN_POP;
+	case ZYDIS_MNEMONIC_LEAVE:
+		return op64 ? INSN_LEAVE : INSN_INTERP;
+	case ZYDIS_MNEMONIC_CLD: case ZYDIS_MNEMONIC_STD:
+		return INSN_CLD_STD;
+	case ZYDIS_MNEMONIC_PAUSE:
+		return key & KEY_PAUSE_EXIT ? INSN_INTERP : INSN_COPY;
+	case ZYDIS_MNEMONIC_LAHF: case ZYDIS_MNEMONIC_SAHF: case ZYDIS_MNEMONIC_LFENCE: case ZYDIS_MNEMONIC_MFENCE:
+	case ZYDIS_MNEMONIC_SFENCE:
+		return INSN_COPY;
+	case ZYDIS_MNEMONIC_RDTSC: case ZYDIS_MNEMONIC_PUSHF: case ZYDIS_MNEMONIC_PUSHFQ: case ZYDIS_MNEMONIC_POPFQ:
+	case ZYDIS_MNEMONIC_POPF: case ZYDIS_MNEMONIC_ENTER: case ZYDIS_MNEMONIC_XLAT: case ZYDIS_MNEMONIC_RDTSCP:
+	case ZYDIS_MNEMONIC_UD0: case ZYDIS_MNEMONIC_UD1: case ZYDIS_MNEMONIC_UD2: case ZYDIS_MNEMONIC_CLI:
+	case ZYDIS_MNEMONIC_STI: case ZYDIS_MNEMONIC_XSAVES: case ZYDIS_MNEMONIC_MASKMOVQ:
+	case ZYDIS_MNEMONIC_MASKMOVDQU: case ZYDIS_MNEMONIC_VMASKMOVDQU: case ZYDIS_MNEMONIC_MONITORX:
+	case ZYDIS_MNEMONIC_MWAITX: case ZYDIS_MNEMONIC_CLUI: case ZYDIS_MNEMONIC_STUI:
+	case ZYDIS_MNEMONIC_XABORT: case ZYDIS_MNEMONIC_XEND: case ZYDIS_MNEMONIC_XTEST:
+	case ZYDIS_MNEMONIC_FXSAVE: case ZYDIS_MNEMONIC_FXRSTOR: case ZYDIS_MNEMONIC_INVPCID:
+	case ZYDIS_MNEMONIC_INCSSPD: case ZYDIS_MNEMONIC_INCSSPQ: case ZYDIS_MNEMONIC_RDSSPD:
+	case ZYDIS_MNEMONIC_RDSSPQ: case ZYDIS_MNEMONIC_CLZERO: case ZYDIS_MNEMONIC_PTWRITE:
+		return INSN_INTERP;
+	default:
+		return INSN_COPY;
+	}
+}
+
+static u8 class_of(struct insn *in, u32 key)
+{
+	bool operands_ok = note_operands(in);
+	u8 cls = class_of_flow(in);
+
+	if (in->z.mnemonic == ZYDIS_MNEMONIC_ENDBR64 || in->z.mnemonic == ZYDIS_MNEMONIC_ENDBR32)
+		return INSN_NOP;
+	if (cls != INSN_COPY)
+		return cls;
+	if (key & KEY_CODE32)
+		return INSN_INTERP;
+	cls = class_by_mnemonic(in, key);
+	if (cls != INSN_COPY)
+		return cls;
+	if (category_is_interp(in->z.meta.category) || touches_system_register(in) || !operands_ok ||
+	    in->z.attributes & ZYDIS_ATTRIB_IS_PRIVILEGED || mem_is_special(in) || vector_unusable(in, key) ||
+	    in->z.encoding == ZYDIS_INSTRUCTION_ENCODING_XOP || in->z.encoding == ZYDIS_INSTRUCTION_ENCODING_3DNOW ||
+	    in->z.encoding == ZYDIS_INSTRUCTION_ENCODING_MVEX)
+		return INSN_INTERP;
+	return INSN_COPY;
+}
+
+void insn_classify(struct insn *in, u32 key)
+{
+	in->cls = class_of(in, key);
+	if (in->cls == INSN_INTERP && interp_ends_block(in))
+		in->cls = INSN_INTERP_END;
+	if (in->cls == INSN_INTERP || in->cls == INSN_INTERP_END) {
+		in->fl_read = FLAGS_ALL;
+		in->fl_write = 0;
+	}
+}

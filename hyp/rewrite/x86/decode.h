@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One guest instruction as the translator sees it: Zydis' decoding, plus the byte positions that
+ * re-encoding needs and a verdict on how to treat it.
+ */
+#ifndef KUSE_HYP_X86_DECODE_H
+#define KUSE_HYP_X86_DECODE_H
+
+#include <Zydis/Zydis.h>
+
+#include "lib/types.h"
+
+enum insn_class {
+	INSN_COPY,   /* same instruction, operands redirected */
+	INSN_LEA,
+	INSN_NOP,    /* no effect in translated code: NOP, ENDBR, PREFETCH */
+	INSN_PUSH,
+	INSN_POP,
+	INSN_LEAVE,
+	INSN_CLD_STD,
+	INSN_RDTSC,
+	INSN_JMP,    /* direct */
+	INSN_JCC,
+	INSN_JRCXZ,
+	INSN_LOOP,
+	INSN_CALL,   /* direct */
+	INSN_JMP_IND,
+	INSN_CALL_IND,
+	INSN_RET,
+	INSN_INTERP,     /* the interpreter's; the block goes on behind it */
+	INSN_INTERP_END, /* the interpreter's; it changes the flow of control or the mode */
+};
+
+/* A general register in an encoded field: guest number, or GPR_NONE where the field is something else. */
+#define GPR_NONE 0xff
+
+struct insn {
+	ZydisDecodedInstruction z;
+	ZydisDecodedOperand op[ZYDIS_MAX_OPERAND_COUNT];
+	u64 pc;
+	u8 bytes[15];
+	u8 len;
+	u8 cls; /* enum insn_class */
+	u8 live_in;    /* packed arithmetic flags wanted at this point */
+	u8 fl_read, fl_write; /* packed; write: overwritten for certain */
+
+	/* positions in bytes[] */
+	u8 op_start; /* opcode (or 0xC4/0xC5/0x62 prefix) */
+	u8 tail;     /* immediates */
+	u8 rex;      /* 0, or the REX byte */
+
+	/* general registers by field, and how they are used (ZYDIS_OPERAND_ACTION_*) */
+	u8 g_reg, g_rm, g_vvvv, g_opc;
+	u8 a_reg, a_rm, a_vvvv, a_opc;
+	u8 sz_reg, sz_rm, sz_vvvv, sz_opc; /* bytes */
+	bool high8;     /* uses AH..BH: no REX allowed */
+	u16 gpr_used;   /* guest registers read or written, implicit ones too */
+
+	/* explicit memory operand */
+	bool has_mem;
+	u8 mem_idx;
+	bool mem_read, mem_write;
+	u16 mem_size; /* bytes */
+};
+
+/* Decodes up to 15 bytes of 32- or 64-bit code. False: not decodable. */
+bool insn_decode(struct insn *in, const u8 *bytes, unsigned avail, u64 pc, unsigned code_size);
+
+/* Sets in->cls and the fields of its operands for a block with key `key`. */
+void insn_classify(struct insn *in, u32 key);
+
+/* Guest register number of a Zydis general register; sets *high for AH..BH. GPR_NONE otherwise. */
+u8 insn_gpr(ZydisRegister r, bool *high);
+
+/* RFLAGS arithmetic bits <-> 6-bit packed form. */
+static inline u8 flags_pack(u32 fl)
+{
+	return (u8)((fl & 1) | (fl >> 1 & 2) | (fl >> 2 & 4) | (fl >> 3 & 8) | (fl >> 3 & 16) | (fl >> 6 & 32));
+}
+#define FLAGS_ALL 63
+
+#endif

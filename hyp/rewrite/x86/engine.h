@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The same-ISA engine: x86 guest code rewritten for the x86 host.
+ *
+ * Register assignment in translated code (64-bit encodings of the host):
+ *
+ *   guest rax..rdi but rsp, r8..r12   the same host register
+ *   guest rsp                          host r15
+ *   guest r13 r14 r15                  memory, gs:[8*n]
+ *   host rsp                           the host's stack: signal handlers run on it
+ *   host r14 (S1)                      address of the current memory operand; target of a branch
+ *   host r13 (S2)                      TLB index, substitute for a memory-resident register
+ *   host gs                            base of struct hyp_cpu
+ *
+ * The guest's arithmetic flags are the host's; the guest's other flags are in s.rflags, DF in cpu->df.
+ * A TLB check destroys flags; where the block still needs them they are kept in AH:AL meanwhile
+ * (LAHF + SETO), RAX in cpu->scratch[0].
+ *
+ * Translated code leaves only through hyp_leave (a CALL followed by a struct hyp_site), which stores
+ * the guest's registers; the run loop (run.c) does what the site asks for and enters again, in the
+ * middle of the block or elsewhere. Nothing else is called from translated code.
+ */
+#ifndef KUSE_HYP_X86_ENGINE_H
+#define KUSE_HYP_X86_ENGINE_H
+
+#include "hyp/cpu.h"
+#include "hyp/tcache/tcache.h"
+
+enum { S1 = 14, S2 = 13, HRSP = 15 };
+
+/* Follows the CALL that leaves translated code. */
+struct hyp_site {
+	u32 block; /* index */
+	u32 kind : 6;
+	u32 write : 1;
+	u32 ac_part : 2; /* soft-TLB partition of the access */
+	u32 guest_off : 11;
+	u32 size : 12;
+} __attribute__((packed));
+
+struct hyp_edge_site {
+	struct hyp_site site;
+	u64 target; /* linear address */
+	u32 patch;  /* code offset of the rel32 to patch, 0: none */
+} __attribute__((packed));
+
+enum hyp_site_kind {
+	SITE_MEM,    /* soft-TLB miss: S1 + tag is the address; S1 becomes the host pointer */
+	SITE_INTERP, /* the instruction at guest_off is for the interpreter; resumes behind the site */
+	SITE_EDGE,   /* struct hyp_edge_site: a direct branch not linked yet */
+	SITE_POLL,   /* struct hyp_edge_site: attention word set on the way to target */
+	SITE_JC_MISS,/* S1 is the target */
+	SITE_DEAD,   /* the block was invalidated: look its pc up again */
+	SITE_DONE,   /* struct hyp_edge_site: block ends, go to target without linking */
+	SITE_NR
+};
+
+/* Block key: what translated code depends on besides the bytes. Class (jump cache) in the low bits. */
+#define KEY_PART(k) ((k) & 3)
+#define KEY_CODE32 4u
+#define KEY_SSE 8u     /* SSE usable: CR0.EM=TS=0, CR4.OSFXSR */
+#define KEY_AVX 16u    /* AVX usable: CR4.OSXSAVE, XCR0 */
+#define KEY_AVX512 32u
+#define KEY_X87 64u    /* CR0.EM=TS=0 */
+#define KEY_CPL0 128u
+#define KEY_PAUSE_EXIT 256u
+static inline unsigned key_class(u32 key)
+{
+	return KEY_PART(key) + (key & KEY_CODE32 ? HYP_TLB_PARTS : 0);
+}
+u32 hyp_block_key(struct hyp_cpu *cpu);
+
+/* Index of the jump cache for a target. */
+#define JC_INDEX(pc) ((u32)(pc) & (HYP_JC_SIZE - 1))
+
+/* Translates the block at pc whose first byte is at host/gpa. NULL: not translatable, interpret. Not
+ * guest-live; calls hyp_fpu_put. */
+struct hyp_block *xlate_block(struct hyp_cpu *cpu, u64 pc, gpa_t gpa, const u8 *host, u32 key);
+int xlate_create(struct hyp_engine *e);
+void xlate_destroy(struct hyp_engine *e);
+
+/* tramp.c */
+void hyp_enter(struct hyp_cpu *cpu, u64 code);
+extern const char hyp_leave[], hyp_leave_tail[];
+
+/* signal.c */
+int hyp_signal_init(void);
+void hyp_signal_exit(void);
+extern __thread struct hyp_cpu *hyp_current __attribute__((tls_model("initial-exec")));
+
+/* fpu.c */
+void hyp_fpu_get(struct hyp_cpu *cpu); /* guest vector state into the host's registers */
+
+#endif

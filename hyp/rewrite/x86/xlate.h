@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The translator's working state for one block. Private to rewrite/x86. */
+#ifndef KUSE_HYP_X86_XLATE_H
+#define KUSE_HYP_X86_XLATE_H
+
+#include "hyp/rewrite/x86/decode.h"
+#include "hyp/rewrite/x86/emit.h"
+#include "hyp/rewrite/x86/engine.h"
+
+#define XLATE_MAX_INSNS 48
+#define XLATE_MAX_COLD 256
+#define XLATE_MAX_BYTES (64u << 10) /* room a block may need */
+
+/* Code out of the hot line, emitted after the block's body. */
+struct cold {
+	u32 from;   /* rel32 that jumps here */
+	u32 resume; /* where to go on; 0: nowhere */
+	bool restore_flags;
+	u8 kind; /* enum hyp_site_kind */
+	struct hyp_site site;
+	u64 target;
+	u32 patch;
+};
+
+struct xlate {
+	struct emit e;
+	struct hyp_cpu *cpu;
+	struct hyp_engine *eng;
+	struct hyp_block *b;
+	u32 block_idx;
+	u32 key;
+	unsigned part, code_size;
+	u64 page; /* linear page of the block */
+	const u8 *page_host;
+	struct insn *cur;
+	unsigned n;
+	unsigned n_cold;
+	struct cold cold[XLATE_MAX_COLD];
+	struct insn insn[XLATE_MAX_INSNS];
+	struct insn look; /* for looking ahead */
+};
+
+#define OFF(field) ((u32)offsetof(struct hyp_cpu, field))
+#define OFF_GPR(n) (8u * (u32)(n))
+
+/* Where guest register g lives: a host register, or NO_REG for memory. */
+static inline int host_of(u8 g)
+{
+	return g == X86_RSP ? HRSP : g >= X86_R13 ? NO_REG : g;
+}
+
+static inline u32 x_here(struct xlate *x)
+{
+	return (u32)(x->e.p - x->eng->rw);
+}
+
+/* xlate_mem.c */
+void x_save_flags(struct xlate *x);
+void x_restore_flags(struct xlate *x);
+/* S1 = linear address of the instruction's memory operand. Destroys S2; keeps flags. */
+void x_address(struct xlate *x, const struct insn *in);
+/* S1: linear -> host address; `live`: the guest's flags must survive. Destroys S2. */
+void x_check(struct xlate *x, unsigned size, bool write, bool live);
+struct cold *x_cold(struct xlate *x, u8 kind, u32 from);
+void x_emit_cold(struct xlate *x);
+/* CALL hyp_leave with a site for instruction `in`, resuming behind it. */
+void x_leave(struct xlate *x, u8 kind, const struct insn *in);
+struct hyp_site x_site(struct xlate *x, u8 kind, const struct insn *in);
+
+/* xlate_copy.c */
+void x_copy(struct xlate *x, const struct insn *in);
+void x_lea(struct xlate *x, const struct insn *in);
+
+/* xlate_flow.c */
+void x_entry(struct xlate *x, u8 live_in);
+u8 x_live_at(struct xlate *x, u64 target);
+void x_edge(struct xlate *x, u64 target);
+bool x_flow(struct xlate *x, const struct insn *in); /* false: not a branch */
+void x_push(struct xlate *x, const struct insn *in);
+void x_pop(struct xlate *x, const struct insn *in);
+void x_leave_insn(struct xlate *x, const struct insn *in);
+
+#endif

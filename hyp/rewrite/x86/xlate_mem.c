@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Memory operands: address, soft-TLB check, and the cold code behind a miss (see engine.h). */
+#include "hyp/rewrite/x86/xlate.h"
+
+_Static_assert(sizeof(struct hyp_tlb_entry) == 1 << HYP_TLB_SLOT_SHIFT, "emitted index arithmetic");
+_Static_assert(sizeof(struct hyp_site) == 8, "layout read back by the run loop");
+
+void x_save_flags(struct xlate *x)
+{
+	e_store_gs(&x->e, OFF(scratch[0]), X86_RAX);
+	e_bytes(&x->e, "\x9f\x0f\x90\xc0", 4); /* lahf; seto al */
+}
+
+void x_restore_flags(struct xlate *x)
+{
+	e_bytes(&x->e, "\x04\x7f\x9e", 3); /* add al, 0x7f; sahf */
+	e_load_gs(&x->e, X86_RAX, OFF(scratch[0]));
+}
+
+/* Host register holding guest register g: its own, or `tmp` loaded from memory. */
+static int load_gpr(struct xlate *x, ZydisRegister r, int tmp)
+{
+	u8 g = insn_gpr(r, NULL);
+
+	if (g == GPR_NONE)
+		return NO_REG;
+	if (host_of(g) != NO_REG)
+		return host_of(g);
+	e_load_gs(&x->e, tmp, OFF_GPR(g));
+	return tmp;
+}
+
+static void add_segment_base(struct xlate *x, ZydisRegister seg)
+{
+	if (seg != ZYDIS_REGISTER_FS && seg != ZYDIS_REGISTER_GS)
+		return;
+	e_load_gs(&x->e, S2, seg == ZYDIS_REGISTER_FS ? OFF(s.seg[X86_FS].base) : OFF(s.seg[X86_GS].base));
+	e_lea(&x->e, true, S1, S1, S2, 1, 0);
+}
+
+void x_address(struct xlate *x, const struct insn *in)
+{
+	const ZydisDecodedOperandMem *m = &in->op[in->mem_idx].mem;
+	bool wide = in->z.address_width == 64;
+	s64 disp = m->disp.has_displacement ? m->disp.value : 0;
+	int base, index;
+
+	if (m->base == ZYDIS_REGISTER_RIP) {
+		e_mov_ri(&x->e, S1, in->pc + in->len + (u64)disp);
+		add_segment_base(x, m->segment);
+		return;
+	}
+	base = load_gpr(x, m->base, S1);
+	index = load_gpr(x, m->index, S2);
+	if (base == NO_REG && index == NO_REG)
+		e_mov_ri(&x->e, S1, wide ? (u64)disp : (u32)disp);
+	else if (index == NO_REG && !disp && wide && base != S1)
+		e_mov_rr(&x->e, S1, base);
+	else if (base != S1 || index != NO_REG || disp || !wide)
+		e_lea(&x->e, wide, S1, base, index, m->scale, (s32)disp);
+	add_segment_base(x, m->segment);
+}
+
+struct cold *x_cold(struct xlate *x, u8 kind, u32 from)
+{
+	struct cold *c = &x->cold[x->n_cold++];
+
+	*c = (struct cold){ .kind = kind, .from = from };
+	return c;
+}
+
+struct hyp_site x_site(struct xlate *x, u8 kind, const struct insn *in)
+{
+	return (struct hyp_site){ .block = x->block_idx,
+				  .kind = kind,
+				  .ac_part = x->part,
+				  .guest_off = (u32)(in->pc - x->b->pc) & 0x7ff };
+}
+
+static u32 jcc_rel32(struct xlate *x, u8 cc)
+{
+	e_1(&x->e, 0x0f);
+	e_1(&x->e, (u8)(0x80 | cc));
+	e_4(&x->e, 0);
+	return x_here(x) - 4;
+}
+
+/*
+ *	mov  s2d, s1d
+ *	shr  s2d, 7
+ *	and  s2d, (N-1) * 32
+ *	sub  s1, gs:[s2 + tag]	; offset in the page, if the tag is right
+ *	cmp  s1, 4096 - size	; page crossing misses too
+ *	ja   cold
+ *	add  s1, gs:[s2 + host]
+ */
+void x_check(struct xlate *x, unsigned size, bool write, bool live)
+{
+	u32 part = OFF(tlb) + x->part * (u32)sizeof(x->cpu->tlb[0]);
+	u32 tag = write ? offsetof(struct hyp_tlb_entry, write_tag) : offsetof(struct hyp_tlb_entry, read_tag);
+	struct cold *c;
+
+	if (live)
+		x_save_flags(x);
+	e_rr(&x->e, false, 0x89, S1, S2);
+	e_bytes(&x->e, "\x41\xc1\xed", 3);
+	e_1(&x->e, PAGE_SHIFT - HYP_TLB_SLOT_SHIFT);
+	e_bytes(&x->e, "\x41\x81\xe5", 3);
+	e_4(&x->e, (HYP_TLB_SIZE - 1) << HYP_TLB_SLOT_SHIFT);
+	e_gs_base(&x->e, true, 0x2b, S1, S2, part + tag);
+	e_bytes(&x->e, "\x49\x81\xfe", 3);
+	e_4(&x->e, (u32)PAGE_SIZE - size);
+	c = x_cold(x, SITE_MEM, jcc_rel32(x, 7));
+	e_gs_base(&x->e, true, 0x03, S1, S2, part + (u32)offsetof(struct hyp_tlb_entry, host));
+	if (live)
+		x_restore_flags(x);
+	c->restore_flags = live;
+	c->resume = x_here(x);
+	c->site = x_site(x, SITE_MEM, x->cur);
+	c->site.write = write;
+	c->site.size = size & 0xfff;
+}
+
+static void call_leave(struct xlate *x)
+{
+	e_1(&x->e, 0xe8);
+	e_4(&x->e, x->eng->stub_leave - (x_here(x) + 4));
+}
+
+void x_leave(struct xlate *x, u8 kind, const struct insn *in)
+{
+	struct hyp_site site = x_site(x, kind, in);
+
+	call_leave(x);
+	e_bytes(&x->e, &site, sizeof(site));
+}
+
+static void emit_one_cold(struct xlate *x, struct cold *c)
+{
+	u32 rel = x_here(x) - (c->from + 4);
+
+	memcpy(x->eng->rw + c->from, &rel, 4);
+	if (c->restore_flags)
+		x_restore_flags(x);
+	if (c->kind == SITE_JC_MISS) {
+		e_1(&x->e, 0xe9);
+		e_4(&x->e, x->eng->stub_jc_miss - (x_here(x) + 4));
+		return;
+	}
+	call_leave(x);
+	e_bytes(&x->e, &c->site, sizeof(c->site));
+	if (c->kind == SITE_MEM) {
+		e_1(&x->e, 0xe9);
+		e_4(&x->e, c->resume - (x_here(x) + 4));
+	} else {
+		e_8(&x->e, c->target);
+		e_4(&x->e, c->patch);
+	}
+}
+
+void x_emit_cold(struct xlate *x)
+{
+	struct insn *last = &x->insn[x->n - 1];
+
+	for (unsigned i = 0; i < x->n_cold; i++)
+		emit_one_cold(x, &x->cold[i]);
+	x_leave(x, SITE_DEAD, last);
+}

@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Block look-up and invalidation (see tcache.h). Guest-live. */
+#include "hyp/mem/as.h"
+#include "hyp/rewrite/x86/engine.h"
+#include "hyp/tcache/tcache.h"
+#include "hyp/tcache/tcache_priv.h"
+
+static u32 block_hash(gpa_t gpa, u32 key)
+{
+	return (u32)(((gpa ^ ((u64)key << 40)) * 0x9e3779b97f4a7c15ull) >> (64 - TCACHE_HASH_BITS));
+}
+
+struct hyp_block *tcache_lookup(struct hyp_engine *e, u64 pc, gpa_t gpa, u32 key)
+{
+	for (u32 i = e->hash[block_hash(gpa, key)]; i != TCACHE_NONE; i = e->blocks[i].hash_next) {
+		struct hyp_block *b = &e->blocks[i];
+
+		if (b->gpa == gpa && b->pc == pc && b->key == key)
+			return b;
+	}
+	return NULL;
+}
+
+struct hyp_block *tcache_add(struct hyp_engine *e)
+{
+	struct hyp_block *b = &e->blocks[e->n_blocks];
+
+	b->gpa2 = TCACHE_NO_GPA;
+	b->dead = false;
+	b->map = e->n_maps;
+	return b;
+}
+
+static struct tcache_page *page_slot(struct hyp_engine *e, gpa_t gpa)
+{
+	u64 frame = (gpa >> PAGE_SHIFT) + 1;
+	u32 i = (u32)((frame * 0x9e3779b97f4a7c15ull) >> (64 - TCACHE_PAGE_BITS));
+
+	while (e->pages[i].frame && e->pages[i].frame != frame)
+		i = (i + 1) & ((1u << TCACHE_PAGE_BITS) - 1);
+	return &e->pages[i];
+}
+
+/* 64-byte granules of the page that [off, off+len) touches */
+static u64 granules(unsigned off, unsigned len)
+{
+	unsigned first = off / 64, last = MIN(off + len - 1, 4095u) / 64;
+
+	return GENMASK_ULL(last, first);
+}
+
+static u64 block_granules(const struct hyp_block *b, unsigned which)
+{
+	if (which)
+		return granules(0, b->guest_len - (PAGE_SIZE - (b->gpa & ~PAGE_MASK)));
+	return granules(b->gpa & ~PAGE_MASK, b->guest_len);
+}
+
+static void page_link(struct hyp_engine *e, struct hyp_block *b, unsigned which)
+{
+	gpa_t gpa = which ? b->gpa2 : b->gpa;
+	struct tcache_page *p = page_slot(e, gpa);
+
+	if (!p->frame) {
+		p->frame = (gpa >> PAGE_SHIFT) + 1;
+		p->first = TCACHE_NONE;
+		p->granules = 0;
+		e->n_pages++;
+	}
+	b->page_next[which] = p->first;
+	p->first = (u32)(b - e->blocks) * 2 + which;
+	p->granules |= block_granules(b, which);
+}
+
+void tcache_publish(struct hyp_engine *e, struct hyp_block *b)
+{
+	u32 *head = &e->hash[block_hash(b->gpa, b->key)];
+
+	b->hash_next = *head;
+	*head = (u32)(b - e->blocks);
+	page_link(e, b, 0);
+	if (b->gpa2 != TCACHE_NO_GPA)
+		page_link(e, b, 1);
+	e->n_blocks++;
+}
+
+static void patch_jump(struct hyp_engine *e, u32 at, u32 to)
+{
+	u8 *p = e->rw + at;
+
+	p[0] = 0xe9;
+	*(u32 *)(p + 1) = to - (at + 5);
+}
+
+void tcache_kill(struct hyp_engine *e, struct hyp_block *b)
+{
+	u32 *link = &e->hash[block_hash(b->gpa, b->key)];
+	u32 self = (u32)(b - e->blocks);
+
+	if (b->dead)
+		return;
+	b->dead = true;
+	while (*link != self)
+		link = &e->blocks[*link].hash_next;
+	*link = b->hash_next;
+	patch_jump(e, b->ind, e->stub_jc_miss);
+	patch_jump(e, b->direct, b->end - TCACHE_DEAD_STUB);
+}
+
+/* Kills what overlaps `mask`, unlinks dead blocks from the page's list, recomputes its granules. */
+static void page_kill(struct hyp_engine *e, struct tcache_page *p, u64 mask)
+{
+	u32 *link = &p->first;
+
+	p->granules = 0;
+	while (*link != TCACHE_NONE) {
+		unsigned which = *link & 1;
+		struct hyp_block *b = &e->blocks[*link / 2];
+
+		if (block_granules(b, which) & mask)
+			tcache_kill(e, b);
+		if (b->dead) {
+			*link = b->page_next[which];
+		} else {
+			p->granules |= block_granules(b, which);
+			link = &b->page_next[which];
+		}
+	}
+}
+
+void hyp_engine_invalidate(struct hyp_cpu *cpu, gpa_t gpa, unsigned size)
+{
+	struct hyp_engine *e = cpu->engine;
+	struct tcache_page *p = page_slot(e, gpa);
+	u64 mask = granules(gpa & ~PAGE_MASK, size ? size : 1);
+
+	if (p->frame && p->granules & mask)
+		page_kill(e, p, mask);
+}
+
+void hyp_engine_flush(struct hyp_cpu *cpu)
+{
+	struct hyp_engine *e = cpu->engine;
+
+	for (u32 i = 0; i < 1u << TCACHE_HASH_BITS; i++)
+		e->hash[i] = TCACHE_NONE;
+	if (e->n_pages)
+		for (u32 i = 0; i < 1u << TCACHE_PAGE_BITS; i++)
+			e->pages[i].frame = 0;
+	e->n_pages = 0;
+	e->n_blocks = 0;
+	e->n_maps = 0;
+	e->next = e->base;
+	e->generation++;
+	for (unsigned c = 0; c < HYP_JC_CLASSES; c++)
+		for (unsigned i = 0; i < HYP_JC_SIZE; i++)
+			cpu->jc[c][i] = cpu->jc_miss;
+}
+
+struct hyp_block *tcache_find_host(struct hyp_engine *e, u64 host_pc)
+{
+	u32 off = (u32)(host_pc - (u64)e->rx), lo = 0, hi = e->n_blocks;
+
+	if (host_pc < (u64)e->rx + e->base || host_pc >= (u64)e->rx + e->next)
+		return NULL;
+	while (hi - lo > 1) {
+		u32 mid = (lo + hi) / 2;
+
+		if (e->blocks[mid].ind <= off)
+			lo = mid;
+		else
+			hi = mid;
+	}
+	return e->n_blocks ? &e->blocks[lo] : NULL;
+}

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Translated blocks of one CPU: executable memory, look-up, invalidation.
+ *
+ * Every CPU has a cache of its own: no lock, no atomic patching on the hot path, at the price of
+ * translating shared code once per CPU. The memory is a memfd mapped twice, writable and executable.
+ *
+ * A block is found by (guest-physical address, key) and additionally knows the linear address it was
+ * translated for, which its code depends on. A block never spans a page, except one made of a single
+ * instruction that does. Memory of dead blocks is reused only when the whole cache is emptied; a dead
+ * block's two entries are overwritten with jumps out, so links into it need no bookkeeping.
+ */
+#ifndef KUSE_HYP_TCACHE_H
+#define KUSE_HYP_TCACHE_H
+
+#include "hyp/cpu.h"
+
+#define TCACHE_NONE 0xffffffffu
+#define TCACHE_NO_GPA (~0ull)
+
+struct hyp_block {
+	u64 pc;       /* linear address of the first instruction */
+	gpa_t gpa;    /* its guest-physical address */
+	gpa_t gpa2;   /* first byte in a second page, or TCACHE_NO_GPA */
+	u32 key;      /* see hyp_block_key */
+	u32 ind;      /* offset of the checked entry (r14 = pc) in the code area */
+	u32 direct;   /* offset of the unchecked entry */
+	u32 end;      /* offset behind the last byte */
+	u32 map;      /* first entry in the instruction map */
+	u32 hash_next;
+	u32 page_next[2]; /* next block with code in the same page (first, second) */
+	u16 guest_len;
+	u8 n_insns;
+	u8 live_in; /* arithmetic flags the block reads before writing: CF PF AF ZF SF OF packed */
+	bool dead;
+};
+
+/* Host offset from the block's direct entry -> guest offset from its pc. */
+struct hyp_insn_map {
+	u16 host;
+	u16 guest;
+};
+
+struct hyp_engine {
+	u8 *rw, *rx; /* the two views */
+	u32 size;    /* bytes of code area */
+	u32 base;    /* first byte behind the fixed stubs */
+	u32 next;    /* first free byte */
+	int fd;
+	u32 stub_jc_miss, stub_leave;
+
+	struct hyp_block *blocks;
+	u32 n_blocks, max_blocks;
+	struct hyp_insn_map *maps;
+	u32 n_maps, max_maps;
+	u32 *hash;  /* block heads */
+	struct tcache_page *pages; /* open addressing */
+	u32 n_pages;
+	u32 generation; /* counts flushes */
+	struct xlate *xlate; /* translator's working memory */
+	bool interp_only;
+	u32 flags_key;
+};
+
+int tcache_create(struct hyp_cpu *cpu);
+void tcache_destroy(struct hyp_cpu *cpu);
+
+/* Guest-live: */
+struct hyp_block *tcache_lookup(struct hyp_engine *e, u64 pc, gpa_t gpa, u32 key);
+struct hyp_block *tcache_add(struct hyp_engine *e); /* next free block, not yet findable */
+void tcache_publish(struct hyp_engine *e, struct hyp_block *b);
+void tcache_kill(struct hyp_engine *e, struct hyp_block *b);
+struct hyp_block *tcache_find_host(struct hyp_engine *e, u64 host_pc);
+
+#endif
