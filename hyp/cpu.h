@@ -13,6 +13,14 @@
 
 #include "hyp/sys/x86/state.h"
 
+/* Counters (stats.inc). */
+enum {
+#define STAT(name, help) HYP_STAT_##name,
+#include "hyp/stats.inc"
+#undef STAT
+	HYP_NSTATS
+};
+
 /* ---- soft TLB ---------------------------------------------------------------------------- */
 
 /* One entry answers "may this page be read / written, and where is it on the host". The tags are
@@ -111,7 +119,7 @@ struct hyp_cpu {
 	/* gpa pages whose translations another thread asked to drop (HYP_ATTN_INVAL) */
 	struct { u32 head; u32 tail; bool overflow; gpa_t page[64]; } inval;
 	struct hyp_engine *engine; /* rewrite/x86: code cache, jump cache */
-	u64 *stats;
+	u64 stats[HYP_NSTATS];
 
 	struct hyp_itlb_entry itlb[HYP_TLB_PARTS][HYP_ITLB_SIZE];
 	struct hyp_tlb_entry tlb[HYP_TLB_PARTS][HYP_TLB_SIZE] __attribute__((aligned(64)));

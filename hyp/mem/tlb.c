@@ -102,6 +102,8 @@ u8 *hyp_mem_ptr_size(struct hyp_cpu *cpu, gva_t gva, unsigned acc, unsigned size
 	struct x86_walk w;
 	u8 *host;
 
+	if (unlikely(!cpu->in_run))
+		hyp_cpu_answer_sync(cpu); /* KVM finishes an instruction between two runs */
 	if ((acc & X86_ACC_W ? e->write_tag : e->read_tag) == (gva & PAGE_MASK))
 		return (u8 *)e->host + (gva & ~PAGE_MASK);
 	host = walk_to_host(cpu, gva, acc, &w, fail, &r);

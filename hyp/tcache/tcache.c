@@ -107,6 +107,11 @@ void tcache_kill(struct hyp_engine *e, struct hyp_block *b)
 	patch_jump(e, b->direct, b->end - TCACHE_DEAD_STUB);
 }
 
+void tcache_forward(struct hyp_engine *e, struct hyp_block *b, u32 to)
+{
+	patch_jump(e, b->direct, to);
+}
+
 /* Kills what overlaps `mask`, unlinks dead blocks from the page's list, recomputes its granules. */
 static void page_kill(struct hyp_engine *e, struct tcache_page *p, u64 mask)
 {

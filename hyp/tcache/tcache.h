@@ -69,6 +69,8 @@ void tcache_destroy(struct hyp_cpu *cpu);
 struct hyp_block *tcache_lookup(struct hyp_engine *e, u64 pc, gpa_t gpa, u32 key);
 struct hyp_block *tcache_add(struct hyp_engine *e); /* next free block, not yet findable */
 void tcache_publish(struct hyp_engine *e, struct hyp_block *b);
+/* The direct entry of dead block `b` leads to the code at offset `to` from now on. */
+void tcache_forward(struct hyp_engine *e, struct hyp_block *b, u32 to);
 void tcache_kill(struct hyp_engine *e, struct hyp_block *b);
 struct hyp_block *tcache_find_host(struct hyp_engine *e, u64 host_pc);
 

@@ -131,6 +131,8 @@ void x_leave(struct xlate *x, u8 kind, const struct insn *in)
 {
 	struct hyp_site site = x_site(x, kind, in);
 
+	site.size = in->len;
+	site.write = in->cls == INSN_INTERP_END; /* SITE_INTERP: nothing follows */
 	call_leave(x);
 	e_bytes(&x->e, &site, sizeof(site));
 }

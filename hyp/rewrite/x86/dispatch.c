@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What happens when translated code leaves: one handler per kind of site (engine.h). A handler either
+ * names the code to enter next and returns GO_ON, or brings s.rip and s.rflags up to date and returns
+ * to the run loop. Guest-live.
+ */
+#include "hyp/rewrite/x86/run.h"
+
+/* Handlers return an enum x86_ret, or this. */
+#define GO_ON 100
+
+static struct hyp_block *block_of(struct hyp_cpu *cpu, const struct hyp_site *site)
+{
+	return &cpu->engine->blocks[site->block];
+}
+
+static void sync_flags(struct hyp_cpu *cpu)
+{
+	cpu->s.rflags = (cpu->s.rflags & ~(u64)X86_FL_ARITH) | flags_from_ax(cpu->ax_flags);
+}
+
+static u64 code_at(struct hyp_cpu *cpu, u32 off)
+{
+	return (u64)cpu->engine->rx + off;
+}
+
+/* Block at linear address pc under the current mode; translated if need be. NULL with *ret: X86_FAULT
+ * (fetch fault), X86_EXIT meaning "interpret it" (no RAM, or a second page that faults). */
+static struct hyp_block *find_block(struct hyp_cpu *cpu, u64 pc, u32 key, enum x86_ret *ret)
+{
+	gpa_t gpa;
+	u8 *host = hyp_mem_ptr(cpu, pc, X86_ACC_X, &gpa, ret);
+	struct hyp_block *b;
+
+	if (!host)
+		return NULL;
+	b = tcache_lookup(cpu->engine, pc, gpa, key);
+	if (b)
+		return b;
+	b = xlate_block(cpu, pc, gpa, host, key);
+	*ret = X86_EXIT;
+	if (b) {
+		cpu->stats[HYP_STAT_blocks]++;
+		cpu->stats[HYP_STAT_insns] += b->n_insns;
+		cpu->stats[HYP_STAT_host_bytes] += b->end - b->ind;
+	}
+	return b;
+}
+
+static void note_page(struct hyp_cpu *cpu, u64 pc)
+{
+	struct hyp_itlb_entry *e = &cpu->itlb[cpu->tlb_part][(pc >> PAGE_SHIFT) & (HYP_ITLB_SIZE - 1)];
+
+	hyp_jc_note(cpu, cpu->tlb_part, pc, e->tag == (pc & PAGE_MASK) && e->gpa & HYP_TLBE_GLOBAL);
+}
+
+static void fill_jc(struct hyp_cpu *cpu, const struct hyp_block *b)
+{
+	cpu->jc[key_class(b->key)][JC_INDEX(b->pc)] = code_at(cpu, b->ind);
+	note_page(cpu, b->pc);
+	if (b->gpa2 != TCACHE_NO_GPA)
+		note_page(cpu, b->pc + PAGE_SIZE);
+}
+
+static int interpret(struct hyp_cpu *cpu)
+{
+	cpu->stats[HYP_STAT_interpreted]++;
+	hyp_fpu_put(cpu);
+	return x86_interp_one(cpu);
+}
+
+/* Goes to the block at s.rip, through the jump cache's back door. */
+static int go_to_rip(struct hyp_cpu *cpu, u64 *code)
+{
+	enum x86_ret ret;
+	struct hyp_block *b;
+
+	if (cpu->attention)
+		return X86_OK;
+	b = find_block(cpu, cpu->s.rip, hyp_block_key(cpu), &ret);
+	if (!b)
+		return ret == X86_FAULT ? X86_FAULT : interpret(cpu);
+	fill_jc(cpu, b);
+	*code = code_at(cpu, b->direct);
+	return GO_ON;
+}
+
+static u64 missed_address(struct hyp_cpu *cpu, const struct hyp_site *site)
+{
+	const char *entries = (const char *)cpu->tlb[site->ac_part];
+	const struct hyp_tlb_entry *e = (const struct hyp_tlb_entry *)(entries + cpu->scratch[5]);
+
+	return cpu->scratch[4] + (site->write ? e->write_tag : e->read_tag);
+}
+
+static int site_mem(struct hyp_cpu *cpu, const struct hyp_site *site, u64 *code)
+{
+	struct hyp_block *b = block_of(cpu, site);
+	u64 gva = missed_address(cpu, site);
+	struct hyp_fail fail;
+	u8 *p = NULL;
+
+	cpu->stats[HYP_STAT_tlb_miss]++;
+	if ((gva & ~PAGE_MASK) + site->size <= PAGE_SIZE) {
+		fail.ret = X86_OK;
+		p = hyp_mem_ptr_size(cpu, gva, site->write ? X86_ACC_W : X86_ACC_R, site->size, &fail);
+		if (p && !b->dead) {
+			cpu->scratch[4] = (u64)p;
+			*code = cpu->resume + sizeof(*site);
+			return GO_ON;
+		}
+		if (!p && fail.ret == X86_FAULT && cpu->fault.vector == X86_PF) {
+			cpu->s.rip = b->pc + site->guest_off;
+			sync_flags(cpu);
+			return X86_FAULT;
+		}
+	}
+	cpu->stats[HYP_STAT_mem_slow]++;
+	cpu->fault.type = X86_EVENT_NONE;
+	cpu->s.rip = b->pc + site->guest_off;
+	sync_flags(cpu);
+	return interpret(cpu);
+}
+
+static int site_interp(struct hyp_cpu *cpu, const struct hyp_site *site, u64 *code)
+{
+	struct hyp_block *b = block_of(cpu, site);
+	u32 generation = cpu->engine->generation;
+	u64 next = b->pc + site->guest_off + site->size, resume = cpu->resume + sizeof(*site);
+	bool ends = site->write; /* nothing follows in the block */
+	int ret;
+
+	cpu->s.rip = b->pc + site->guest_off;
+	sync_flags(cpu);
+	ret = interpret(cpu);
+	if (ret != X86_OK)
+		return ret;
+	if (cpu->attention || cpu->mmio.wn || hyp_must_interpret(cpu))
+		return X86_OK;
+	cpu->ax_flags = flags_to_ax(cpu->s.rflags);
+	if (cpu->s.rip == next && generation == cpu->engine->generation && !b->dead &&
+	    b->key == hyp_block_key(cpu) && !ends) {
+		*code = resume;
+		return GO_ON;
+	}
+	return go_to_rip(cpu, code);
+}
+
+static int site_edge(struct hyp_cpu *cpu, const struct hyp_site *site, u64 *code)
+{
+	struct hyp_edge_site e = *(const struct hyp_edge_site *)site;
+	struct hyp_engine *eng = cpu->engine;
+	struct hyp_block *from = block_of(cpu, site), *b;
+	u32 generation = eng->generation;
+	enum x86_ret ret;
+
+	cpu->s.rip = e.target;
+	b = find_block(cpu, e.target, from->key, &ret);
+	if (!b) {
+		sync_flags(cpu);
+		return ret == X86_FAULT ? X86_FAULT : interpret(cpu);
+	}
+	if (generation == eng->generation && b->gpa2 == TCACHE_NO_GPA && !from->dead &&
+	    (from->gpa ^ b->gpa) >> PAGE_SHIFT == 0) {
+		*(u32 *)(eng->rw + e.patch) = b->direct - (e.patch + 4);
+		cpu->stats[HYP_STAT_links]++;
+	}
+	*code = code_at(cpu, b->direct);
+	return GO_ON;
+}
+
+static int site_poll(struct hyp_cpu *cpu, const struct hyp_site *site, u64 *code)
+{
+	cpu->stats[HYP_STAT_polls]++;
+	cpu->s.rip = ((const struct hyp_edge_site *)site)->target;
+	sync_flags(cpu);
+	return X86_OK;
+}
+
+static int site_jc_miss(struct hyp_cpu *cpu, const struct hyp_site *site, u64 *code)
+{
+	cpu->stats[HYP_STAT_jc_miss]++;
+	cpu->s.rip = cpu->scratch[4];
+	sync_flags(cpu);
+	return go_to_rip(cpu, code);
+}
+
+static int site_dead(struct hyp_cpu *cpu, const struct hyp_site *site, u64 *code)
+{
+	struct hyp_block *old = block_of(cpu, site);
+	u32 generation = cpu->engine->generation;
+	u64 pc = old->pc;
+	int ret;
+
+	cpu->stats[HYP_STAT_dead]++;
+	cpu->s.rip = pc;
+	sync_flags(cpu);
+	ret = go_to_rip(cpu, code);
+	if (ret == GO_ON && generation == cpu->engine->generation)
+		tcache_forward(cpu->engine, old, (u32)(*code - (u64)cpu->engine->rx));
+	return ret;
+}
+
+typedef int (*site_handler)(struct hyp_cpu *cpu, const struct hyp_site *site, u64 *code);
+
+static const site_handler handlers[SITE_NR] = {
+	[SITE_MEM] = site_mem,
+	[SITE_INTERP] = site_interp,
+	[SITE_EDGE] = site_edge,
+	[SITE_POLL] = site_poll,
+	[SITE_JC_MISS] = site_jc_miss,
+	[SITE_DEAD] = site_dead,
+};
+
+enum x86_ret hyp_run_translated(struct hyp_cpu *cpu)
+{
+	u64 code;
+	int ret = go_to_rip(cpu, &code);
+
+	cpu->ax_flags = flags_to_ax(cpu->s.rflags);
+	while (ret == GO_ON) {
+		const struct hyp_site *site;
+
+		hyp_fpu_get(cpu);
+		hyp_enter(cpu, code);
+		if (!cpu->resume)
+			return X86_FAULT; /* a host signal; signal.c has stored everything */
+		site = (const struct hyp_site *)cpu->resume;
+		ret = handlers[site->kind](cpu, site, &code);
+	}
+	return (enum x86_ret)ret;
+}

@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * hyp_cpu_run: events, attention, and the choice between translated code and the interpreter.
+ * Guest-live (see hyp/cpu.h).
+ *
+ * Order of one turn of the loop: deliver what KVM injected, answer other threads, leave if KVM asked for
+ * a window that is open now, then execute. Instructions fault by returning X86_FAULT with cpu->fault,
+ * which is delivered here and nowhere else.
+ */
+#include "hyp/rewrite/x86/run.h"
+
+u32 hyp_block_key(struct hyp_cpu *cpu)
+{
+	const struct x86_state *s = &cpu->s;
+	u32 key = cpu->tlb_part;
+
+	if (cpu->code_size != 64)
+		key |= KEY_CODE32;
+	if (!(s->cr0 & (X86_CR0_EM | X86_CR0_TS))) {
+		key |= KEY_X87;
+		if (s->cr4 & X86_CR4_OSFXSR)
+			key |= KEY_SSE;
+		if (s->cr4 & X86_CR4_OSXSAVE && (s->xcr0 & 6) == 6)
+			key |= (s->xcr0 & 0xe0) == 0xe0 ? KEY_AVX | KEY_AVX512 : KEY_AVX;
+	}
+	if (x86_cpl(s) == 0)
+		key |= KEY_CPL0;
+	if (s->want_pause_exit)
+		key |= KEY_PAUSE_EXIT;
+	return key;
+}
+
+bool hyp_must_interpret(struct hyp_cpu *cpu)
+{
+	const struct x86_state *s = &cpu->s;
+
+	return cpu->code_size != 64 || s->shadow || s->rflags & X86_FL_TF || s->guest_debug || s->dr7 & 0xff ||
+	       cpu->engine->interp_only || cpu->mmio.n || cpu->mmio.io_ready;
+}
+
+static void drop_queued_pages(struct hyp_cpu *cpu)
+{
+	if (__atomic_exchange_n(&cpu->inval.overflow, false, __ATOMIC_SEQ_CST)) {
+		__atomic_store_n(&cpu->inval.tail, __atomic_load_n(&cpu->inval.head, __ATOMIC_SEQ_CST), __ATOMIC_SEQ_CST);
+		hyp_engine_flush(cpu);
+		return;
+	}
+	while (cpu->inval.tail != __atomic_load_n(&cpu->inval.head, __ATOMIC_ACQUIRE)) {
+		gpa_t *slot = &cpu->inval.page[cpu->inval.tail % ARRAY_SIZE(cpu->inval.page)];
+		gpa_t page;
+
+		while (!(page = __atomic_exchange_n(slot, 0, __ATOMIC_ACQ_REL)))
+			__builtin_ia32_pause(); /* claimed, not written yet */
+		__atomic_store_n(&cpu->inval.tail, cpu->inval.tail + 1, __ATOMIC_RELEASE);
+		hyp_engine_invalidate(cpu, page & PAGE_MASK, PAGE_SIZE);
+	}
+}
+
+/* True: leave with HYP_EXIT_INTR. */
+static bool answer_attention(struct hyp_cpu *cpu)
+{
+	u32 a = __atomic_fetch_and(&cpu->attention, HYP_ATTN_SYNC, __ATOMIC_SEQ_CST);
+
+	hyp_cpu_answer_sync(cpu);
+	if (a & HYP_ATTN_INVAL)
+		drop_queued_pages(cpu);
+	if (a & HYP_ATTN_FLUSH)
+		hyp_tlb_flush_nonglobal(cpu);
+	return a & HYP_ATTN_KICK;
+}
+
+static enum x86_ret interpret(struct hyp_cpu *cpu)
+{
+	cpu->stats[HYP_STAT_interpreted]++;
+	hyp_fpu_put(cpu);
+	return x86_interp_one(cpu);
+}
+
+static enum x86_ret execute(struct hyp_cpu *cpu)
+{
+	enum x86_ret ret = hyp_must_interpret(cpu) ? interpret(cpu) : hyp_run_translated(cpu);
+
+	if (ret != X86_FAULT)
+		return ret;
+	cpu->stats[HYP_STAT_events]++;
+	return x86_deliver(cpu, &cpu->fault);
+}
+
+static enum x86_ret deliver_injected(struct hyp_cpu *cpu)
+{
+	struct x86_event ev = cpu->s.inject;
+
+	cpu->s.inject.type = X86_EVENT_NONE;
+	cpu->stats[HYP_STAT_events]++;
+	return x86_deliver(cpu, &ev);
+}
+
+static enum hyp_exit run_loop(struct hyp_cpu *cpu)
+{
+	struct x86_state *s = &cpu->s;
+
+	for (;;) {
+		if (s->inject.type && deliver_injected(cpu) == X86_EXIT)
+			return s->exit.reason;
+		if (__atomic_load_n(&cpu->attention, __ATOMIC_ACQUIRE) && answer_attention(cpu))
+			return HYP_EXIT_INTR;
+		if (cpu->mmio.wn && x86_mmio_flush(cpu) == X86_EXIT)
+			return s->exit.reason;
+		if (s->want_nmi_window && hyp_x86_nmi_allowed(cpu))
+			return HYP_EXIT_NMI_WINDOW;
+		if (s->want_irq_window && hyp_x86_irq_allowed(cpu))
+			return HYP_EXIT_IRQ_WINDOW;
+		if (execute(cpu) == X86_EXIT)
+			return s->exit.reason;
+	}
+}
+
+static u64 swap_gs(u64 base)
+{
+	u64 old;
+
+	__asm__ volatile("rdgsbase %0" : "=r"(old));
+	__asm__ volatile("wrgsbase %0" : : "r"(base));
+	return old;
+}
+
+enum hyp_exit hyp_cpu_run(struct hyp_cpu *cpu)
+{
+	struct hyp_cpu *outer = hyp_current;
+	enum hyp_exit reason;
+
+	__atomic_store_n(&cpu->in_run, true, __ATOMIC_SEQ_CST);
+	cpu->map = __atomic_load_n(&cpu->as->map, __ATOMIC_SEQ_CST);
+	hyp_cpu_answer_sync(cpu);
+	cpu->host_gs = swap_gs((u64)cpu);
+	hyp_current = cpu;
+	cpu->stats[HYP_STAT_runs]++;
+	reason = run_loop(cpu);
+	hyp_fpu_put(cpu);
+	hyp_current = outer;
+	swap_gs(cpu->host_gs);
+	cpu->map = NULL;
+	__atomic_store_n(&cpu->in_run, false, __ATOMIC_SEQ_CST);
+	cpu->s.exit.reason = reason;
+	return reason;
+}
+
+void hyp_cpu_kick(struct hyp_cpu *cpu)
+{
+	__atomic_fetch_or(&cpu->attention, HYP_ATTN_KICK, __ATOMIC_SEQ_CST);
+}
+
+void hyp_x86_request_flush_tlb(struct hyp_cpu *cpu)
+{
+	__atomic_fetch_or(&cpu->attention, HYP_ATTN_FLUSH, __ATOMIC_SEQ_CST);
+}
+
+void hyp_x86_flush_tlb(struct hyp_cpu *cpu)
+{
+	hyp_tlb_flush_nonglobal(cpu);
+}
+
+void hyp_x86_state_changed(struct hyp_cpu *cpu)
+{
+	hyp_mode_update(cpu);
+	hyp_tlb_flush_all(cpu);
+}

@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * From guest bytes to a block: decode until a branch or the page's end, find out where flags are
+ * live, emit. See engine.h for what the emitted code may assume.
+ *
+ * Liveness is per instruction and per flag, backwards from the block's end; at the end it is what the
+ * known successors read (a short look ahead in the same page), or everything.
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "hyp/mem/as.h"
+#include "hyp/rewrite/x86/xlate.h"
+
+int xlate_create(struct hyp_engine *e)
+{
+	e->xlate = calloc(1, sizeof(*e->xlate));
+	return e->xlate ? 0 : -ENOMEM;
+}
+
+void xlate_destroy(struct hyp_engine *e)
+{
+	free(e->xlate);
+}
+
+static bool ends_block(const struct insn *in)
+{
+	return in->cls >= INSN_JMP && in->cls != INSN_INTERP;
+}
+
+/* An undecodable instruction is the interpreter's: it raises #UD or #GP as the manual says. */
+static void make_undecodable(struct insn *in, const u8 *bytes, u64 pc)
+{
+	memset(in, 0, sizeof(*in));
+	in->pc = pc;
+	in->len = 1;
+	in->bytes[0] = *bytes;
+	in->cls = INSN_INTERP_END;
+	in->fl_read = FLAGS_ALL;
+}
+
+static void decode_block(struct xlate *x, u64 pc)
+{
+	for (x->n = 0; x->n < XLATE_MAX_INSNS && (pc & PAGE_MASK) == x->page; x->n++) {
+		struct insn *in = &x->insn[x->n];
+		unsigned off = (unsigned)(pc & ~PAGE_MASK);
+
+		if (!insn_decode(in, x->page_host + off, (unsigned)PAGE_SIZE - off, pc, x->code_size)) {
+			if (PAGE_SIZE - off < 15)
+				return; /* may go on in the next page: a block of its own */
+			make_undecodable(in, x->page_host + off, pc);
+		} else {
+			insn_classify(in, x->key);
+		}
+		pc += in->len;
+		if (ends_block(in)) {
+			x->n++;
+			return;
+		}
+	}
+}
+
+/* The first instruction spans two pages. */
+static bool decode_straddler(struct xlate *x, u64 pc)
+{
+	unsigned head = (unsigned)(PAGE_SIZE - (pc & ~PAGE_MASK));
+	enum x86_ret ret;
+	gpa_t gpa2;
+	u8 buf[15];
+	u8 *next = hyp_mem_ptr(x->cpu, x->page + PAGE_SIZE, X86_ACC_X, &gpa2, &ret);
+
+	if (!next) {
+		x->cpu->fault.type = X86_EVENT_NONE;
+		return false;
+	}
+	hyp_as_mark_code(x->cpu, gpa2);
+	memcpy(buf, x->page_host + (pc & ~PAGE_MASK), head);
+	memcpy(buf + head, next, sizeof(buf) - head);
+	x->b->gpa2 = gpa2;
+	x->n = 1;
+	if (!insn_decode(&x->insn[0], buf, sizeof(buf), pc, x->code_size))
+		make_undecodable(&x->insn[0], buf, pc);
+	else
+		insn_classify(&x->insn[0], x->key);
+	if (x->insn[0].len <= head)
+		x->b->gpa2 = TCACHE_NO_GPA;
+	return true;
+}
+
+static u8 live_at_end(struct xlate *x)
+{
+	struct insn *last = &x->insn[x->n - 1];
+	u64 next = last->pc + last->len;
+
+	switch (last->cls) {
+	case INSN_JMP:
+	case INSN_CALL:
+		return x_live_at(x, next + (u64)last->op[0].imm.value.s);
+	case INSN_JCC:
+	case INSN_JRCXZ:
+	case INSN_LOOP:
+		return x_live_at(x, next + (u64)last->op[0].imm.value.s) | x_live_at(x, next);
+	case INSN_JMP_IND:
+	case INSN_CALL_IND:
+	case INSN_RET:
+	case INSN_INTERP_END:
+		return FLAGS_ALL;
+	default:
+		return x_live_at(x, next);
+	}
+}
+
+static void find_liveness(struct xlate *x)
+{
+	u8 live = live_at_end(x);
+
+	for (unsigned i = x->n; i-- > 0;) {
+		struct insn *in = &x->insn[i];
+
+		live = (u8)((live & ~in->fl_write) | in->fl_read);
+		in->live_in = live;
+	}
+	x->b->live_in = live;
+}
+
+static void cld_std(struct xlate *x, const struct insn *in)
+{
+	e_bytes(&x->e, "\x65\xc7\x04\x25", 4); /* mov dword gs:[df], imm */
+	e_4(&x->e, OFF(df));
+	e_4(&x->e, in->z.mnemonic == ZYDIS_MNEMONIC_STD ? X86_FL_DF : 0);
+}
+
+static void emit_insn(struct xlate *x, const struct insn *in)
+{
+	switch (in->cls) {
+	case INSN_COPY:
+		x_copy(x, in);
+		break;
+	case INSN_LEA:
+		x_lea(x, in);
+		break;
+	case INSN_NOP:
+		break;
+	case INSN_PUSH:
+		x_push(x, in);
+		break;
+	case INSN_POP:
+		x_pop(x, in);
+		break;
+	case INSN_LEAVE:
+		x_leave_insn(x, in);
+		break;
+	case INSN_CLD_STD:
+		cld_std(x, in);
+		break;
+	case INSN_INTERP:
+		x_leave(x, SITE_INTERP, in);
+		break;
+	default:
+		x_flow(x, in);
+	}
+}
+
+static void emit_block(struct xlate *x)
+{
+	struct hyp_engine *eng = x->eng;
+	struct hyp_insn_map *map = eng->maps + eng->n_maps;
+
+	x->cur = &x->insn[0];
+	x_entry(x, x->b->live_in);
+	for (unsigned i = 0; i < x->n; i++) {
+		x->cur = &x->insn[i];
+		map[i].host = (u16)(x_here(x) - x->b->direct);
+		map[i].guest = (u16)(x->cur->pc - x->b->pc);
+		emit_insn(x, x->cur);
+	}
+	if (!ends_block(x->cur))
+		x_edge(x, x->cur->pc + x->cur->len);
+	x_emit_cold(x);
+	eng->n_maps += x->n;
+	eng->next = ALIGN_UP(x_here(x), 16u);
+	x->b->end = x_here(x);
+	x->b->n_insns = (u8)x->n;
+	x->b->guest_len = (u16)(x->cur->pc + x->cur->len - x->b->pc);
+}
+
+static void begin(struct xlate *x, struct hyp_cpu *cpu, u64 pc, const u8 *host)
+{
+	struct hyp_engine *eng = cpu->engine;
+
+	if (eng->next + XLATE_MAX_BYTES > eng->size || eng->n_blocks + 1 >= eng->max_blocks ||
+	    eng->n_maps + XLATE_MAX_INSNS >= eng->max_maps)
+		hyp_engine_flush(cpu);
+	x->cpu = cpu;
+	x->eng = eng;
+	x->e.p = eng->rw + eng->next;
+	x->page = pc & PAGE_MASK;
+	x->page_host = (const u8 *)((u64)host & PAGE_MASK);
+	x->n_cold = 0;
+	x->b = tcache_add(eng);
+	x->block_idx = (u32)(x->b - eng->blocks);
+}
+
+struct hyp_block *xlate_block(struct hyp_cpu *cpu, u64 pc, gpa_t gpa, const u8 *host, u32 key)
+{
+	struct xlate *x = cpu->engine->xlate;
+
+	hyp_as_mark_code(cpu, gpa);
+	hyp_fpu_put(cpu);
+	begin(x, cpu, pc, host);
+	x->key = key;
+	x->part = KEY_PART(key);
+	x->code_size = key & KEY_CODE32 ? 32 : 64;
+	x->b->pc = pc;
+	x->b->gpa = gpa;
+	x->b->key = key;
+	decode_block(x, pc);
+	if (!x->n && !decode_straddler(x, pc))
+		return NULL;
+	find_liveness(x);
+	emit_block(x);
+	tcache_publish(x->eng, x->b);
+	return x->b;
+}

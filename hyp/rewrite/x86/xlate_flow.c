@@ -1,0 +1,356 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Control flow and the stack.
+ *
+ * A block has two entries. The direct one is jumped to by linked edges from blocks in the same page.
+ * The checked one is reached through the jump cache, by indirect branches and by direct branches to
+ * other pages, with the target address in S1: it compares S1 with its own pc, so whoever jumps needs no
+ * comparison, and the guest's flags survive because the block knows whether it reads them.
+ *
+ * Where loops are interrupted: the checked entry and every backward edge poll the attention word.
+ */
+#include "hyp/rewrite/x86/xlate.h"
+
+static u32 rel32(struct xlate *x)
+{
+	e_4(&x->e, 0);
+	return x_here(x) - 4;
+}
+
+static void patch_here(struct xlate *x, u32 at)
+{
+	u32 rel = x_here(x) - (at + 4);
+
+	memcpy(x->eng->rw + at, &rel, 4);
+}
+
+static u32 jcc(struct xlate *x, u8 cc)
+{
+	e_1(&x->e, 0x0f);
+	e_1(&x->e, (u8)(0x80 | cc));
+	return rel32(x);
+}
+
+static u32 jmp(struct xlate *x)
+{
+	e_1(&x->e, 0xe9);
+	return rel32(x);
+}
+
+/* cmp dword gs:[attention], 0; jne cold(POLL target) */
+static void poll(struct xlate *x, u64 target, bool live)
+{
+	struct cold *c;
+
+	e_bytes(&x->e, "\x65\x83\x3c\x25", 4);
+	e_4(&x->e, OFF(attention));
+	e_1(&x->e, 0);
+	c = x_cold(x, SITE_POLL, jcc(x, 5));
+	c->site = x_site(x, SITE_POLL, x->cur);
+	c->target = target;
+	c->restore_flags = live;
+}
+
+/* cmp s1, pc */
+static void compare_pc(struct xlate *x, u64 pc)
+{
+	if ((u64)(s64)(s32)pc == pc) {
+		e_bytes(&x->e, "\x49\x81\xfe", 3);
+		e_4(&x->e, (u32)pc);
+		return;
+	}
+	e_mov_ri(&x->e, S2, pc);
+	e_rr(&x->e, true, 0x39, S2, S1);
+}
+
+void x_entry(struct xlate *x, u8 live_in)
+{
+	struct hyp_block *b = x->b;
+	struct cold *c;
+
+	b->ind = x_here(x);
+	if (live_in)
+		x_save_flags(x);
+	compare_pc(x, b->pc);
+	c = x_cold(x, SITE_JC_MISS, jcc(x, 5));
+	c->restore_flags = live_in;
+	poll(x, b->pc, live_in);
+	if (live_in)
+		x_restore_flags(x);
+	b->direct = x_here(x);
+}
+
+/* ---- which flags a target needs --------------------------------------------------------------- */
+
+static bool in_page(struct xlate *x, u64 pc)
+{
+	return (pc & PAGE_MASK) == x->page;
+}
+
+u8 x_live_at(struct xlate *x, u64 target)
+{
+	u8 live = FLAGS_ALL, need = 0;
+
+	for (unsigned i = 0; i < 6 && live; i++) {
+		struct insn *l = &x->look;
+		unsigned off = (unsigned)(target & ~PAGE_MASK);
+
+		if (!in_page(x, target) ||
+		    !insn_decode(l, x->page_host + off, (unsigned)PAGE_SIZE - off, target, x->code_size))
+			break;
+		insn_classify(l, x->key);
+		need |= l->fl_read & live;
+		live &= (u8)~l->fl_write;
+		if (l->cls == INSN_JMP)
+			target = target + l->len + (u64)l->op[0].imm.value.s;
+		else if (l->cls >= INSN_JMP)
+			break;
+		else
+			target += l->len;
+	}
+	return need | live;
+}
+
+/* ---- edges ----------------------------------------------------------------------------------- */
+
+static u32 jc_slot(struct xlate *x, u64 target)
+{
+	return OFF(jc) + key_class(x->key) * (u32)sizeof(x->cpu->jc[0]) + 8 * JC_INDEX(target);
+}
+
+static void edge_cold(struct xlate *x, u32 at, u64 target)
+{
+	struct cold *c = x_cold(x, SITE_EDGE, at);
+
+	c->site = x_site(x, SITE_EDGE, x->cur);
+	c->target = target;
+	c->patch = at;
+}
+
+/* Can the branch instruction itself be the patched jump? */
+static bool edge_is_plain(struct xlate *x, u64 target)
+{
+	return in_page(x, target) && x->b->gpa2 == TCACHE_NO_GPA && target > x->cur->pc;
+}
+
+void x_edge(struct xlate *x, u64 target)
+{
+	if (!in_page(x, target) || x->b->gpa2 != TCACHE_NO_GPA) {
+		e_mov_ri(&x->e, S1, target);
+		e_bytes(&x->e, "\x65\xff\x24\x25", 4); /* jmp gs:[slot] */
+		e_4(&x->e, jc_slot(x, target));
+		return;
+	}
+	if (target <= x->cur->pc) {
+		bool live = x_live_at(x, target);
+
+		if (live)
+			x_save_flags(x);
+		poll(x, target, live);
+		if (live)
+			x_restore_flags(x);
+	}
+	edge_cold(x, jmp(x), target);
+}
+
+/* S1 = target: pext s2, s1, gs:[jc_mask]; jmp gs:[jc + s2*8] */
+static void indirect(struct xlate *x)
+{
+	e_bytes(&x->e, "\x65\xc4\x62\x8a\xf5\x2c\x25", 7);
+	e_4(&x->e, OFF(jc_mask));
+	e_bytes(&x->e, "\x65\x42\xff\x24\xed", 5);
+	e_4(&x->e, OFF(jc) + key_class(x->key) * (u32)sizeof(x->cpu->jc[0]));
+}
+
+/* ---- stack ------------------------------------------------------------------------------------- */
+
+/* S1 = host address of the new top of stack (rsp - 8). */
+static void push_check(struct xlate *x, bool live)
+{
+	e_lea(&x->e, true, S1, HRSP, NO_REG, 1, -8);
+	x_check(x, 8, true, live);
+}
+
+static void push_done(struct xlate *x)
+{
+	e_lea(&x->e, true, HRSP, HRSP, NO_REG, 1, -8);
+}
+
+static void store_imm64(struct xlate *x, u64 v)
+{
+	if ((u64)(s64)(s32)v == v) {
+		e_bytes(&x->e, "\x49\xc7\x06", 3);
+		e_4(&x->e, (u32)v);
+		return;
+	}
+	e_mov_ri(&x->e, S2, v);
+	e_rm(&x->e, true, 0x89, S2, S1, 0);
+}
+
+void x_push(struct xlate *x, const struct insn *in)
+{
+	const ZydisDecodedOperand *o = &in->op[0];
+	u8 g;
+
+	if (in->has_mem) {
+		x_address(x, in);
+		x_check(x, 8, false, in->live_in);
+		e_rm(&x->e, true, 0x8b, S1, S1, 0);
+		e_store_gs(&x->e, OFF(scratch[1]), S1);
+	}
+	push_check(x, in->live_in);
+	if (o->type == ZYDIS_OPERAND_TYPE_IMMEDIATE) {
+		store_imm64(x, o->imm.value.u);
+	} else {
+		g = in->has_mem ? GPR_NONE : insn_gpr(o->reg.value, NULL);
+		if (g == GPR_NONE || host_of(g) == NO_REG)
+			e_load_gs(&x->e, S2, g == GPR_NONE ? OFF(scratch[1]) : OFF_GPR(g));
+		e_rm(&x->e, true, 0x89, g == GPR_NONE || host_of(g) == NO_REG ? S2 : host_of(g), S1, 0);
+	}
+	push_done(x);
+}
+
+void x_pop(struct xlate *x, const struct insn *in)
+{
+	u8 g = insn_gpr(in->op[0].reg.value, NULL);
+	int h = host_of(g) == NO_REG ? S2 : host_of(g);
+
+	e_mov_rr(&x->e, S1, HRSP);
+	x_check(x, 8, false, in->live_in);
+	if (g == X86_RSP) {
+		e_rm(&x->e, true, 0x8b, HRSP, S1, 0);
+		return;
+	}
+	e_rm(&x->e, true, 0x8b, h, S1, 0);
+	if (h == S2)
+		e_store_gs(&x->e, OFF_GPR(g), S2);
+	e_lea(&x->e, true, HRSP, HRSP, NO_REG, 1, 8);
+}
+
+void x_leave_insn(struct xlate *x, const struct insn *in)
+{
+	e_mov_rr(&x->e, S1, X86_RBP);
+	x_check(x, 8, false, in->live_in);
+	e_lea(&x->e, true, HRSP, X86_RBP, NO_REG, 1, 8);
+	e_rm(&x->e, true, 0x8b, X86_RBP, S1, 0);
+}
+
+/* ---- branches ------------------------------------------------------------------------------------ */
+
+static u64 direct_target(const struct insn *in)
+{
+	return in->pc + in->len + (u64)in->op[0].imm.value.s;
+}
+
+static void flow_jcc(struct xlate *x, const struct insn *in)
+{
+	u64 target = direct_target(in), next = in->pc + in->len;
+	u32 at = jcc(x, in->z.opcode & 15);
+
+	if (edge_is_plain(x, target)) {
+		edge_cold(x, at, target);
+		x_edge(x, next);
+		return;
+	}
+	x_edge(x, next);
+	patch_here(x, at);
+	x_edge(x, target);
+}
+
+/* jrcxz +5; jmp not_zero */
+static void flow_rcx(struct xlate *x, const struct insn *in)
+{
+	u64 target = direct_target(in), next = in->pc + in->len;
+	bool loop = in->cls == INSN_LOOP;
+	u32 at;
+
+	if (loop)
+		e_lea(&x->e, true, X86_RCX, X86_RCX, NO_REG, 1, -1);
+	e_bytes(&x->e, "\xe3\x05", 2);
+	at = jmp(x);
+	x_edge(x, loop ? next : target);
+	patch_here(x, at);
+	x_edge(x, loop ? target : next);
+}
+
+static void flow_call(struct xlate *x, const struct insn *in)
+{
+	push_check(x, in->live_in);
+	store_imm64(x, in->pc + in->len);
+	push_done(x);
+	x_edge(x, direct_target(in));
+}
+
+static void flow_ret(struct xlate *x, const struct insn *in)
+{
+	s32 extra = in->z.operand_count_visible && in->op[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE ?
+			    (s32)in->op[0].imm.value.u : 0;
+
+	e_mov_rr(&x->e, S1, HRSP);
+	x_check(x, 8, false, in->live_in);
+	e_rm(&x->e, true, 0x8b, S1, S1, 0);
+	e_lea(&x->e, true, HRSP, HRSP, NO_REG, 1, 8 + extra);
+	indirect(x);
+}
+
+static void load_target(struct xlate *x, const struct insn *in)
+{
+	u8 g;
+
+	if (in->has_mem) {
+		x_address(x, in);
+		x_check(x, 8, false, in->live_in);
+		e_rm(&x->e, true, 0x8b, S1, S1, 0);
+		return;
+	}
+	g = insn_gpr(in->op[0].reg.value, NULL);
+	if (host_of(g) == NO_REG)
+		e_load_gs(&x->e, S1, OFF_GPR(g));
+	else
+		e_mov_rr(&x->e, S1, host_of(g));
+}
+
+static void flow_call_ind(struct xlate *x, const struct insn *in)
+{
+	load_target(x, in);
+	e_store_gs(&x->e, OFF(scratch[1]), S1);
+	push_check(x, in->live_in);
+	store_imm64(x, in->pc + in->len);
+	push_done(x);
+	e_load_gs(&x->e, S1, OFF(scratch[1]));
+	indirect(x);
+}
+
+bool x_flow(struct xlate *x, const struct insn *in)
+{
+	switch (in->cls) {
+	case INSN_JMP:
+		x_edge(x, direct_target(in));
+		return true;
+	case INSN_JCC:
+		flow_jcc(x, in);
+		return true;
+	case INSN_JRCXZ:
+	case INSN_LOOP:
+		flow_rcx(x, in);
+		return true;
+	case INSN_CALL:
+		flow_call(x, in);
+		return true;
+	case INSN_JMP_IND:
+		load_target(x, in);
+		indirect(x);
+		return true;
+	case INSN_CALL_IND:
+		flow_call_ind(x, in);
+		return true;
+	case INSN_RET:
+		flow_ret(x, in);
+		return true;
+	case INSN_INTERP_END:
+		x_leave(x, SITE_INTERP, in);
+		return true;
+	default:
+		return false;
+	}
+}
