@@ -120,7 +120,8 @@ static uint64_t work_int(unsigned rounds)
 
 /* ---- vm: a bytecode interpreter ------------------------------------------------------------- */
 
-enum vm_op { VM_PUSH, VM_ADD, VM_XOR, VM_MUL, VM_DUP, VM_SWAP, VM_SHR, VM_LOAD, VM_STORE, VM_DEC_JNZ, VM_HALT };
+enum vm_op { VM_PUSH, VM_ADD, VM_XOR, VM_MUL, VM_DUP, VM_SWAP, VM_SHR,
+	     VM_LOAD, VM_STORE, VM_DEC_JNZ, VM_HALT };
 
 /* while (r0--) r1 = ((r1 + 7) * r2 ^ (r1 >> 3)), r2 += 3 */
 static const uint8_t vm_program[] = {
@@ -132,7 +133,8 @@ static uint64_t vm_run(const uint8_t *code, uint64_t *reg)
 {
 	static const void *const label[] = {
 		[VM_PUSH] = &&push, [VM_ADD] = &&add, [VM_XOR] = &&xor, [VM_MUL] = &&mul,
-		[VM_DUP] = &&dup, [VM_SWAP] = &&swap, [VM_SHR] = &&shr, [VM_LOAD] = &&load, [VM_STORE] = &&store,
+		[VM_DUP] = &&dup, [VM_SWAP] = &&swap, [VM_SHR] = &&shr,
+		[VM_LOAD] = &&load, [VM_STORE] = &&store,
 		[VM_DEC_JNZ] = &&dec_jnz, [VM_HALT] = &&halt,
 	};
 	uint64_t stack[16], *sp = stack, t;
