@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* kuse run: options, the choice of KVM, kernel and initramfs, then the VM, then one line and an exit status. */
+#include <cpuid.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "cli/cli.h"
+#include "vmm/initramfs.h"
+
+#define PROBE_TIMEOUT_MS 2000
+
+/* The reboot and panic parameters make a panic end in a reset, which ends the VM. */
+#define CMDLINE_BASE "console=ttyS0 reboot=k panic=-1"
+#define CMDLINE_LOG " earlyprintk=serial,ttyS0,115200"
+#define CMDLINE_QUIET " quiet"
+
+/* ---- which KVM ---- */
+
+static bool cpu_has_vmx_or_svm(void)
+{
+	u32 a, b, c, d;
+
+	if (__get_cpuid(1, &a, &b, &c, &d) && (c & 1u << 5))
+		return true;
+	return __get_cpuid(0x80000001, &a, &b, &c, &d) && (c & 1u << 2);
+}
+
+static const struct accel *choose_accel(enum accel_choice choice)
+{
+	char why[200];
+
+	if (choice == ACCEL_KVM)
+		return &accel_host_kvm;
+	if (choice == ACCEL_KUSE)
+		return &accel_kuse;
+	if (accel_probe_host(PROBE_TIMEOUT_MS, why, sizeof(why))) {
+		fprintf(stderr, "kuse: using %s: a test guest runs on it\n", accel_host_kvm.title);
+		return &accel_host_kvm;
+	}
+	fprintf(stderr, "kuse: using %s: %s%s\n", accel_kuse.title,
+		cpu_has_vmx_or_svm() ? "" : "this CPU offers no VT-x or AMD-V; ", why);
+	return &accel_kuse;
+}
+
+/* ---- what the guest boots ---- */
+
+struct boot_files {
+	char kernel[4096];
+	char *cmdline;
+	struct cpio initrd;
+};
+
+static void tell_run(struct run_options *opt, struct initramfs_run *run)
+{
+	struct winsize size = {0};
+
+	run->argv = opt->command;
+	run->shell = opt->vm.escape;
+	run->echo = opt->vm.escape;
+	run->raw_output = !isatty(STDOUT_FILENO);
+	run->term = opt->vm.escape ? getenv("TERM") : NULL;
+	if (opt->vm.escape && ioctl(STDIN_FILENO, TIOCGWINSZ, &size) == 0) {
+		run->rows = size.ws_row;
+		run->columns = size.ws_col;
+	}
+}
+
+/* The built-in initramfs serves our kernel, and any kernel that is to run a CMD. */
+static int prepare_initrd(struct run_options *opt, struct boot_files *files)
+{
+	struct initramfs_run run = {0};
+	size_t len;
+	void *base;
+	int status;
+
+	if (opt->vm.initrd || (opt->vm.kernel && !opt->command))
+		return STATUS_OK;
+	status = cache_initramfs(&base, &len);
+	if (status != STATUS_OK)
+		return status;
+	files->initrd = (struct cpio){.data = base, .len = len, .max = len};
+	tell_run(opt, &run);
+	initramfs_overlay(&files->initrd, &run);
+	if (files->initrd.failed)
+		return complain(STATUS_HOST_MEMORY, "the host is out of memory; free some");
+	opt->vm.initrd_data = files->initrd.data;
+	opt->vm.initrd_size = files->initrd.len;
+	return STATUS_OK;
+}
+
+static int prepare_cmdline(struct run_options *opt, struct boot_files *files)
+{
+	if (asprintf(&files->cmdline, "%s%s%s%s", CMDLINE_BASE, opt->command ? CMDLINE_QUIET : CMDLINE_LOG,
+		     opt->params ? " " : "", opt->params ?: "") < 0) {
+		files->cmdline = NULL;
+		return complain(STATUS_HOST_MEMORY, "the host is out of memory; free some");
+	}
+	opt->vm.cmdline = files->cmdline;
+	return STATUS_OK;
+}
+
+static int prepare(struct run_options *opt, struct boot_files *files)
+{
+	int status;
+
+	opt->vm.escape = isatty(STDIN_FILENO);
+	opt->vm.command = opt->command != NULL;
+	status = prepare_initrd(opt, files);
+	if (status == STATUS_OK)
+		status = prepare_cmdline(opt, files);
+	if (status != STATUS_OK || opt->vm.kernel)
+		return status;
+	status = cache_kernel(files->kernel, sizeof(files->kernel));
+	opt->vm.kernel = files->kernel;
+	return status;
+}
+
+/* ---- how it ended ---- */
+
+static const int end_status[VM_END_COUNT] = {
+	[VM_END_NONE] = STATUS_FAILURE,
+	[VM_END_POWEROFF] = STATUS_OK,
+	[VM_END_RESET] = STATUS_OK,
+	[VM_END_QUIT] = STATUS_OK,
+	[VM_END_NO_COMMAND] = STATUS_NO_COMMAND,
+	[VM_END_KERNEL] = STATUS_KERNEL,
+	[VM_END_INITRD] = STATUS_INITRD,
+	[VM_END_MEMORY] = STATUS_MEMORY,
+	[VM_END_NO_KVM] = STATUS_NO_KVM,
+	[VM_END_KVM_ERROR] = STATUS_KVM_ERROR,
+	[VM_END_HOST_MEMORY] = STATUS_HOST_MEMORY,
+	[VM_END_TRIPLE_FAULT] = STATUS_TRIPLE_FAULT,
+	[VM_END_PANIC] = STATUS_PANIC,
+	[VM_END_STUCK] = STATUS_STUCK,
+};
+
+static int exit_status(const struct run_options *opt, const struct vm *vm)
+{
+	switch (vm->end) {
+	case VM_END_DEBUG_EXIT:
+	case VM_END_COMMAND:
+		return vm->end_value;
+	case VM_END_SIGNAL:
+		return STATUS_SIGNAL + vm->end_value;
+	case VM_END_QUIT:
+		return opt->command ? STATUS_NO_COMMAND : STATUS_OK;
+	default:
+		return end_status[vm->end];
+	}
+}
+
+static int run_vm(struct run_options *opt)
+{
+	const struct accel *accel = choose_accel(opt->accel);
+	struct vm *vm = malloc(sizeof(*vm));
+	int status;
+
+	if (!vm)
+		return complain(STATUS_HOST_MEMORY, "the host is out of memory; free some");
+	vm_run(vm, &opt->vm, accel);
+	if (vm->end_text[0])
+		complain(0, "%s: %s", opt->vm.name, vm->end_text);
+	else if (opt->vm.debug)
+		complain(0, "%s: %s", opt->vm.name, vm_end_name(vm->end));
+	status = exit_status(opt, vm);
+	free(vm);
+	return status;
+}
+
+int run_guest(struct run_options *opt)
+{
+	struct boot_files files = {0};
+	int status = prepare(opt, &files);
+
+	if (status == STATUS_OK)
+		status = run_vm(opt);
+	free(files.initrd.data);
+	free(files.cmdline);
+	return status;
+}
+
+int cmd_run(int argc, char **argv)
+{
+	struct run_options opt;
+	int status = options_parse(argc, argv, &opt);
+
+	if (status != STATUS_OK)
+		return status;
+	if (opt.help) {
+		options_help();
+		return STATUS_OK;
+	}
+	return run_guest(&opt);
+}

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The devices of the machine. A port or address that none of them claims reads all-ones, which is also how
+ * a PC without PCI answers 0xcf8/0xcfc and how the POST port 0x80 swallows its bytes.
+ */
+#include "vmm/vm.h"
+
+extern const struct device_type serial_device, rtc_device, i8042_device, power_device, exit_device;
+
+const struct device_type *const device_types[] = {
+	&serial_device, &power_device, &exit_device, &i8042_device, &rtc_device, NULL,
+};
+
+int devices_init(struct vm *vm)
+{
+	for (u32 i = 0; device_types[i]; i++) {
+		vm->devices_up = i + 1;
+		if (device_types[i]->init(vm, &vm->device_state[i]) < 0) {
+			vm_end(vm, VM_END_HOST_MEMORY, 0, "the host is out of memory (%s)", device_types[i]->name);
+			devices_exit(vm);
+			return -1;
+		}
+	}
+	return 0;
+}
+
+void devices_exit(struct vm *vm)
+{
+	while (vm->devices_up > 0) {
+		u32 i = --vm->devices_up;
+
+		if (device_types[i]->exit && vm->device_state[i])
+			device_types[i]->exit(vm, vm->device_state[i]);
+		vm->device_state[i] = NULL;
+	}
+	vm->nr_ports = vm->nr_mmio = 0;
+}

@@ -1,0 +1,335 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Bringing a VM up and down. The steps are kvmtool's chain: open, API version, create the VM, required
+ * extensions, the architecture's set-up, RAM, vCPUs, devices, the kernel, firmware tables, registers.
+ * vm_run walks the table down, runs, and walks back up from wherever it got to.
+ */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "vmm/boot.h"
+#include "vmm/serial.h"
+#include "vmm/term.h"
+#include "vmm/vcpu.h"
+
+struct vm_step {
+	const char *name;
+	int (*init)(struct vm *vm);
+	void (*exit)(struct vm *vm);
+};
+
+static const char *const end_names[VM_END_COUNT] = {
+	[VM_END_NONE] = "running",
+	[VM_END_POWEROFF] = "power-off",
+	[VM_END_RESET] = "reset",
+	[VM_END_DEBUG_EXIT] = "debug-exit",
+	[VM_END_COMMAND] = "command",
+	[VM_END_NO_COMMAND] = "no-command",
+	[VM_END_QUIT] = "quit",
+	[VM_END_KERNEL] = "kernel",
+	[VM_END_INITRD] = "initrd",
+	[VM_END_MEMORY] = "memory",
+	[VM_END_NO_KVM] = "no-kvm",
+	[VM_END_KVM_ERROR] = "kvm-error",
+	[VM_END_HOST_MEMORY] = "host-memory",
+	[VM_END_TRIPLE_FAULT] = "triple-fault",
+	[VM_END_PANIC] = "panic",
+	[VM_END_STUCK] = "stuck",
+	[VM_END_SIGNAL] = "signal",
+};
+
+const char *vm_end_name(enum vm_end end)
+{
+	return end_names[end];
+}
+
+void vm_wake(struct vm *vm)
+{
+	u64 one = 1;
+
+	if (vm->wake_fd >= 0 && write(vm->wake_fd, &one, sizeof(one)) < 0)
+		vm_debug(vm, "wake: %s", strerror(errno));
+}
+
+int vm_end(struct vm *vm, enum vm_end end, int value, const char *fmt, ...)
+{
+	va_list ap;
+
+	pthread_mutex_lock(&vm->end_lock);
+	if (vm->end == VM_END_NONE) {
+		va_start(ap, fmt);
+		vsnprintf(vm->end_text, sizeof(vm->end_text), fmt, ap);
+		va_end(ap);
+		vm->end_value = value;
+		__atomic_store_n(&vm->end, end, __ATOMIC_RELEASE);
+	}
+	pthread_mutex_unlock(&vm->end_lock);
+	vm_wake(vm);
+	return -1;
+}
+
+int vm_end_errno(struct vm *vm, const char *what)
+{
+	int error = errno;
+
+	if (error == ENOMEM)
+		return vm_end(vm, VM_END_HOST_MEMORY, 0,
+			      "the host is out of memory (%s); free some, or use a smaller --mem", what);
+	return vm_end(vm, VM_END_KVM_ERROR, 0, "%s failed on %s: %s; `kuse doctor` may tell why", what,
+		      vm->accel->title, strerror(error));
+}
+
+bool vm_ended(struct vm *vm)
+{
+	return __atomic_load_n(&vm->end, __ATOMIC_ACQUIRE) != VM_END_NONE;
+}
+
+void vm_debug(struct vm *vm, const char *fmt, ...)
+{
+	char line[256];
+	va_list ap;
+
+	if (!vm->cfg->debug)
+		return;
+	va_start(ap, fmt);
+	vsnprintf(line, sizeof(line), fmt, ap);
+	va_end(ap);
+	fprintf(stderr, "kuse: %s: %s%s", vm->cfg->name, line, term_is_raw() ? "\r\n" : "\n");
+}
+
+static const char panic_text[] = "the guest's kernel panicked; see the guest's log above";
+
+void vm_guest_poweroff(struct vm *vm)
+{
+	if (vm->command_status >= 0)
+		vm_end(vm, VM_END_COMMAND, vm->command_status, "%s", "");
+	else if (vm->cfg->command)
+		vm_end(vm, VM_END_NO_COMMAND, 0, "the guest powered off before the command's exit status was known");
+	else
+		vm_end(vm, VM_END_POWEROFF, 0, "%s", "");
+}
+
+void vm_guest_reset(struct vm *vm)
+{
+	if (vm->panicked || serial_saw_panic(vm->serial))
+		vm_end(vm, VM_END_PANIC, 0, panic_text);
+	else if (vm->command_status >= 0)
+		vm_end(vm, VM_END_COMMAND, vm->command_status, "%s", "");
+	else if (vm->cfg->command)
+		vm_end(vm, VM_END_NO_COMMAND, 0, "the guest reset before the command's exit status was known");
+	else
+		vm_end(vm, VM_END_RESET, 0, "%s", "");
+}
+
+void vm_guest_panic(struct vm *vm)
+{
+	vm->panicked = true;
+	vm_end(vm, VM_END_PANIC, 0, panic_text);
+}
+
+int vm_ioctl(struct vm *vm, unsigned long request, void *arg)
+{
+	return vm->accel->ioctl(vm->vm_fd, request, (unsigned long)arg);
+}
+
+int vm_sys_ioctl(struct vm *vm, unsigned long request, unsigned long arg)
+{
+	return vm->accel->ioctl(vm->sys_fd, request, arg);
+}
+
+void vm_irq_line(struct vm *vm, u32 irq, bool level)
+{
+	struct kvm_irq_level line = {.irq = irq, .level = level};
+
+	if (vm_ioctl(vm, KVM_IRQ_LINE, &line) < 0)
+		vm_end_errno(vm, "KVM_IRQ_LINE");
+}
+
+/* ---- the steps ---- */
+
+static int accel_init(struct vm *vm)
+{
+	char why[300];
+
+	vm->sys_fd = vm->accel->open();
+	if (vm->sys_fd >= 0)
+		return 0;
+	snprintf(why, sizeof(why), "%s", strerror(errno));
+	if (vm->accel->explain)
+		vm->accel->explain(why, sizeof(why));
+	return vm_end(vm, VM_END_NO_KVM, 0, "cannot open %s: %s", vm->accel->title, why);
+}
+
+static void accel_exit(struct vm *vm)
+{
+	vm->accel->close(vm->sys_fd);
+	vm->sys_fd = -1;
+}
+
+static int api_init(struct vm *vm)
+{
+	int version = vm_sys_ioctl(vm, KVM_GET_API_VERSION, 0);
+
+	if (version != KVM_API_VERSION)
+		return vm_end(vm, VM_END_NO_KVM, 0, "%s speaks API version %d, this VMM speaks %d; use --accel kuse",
+			      vm->accel->title, version, KVM_API_VERSION);
+	return 0;
+}
+
+static int create_init(struct vm *vm)
+{
+	vm->vm_fd = vm_sys_ioctl(vm, KVM_CREATE_VM, 0);
+	return vm->vm_fd < 0 ? vm_end_errno(vm, "KVM_CREATE_VM") : 0;
+}
+
+static void create_exit(struct vm *vm)
+{
+	vm->accel->close(vm->vm_fd);
+	vm->vm_fd = -1;
+}
+
+static const struct {
+	int cap;
+	const char *name;
+} required[] = {
+	{KVM_CAP_USER_MEMORY, "KVM_CAP_USER_MEMORY"},
+	{KVM_CAP_IRQCHIP, "KVM_CAP_IRQCHIP"},
+	{KVM_CAP_PIT2, "KVM_CAP_PIT2"},
+	{KVM_CAP_SET_TSS_ADDR, "KVM_CAP_SET_TSS_ADDR"},
+	{KVM_CAP_SET_IDENTITY_MAP_ADDR, "KVM_CAP_SET_IDENTITY_MAP_ADDR"},
+	{KVM_CAP_EXT_CPUID, "KVM_CAP_EXT_CPUID"},
+	{KVM_CAP_MP_STATE, "KVM_CAP_MP_STATE"},
+	{KVM_CAP_IMMEDIATE_EXIT, "KVM_CAP_IMMEDIATE_EXIT"},
+};
+
+static int extensions_init(struct vm *vm)
+{
+	int max;
+
+	for (size_t i = 0; i < ARRAY_SIZE(required); i++)
+		if (vm_sys_ioctl(vm, KVM_CHECK_EXTENSION, required[i].cap) <= 0)
+			return vm_end(vm, VM_END_NO_KVM, 0, "%s lacks %s, which this VMM needs; use --accel kuse",
+				      vm->accel->title, required[i].name);
+	max = vm_sys_ioctl(vm, KVM_CHECK_EXTENSION, KVM_CAP_MAX_VCPUS);
+	if (max > 0 && vm->cfg->cpus > (u32)max)
+		return vm_end(vm, VM_END_NO_KVM, 0, "%s allows %d vCPUs, not %u; use fewer --cpus", vm->accel->title, max,
+			      vm->cfg->cpus);
+	vm->tsc_deadline = vm_sys_ioctl(vm, KVM_CHECK_EXTENSION, KVM_CAP_TSC_DEADLINE_TIMER) > 0;
+	vm->run_size = vm_sys_ioctl(vm, KVM_GET_VCPU_MMAP_SIZE, 0);
+	return vm->run_size <= 0 ? vm_end_errno(vm, "KVM_GET_VCPU_MMAP_SIZE") : 0;
+}
+
+static void route(struct kvm_irq_routing *table, u32 gsi, u32 chip, u32 pin)
+{
+	table->entries[table->nr++] = (struct kvm_irq_routing_entry){
+		.gsi = gsi, .type = KVM_IRQ_ROUTING_IRQCHIP, .u.irqchip = {.irqchip = chip, .pin = pin}};
+}
+
+/*
+ * As on a PC: GSIs 0-15 reach the PICs and the IOAPIC, but the timer's IRQ 0 sits on IOAPIC pin 2 (the
+ * MADT says so), where no PIC line is, the PICs being cascaded through it.
+ */
+static int routing_init(struct vm *vm)
+{
+	struct kvm_irq_routing *table;
+	int ret;
+
+	if (vm_sys_ioctl(vm, KVM_CHECK_EXTENSION, KVM_CAP_IRQ_ROUTING) <= 0)
+		return 0;
+	table = calloc(1, sizeof(*table) + 48 * sizeof(table->entries[0]));
+	if (!table)
+		return vm_end(vm, VM_END_HOST_MEMORY, 0, "the host is out of memory");
+	for (u32 gsi = 0; gsi < 16; gsi++)
+		if (gsi != 2)
+			route(table, gsi, gsi < 8 ? KVM_IRQCHIP_PIC_MASTER : KVM_IRQCHIP_PIC_SLAVE, gsi & 7);
+	for (u32 gsi = 0; gsi < 24; gsi++)
+		if (gsi != 2)
+			route(table, gsi, KVM_IRQCHIP_IOAPIC, gsi == 0 ? 2 : gsi);
+	ret = vm_ioctl(vm, KVM_SET_GSI_ROUTING, table);
+	free(table);
+	vm->irq_override = ret == 0;
+	return ret < 0 ? vm_end_errno(vm, "KVM_SET_GSI_ROUTING") : 0;
+}
+
+static int arch_init(struct vm *vm)
+{
+	u64 identity = GPA_IDENTITY_MAP;
+	struct kvm_pit_config pit = {.flags = KVM_PIT_SPEAKER_DUMMY};
+
+	if (vm->accel->ioctl(vm->vm_fd, KVM_SET_TSS_ADDR, GPA_TSS) < 0)
+		return vm_end_errno(vm, "KVM_SET_TSS_ADDR");
+	if (vm_ioctl(vm, KVM_SET_IDENTITY_MAP_ADDR, &identity) < 0)
+		return vm_end_errno(vm, "KVM_SET_IDENTITY_MAP_ADDR");
+	if (vm_ioctl(vm, KVM_CREATE_IRQCHIP, NULL) < 0)
+		return vm_end_errno(vm, "KVM_CREATE_IRQCHIP");
+	if (vm_ioctl(vm, KVM_CREATE_PIT2, &pit) < 0)
+		return vm_end_errno(vm, "KVM_CREATE_PIT2");
+	return routing_init(vm);
+}
+
+static const struct vm_step steps[] = {
+	{"open", accel_init, accel_exit},
+	{"API version", api_init, NULL},
+	{"create VM", create_init, create_exit},
+	{"extensions", extensions_init, NULL},
+	{"arch init", arch_init, NULL},
+	{"memory", memory_init, memory_exit},
+	{"CPUID", cpuid_init, cpuid_exit},
+	{"vCPUs", vcpus_create, vcpus_destroy},
+	{"devices", devices_init, devices_exit},
+	{"firmware tables", firmware_init, NULL},
+	{"kernel", boot_init, NULL},
+	{"registers", vcpus_reset, NULL},
+	{"terminal", term_init, term_exit},
+	{"start vCPUs", vcpus_start, vcpus_stop},
+};
+
+static u64 now_us(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000000ull + ts.tv_nsec / 1000;
+}
+
+static size_t steps_up(struct vm *vm)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(steps); i++) {
+		u64 start = now_us();
+
+		if (steps[i].init(vm) < 0)
+			return i;
+		vm_debug(vm, "%s: %llu us", steps[i].name, (unsigned long long)(now_us() - start));
+	}
+	return ARRAY_SIZE(steps);
+}
+
+enum vm_end vm_run(struct vm *vm, const struct vm_config *cfg, const struct accel *accel)
+{
+	size_t up;
+
+	memset(vm, 0, sizeof(*vm));
+	vm->cfg = cfg;
+	vm->accel = accel;
+	vm->sys_fd = vm->vm_fd = -1;
+	vm->command_status = -1;
+	pthread_mutex_init(&vm->end_lock, NULL);
+	loop_block_signals();
+	vm->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	up = steps_up(vm);
+	if (up == ARRAY_SIZE(steps))
+		loop_run(vm);
+	while (up-- > 0)
+		if (steps[up].exit)
+			steps[up].exit(vm);
+	close(vm->wake_fd);
+	vm->wake_fd = -1;
+	pthread_mutex_destroy(&vm->end_lock);
+	return vm->end;
+}
