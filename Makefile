@@ -13,6 +13,7 @@ all: $(BUILD)/build.ninja
 
 $(BUILD)/build.ninja:
 	@tools/deps build
+	@echo 'building KUSE into $(BUILD)/' >&2
 	@meson setup $(BUILD) --prefix $(PREFIX) --buildtype $(BUILDTYPE) >$(BUILD).setup.log 2>&1 \
 		|| { cat $(BUILD).setup.log >&2; rm -f $(BUILD).setup.log; exit 1; }
 	@rm -f $(BUILD).setup.log
