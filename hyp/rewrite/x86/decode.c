@@ -4,6 +4,7 @@
 
 #include "hyp/rewrite/x86/decode.h"
 #include "hyp/rewrite/x86/engine.h"
+#include "hyp/rewrite/x86/helpers.h"
 
 u8 insn_gpr(ZydisRegister r, bool *high)
 {
@@ -255,7 +256,7 @@ static bool interp_ends_block(const struct insn *in)
 	}
 	switch (in->z.mnemonic) {
 	case ZYDIS_MNEMONIC_STAC: case ZYDIS_MNEMONIC_CLAC: case ZYDIS_MNEMONIC_HLT: case ZYDIS_MNEMONIC_POPF:
-	case ZYDIS_MNEMONIC_POPFQ: case ZYDIS_MNEMONIC_POPFD: case ZYDIS_MNEMONIC_STI: case ZYDIS_MNEMONIC_LMSW:
+	case ZYDIS_MNEMONIC_POPFD: case ZYDIS_MNEMONIC_STI: case ZYDIS_MNEMONIC_LMSW:
 	case ZYDIS_MNEMONIC_UD0: case ZYDIS_MNEMONIC_UD1: case ZYDIS_MNEMONIC_UD2: case ZYDIS_MNEMONIC_CLTS:
 	case ZYDIS_MNEMONIC_XSETBV: case ZYDIS_MNEMONIC_RSM: case ZYDIS_MNEMONIC_WRMSR: case ZYDIS_MNEMONIC_INVLPG:
 	case ZYDIS_MNEMONIC_INVPCID: case ZYDIS_MNEMONIC_INT1:
@@ -368,10 +369,10 @@ static u8 class_by_mnemonic(const struct insn *in, u32 key)
 	case ZYDIS_MNEMONIC_LAHF: case ZYDIS_MNEMONIC_SAHF: case ZYDIS_MNEMONIC_LFENCE: case ZYDIS_MNEMONIC_MFENCE:
 	case ZYDIS_MNEMONIC_SFENCE:
 		return INSN_COPY;
-	case ZYDIS_MNEMONIC_RDTSC: case ZYDIS_MNEMONIC_PUSHF: case ZYDIS_MNEMONIC_PUSHFQ: case ZYDIS_MNEMONIC_POPFQ:
-	case ZYDIS_MNEMONIC_POPF: case ZYDIS_MNEMONIC_ENTER: case ZYDIS_MNEMONIC_XLAT: case ZYDIS_MNEMONIC_RDTSCP:
-	case ZYDIS_MNEMONIC_UD0: case ZYDIS_MNEMONIC_UD1: case ZYDIS_MNEMONIC_UD2: case ZYDIS_MNEMONIC_CLI:
-	case ZYDIS_MNEMONIC_STI: case ZYDIS_MNEMONIC_XSAVES: case ZYDIS_MNEMONIC_MASKMOVQ:
+	case ZYDIS_MNEMONIC_PUSHF:
+	case ZYDIS_MNEMONIC_POPF: case ZYDIS_MNEMONIC_ENTER: case ZYDIS_MNEMONIC_XLAT:
+	case ZYDIS_MNEMONIC_UD0: case ZYDIS_MNEMONIC_UD1: case ZYDIS_MNEMONIC_UD2:
+	case ZYDIS_MNEMONIC_XSAVES: case ZYDIS_MNEMONIC_MASKMOVQ:
 	case ZYDIS_MNEMONIC_MASKMOVDQU: case ZYDIS_MNEMONIC_VMASKMOVDQU: case ZYDIS_MNEMONIC_MONITORX:
 	case ZYDIS_MNEMONIC_MWAITX: case ZYDIS_MNEMONIC_CLUI: case ZYDIS_MNEMONIC_STUI:
 	case ZYDIS_MNEMONIC_XABORT: case ZYDIS_MNEMONIC_XEND: case ZYDIS_MNEMONIC_XTEST:
@@ -384,6 +385,113 @@ static u8 class_by_mnemonic(const struct insn *in, u32 key)
 	}
 }
 
+/* ---- system instructions with a short way -------------------------------------------------------- */
+
+static u8 use_helper(struct insn *in, u8 id, u64 operand)
+{
+	static const u8 flags[HELPER_NR] = {
+#define HELPER(id, mnemonic, flags) [HELPER_##id] = flags,
+#include "hyp/rewrite/x86/helpers.inc"
+#undef HELPER
+	};
+
+	in->helper = id;
+	in->helper_op = operand;
+	return flags[id] & H_ENDS ? INSN_HELPER_END : INSN_HELPER;
+}
+
+static bool helper_by_mnemonic(ZydisMnemonic m, u8 *id)
+{
+	static const u16 mnemonics[HELPER_NR] = {
+#define HELPER(id, mnemonic, flags) [HELPER_##id] = mnemonic,
+#include "hyp/rewrite/x86/helpers.inc"
+#undef HELPER
+	};
+
+	for (*id = 0; *id < HELPER_NR; ++*id)
+		if (mnemonics[*id] == m && m != ZYDIS_MNEMONIC_INVALID)
+			return true;
+	return false;
+}
+
+/* MOVS and STOS without segment override, 64-bit addresses, no REPNE. */
+static u8 class_of_string(struct insn *in)
+{
+	u64 rep = in->z.attributes & (ZYDIS_ATTRIB_HAS_REP | ZYDIS_ATTRIB_HAS_REPE | ZYDIS_ATTRIB_HAS_REPZ) ? H_STR_REP : 0;
+	u8 op = in->z.opcode;
+	unsigned size = op & 1 ? in->z.operand_width / 8 : 1;
+
+	if (in->z.address_width != 64 || in->z.attributes & (ZYDIS_ATTRIB_HAS_SEGMENT | ZYDIS_ATTRIB_HAS_REPNE) ||
+	    in->z.attributes & ZYDIS_ATTRIB_HAS_LOCK || in->z.opcode_map != ZYDIS_OPCODE_MAP_DEFAULT)
+		return INSN_INTERP;
+	if (op == 0xa4 || op == 0xa5)
+		return use_helper(in, HELPER_movs, size | rep);
+	if (op == 0xaa || op == 0xab)
+		return use_helper(in, HELPER_stos, size | rep);
+	return INSN_INTERP;
+}
+
+static u8 class_of_mov_cr(struct insn *in, u32 key)
+{
+	bool to = ZydisRegisterGetClass(in->op[0].reg.value) == ZYDIS_REGCLASS_CONTROL;
+	const ZydisDecodedOperand *cr = &in->op[to ? 0 : 1], *gpr = &in->op[to ? 1 : 0];
+	unsigned n;
+
+	if (!(key & KEY_CPL0) || cr->type != ZYDIS_OPERAND_TYPE_REGISTER ||
+	    ZydisRegisterGetClass(cr->reg.value) != ZYDIS_REGCLASS_CONTROL)
+		return INSN_INTERP;
+	n = (unsigned)ZydisRegisterGetId(cr->reg.value);
+	if (n > 4) /* CR8 exits */
+		return INSN_INTERP;
+	return use_helper(in, to ? HELPER_mov_to_cr : HELPER_mov_from_cr, n | (u64)insn_gpr(gpr->reg.value, NULL) << 8);
+}
+
+static u8 class_of_privileged(struct insn *in, u32 key)
+{
+	switch (in->z.mnemonic) {
+	case ZYDIS_MNEMONIC_CLI:
+		return INSN_CLI;
+	case ZYDIS_MNEMONIC_STI:
+		return INSN_STI;
+	case ZYDIS_MNEMONIC_SWAPGS:
+		return INSN_SWAPGS;
+	case ZYDIS_MNEMONIC_STAC:
+		return key & KEY_SMAP ? INSN_STAC : INSN_INTERP;
+	case ZYDIS_MNEMONIC_CLAC:
+		return key & KEY_SMAP ? INSN_CLAC : INSN_INTERP;
+	case ZYDIS_MNEMONIC_INVLPG:
+		return use_helper(in, HELPER_invlpg, 0);
+	default:
+		return INSN_INTERP;
+	}
+}
+
+/* INSN_COPY: not one of these. */
+static u8 class_of_system(struct insn *in, u32 key)
+{
+	u8 id;
+
+	if (helper_by_mnemonic(in->z.mnemonic, &id))
+		return use_helper(in, id, in->z.operand_width / 8);
+	switch (in->z.mnemonic) {
+	case ZYDIS_MNEMONIC_CLI: case ZYDIS_MNEMONIC_STI: case ZYDIS_MNEMONIC_SWAPGS: case ZYDIS_MNEMONIC_STAC:
+	case ZYDIS_MNEMONIC_CLAC: case ZYDIS_MNEMONIC_INVLPG:
+		return key & KEY_CPL0 ? class_of_privileged(in, key) : INSN_INTERP;
+	case ZYDIS_MNEMONIC_RDTSC:
+		return key & KEY_TSC ? INSN_RDTSC : use_helper(in, HELPER_rdtsc, 0);
+	case ZYDIS_MNEMONIC_RDTSCP:
+		return use_helper(in, HELPER_rdtscp, 0);
+	case ZYDIS_MNEMONIC_PUSHFQ:
+		return INSN_PUSHF;
+	case ZYDIS_MNEMONIC_MOV:
+		if (in->z.meta.category == ZYDIS_CATEGORY_SYSTEM || in->z.attributes & ZYDIS_ATTRIB_IS_PRIVILEGED)
+			return class_of_mov_cr(in, key);
+		return INSN_COPY;
+	default:
+		return in->z.meta.category == ZYDIS_CATEGORY_STRINGOP ? class_of_string(in) : INSN_COPY;
+	}
+}
+
 static u8 class_of(struct insn *in, u32 key)
 {
 	bool operands_ok = note_operands(in);
@@ -391,10 +499,16 @@ static u8 class_of(struct insn *in, u32 key)
 
 	if (in->z.mnemonic == ZYDIS_MNEMONIC_ENDBR64 || in->z.mnemonic == ZYDIS_MNEMONIC_ENDBR32)
 		return INSN_NOP;
-	if (cls != INSN_COPY)
-		return cls;
 	if (key & KEY_CODE32)
 		return INSN_INTERP;
+	if (cls == INSN_COPY || cls == INSN_INTERP_END) {
+		u8 sys = class_of_system(in, key);
+
+		if (sys != INSN_COPY)
+			return sys;
+	}
+	if (cls != INSN_COPY)
+		return cls;
 	cls = class_by_mnemonic(in, key);
 	if (cls != INSN_COPY)
 		return cls;
@@ -411,7 +525,7 @@ void insn_classify(struct insn *in, u32 key)
 	in->cls = class_of(in, key);
 	if (in->cls == INSN_INTERP && interp_ends_block(in))
 		in->cls = INSN_INTERP_END;
-	if (in->cls == INSN_INTERP || in->cls == INSN_INTERP_END) {
+	if (in->cls == INSN_INTERP || in->cls == INSN_INTERP_END || in->cls == INSN_HELPER || in->cls == INSN_HELPER_END) {
 		in->fl_read = FLAGS_ALL;
 		in->fl_write = 0;
 	}

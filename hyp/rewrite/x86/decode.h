@@ -19,6 +19,14 @@ enum insn_class {
 	INSN_LEAVE,
 	INSN_CLD_STD,
 	INSN_RDTSC,
+	INSN_RDTSCP,
+	INSN_CLI,
+	INSN_STI,
+	INSN_STAC,
+	INSN_CLAC,
+	INSN_SWAPGS,
+	INSN_PUSHF,
+	INSN_HELPER, /* helpers[helper] with operand helper_op; the block goes on behind it */
 	INSN_JMP,    /* direct */
 	INSN_JCC,
 	INSN_JRCXZ,
@@ -27,6 +35,7 @@ enum insn_class {
 	INSN_JMP_IND,
 	INSN_CALL_IND,
 	INSN_RET,
+	INSN_HELPER_END, /* the same, but nothing follows in the block */
 	INSN_INTERP,     /* the interpreter's; the block goes on behind it */
 	INSN_INTERP_END, /* the interpreter's; it changes the flow of control or the mode */
 };
@@ -41,7 +50,8 @@ struct insn {
 	u8 bytes[15];
 	u8 len;
 	u8 cls; /* enum insn_class */
-	u8 live_in;    /* packed arithmetic flags wanted at this point */
+	u8 live_in;    /* packed arithmetic flags wanted before this instruction */
+	u8 live_out;   /* and behind it */
 	u8 fl_read, fl_write; /* packed; write: overwritten for certain */
 
 	/* positions in bytes[] */
@@ -53,6 +63,8 @@ struct insn {
 	u8 g_reg, g_rm, g_vvvv, g_opc;
 	u8 a_reg, a_rm, a_vvvv, a_opc;
 	u8 sz_reg, sz_rm, sz_vvvv, sz_opc; /* bytes */
+	u8 helper;      /* enum helper_id */
+	u64 helper_op;
 	bool high8;     /* uses AH..BH: no REX allowed */
 	u16 gpr_used;   /* guest registers read or written, implicit ones too */
 

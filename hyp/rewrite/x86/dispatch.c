@@ -4,6 +4,7 @@
  * names the code to enter next and returns GO_ON, or brings s.rip and s.rflags up to date and returns
  * to the run loop. Guest-live.
  */
+#include "hyp/rewrite/x86/helpers.h"
 #include "hyp/rewrite/x86/run.h"
 
 /* Handlers return an enum x86_ret, or this. */
@@ -146,6 +147,31 @@ static int site_interp(struct hyp_cpu *cpu, const struct hyp_site *site, u64 *co
 	return go_to_rip(cpu, code);
 }
 
+static int site_helper(struct hyp_cpu *cpu, const struct hyp_site *site, u64 *code)
+{
+	const struct hyp_edge_site *e = (const struct hyp_edge_site *)site;
+	const struct helper *h = &helpers[e->patch];
+	struct hyp_block *b = block_of(cpu, site);
+	u64 resume = cpu->resume + sizeof(*e);
+	unsigned len = site->size, flags = h->flags;
+	int ret;
+
+	cpu->s.rip = b->pc + site->guest_off;
+	sync_flags(cpu);
+	ret = h->fn(cpu, e->target, len);
+	if (unlikely(ret == HYP_HELPER_INTERP))
+		ret = interpret(cpu);
+	else if ((ret == X86_OK || ret == X86_EXIT) && !(flags & H_RIP))
+		cpu->s.rip += len;
+	if (ret != X86_OK || cpu->attention || cpu->mmio.wn || hyp_must_interpret(cpu))
+		return ret;
+	cpu->ax_flags = flags_to_ax(cpu->s.rflags);
+	if (flags & H_ENDS || b->dead || cpu->s.rip != b->pc + site->guest_off + len)
+		return go_to_rip(cpu, code);
+	*code = resume;
+	return GO_ON;
+}
+
 static int site_edge(struct hyp_cpu *cpu, const struct hyp_site *site, u64 *code)
 {
 	struct hyp_edge_site e = *(const struct hyp_edge_site *)site;
@@ -155,7 +181,7 @@ static int site_edge(struct hyp_cpu *cpu, const struct hyp_site *site, u64 *code
 	enum x86_ret ret;
 
 	cpu->s.rip = e.target;
-	b = find_block(cpu, e.target, from->key, &ret);
+	b = find_block(cpu, e.target, hyp_block_key(cpu), &ret);
 	if (!b) {
 		sync_flags(cpu);
 		return ret == X86_FAULT ? X86_FAULT : interpret(cpu);
@@ -210,6 +236,7 @@ static const site_handler handlers[SITE_NR] = {
 	[SITE_POLL] = site_poll,
 	[SITE_JC_MISS] = site_jc_miss,
 	[SITE_DEAD] = site_dead,
+	[SITE_HELPER] = site_helper,
 };
 
 enum x86_ret hyp_run_translated(struct hyp_cpu *cpu)

@@ -52,6 +52,7 @@ enum hyp_site_kind {
 	SITE_JC_MISS,/* S1 is the target */
 	SITE_DEAD,   /* the block was invalidated: look its pc up again */
 	SITE_DONE,   /* struct hyp_edge_site: block ends, go to target without linking */
+	SITE_HELPER, /* struct hyp_edge_site: helpers[patch] with operand `target`; resumes behind */
 	SITE_NR
 };
 
@@ -64,6 +65,8 @@ enum hyp_site_kind {
 #define KEY_X87 64u    /* CR0.EM=TS=0 */
 #define KEY_CPL0 128u
 #define KEY_PAUSE_EXIT 256u
+#define KEY_SMAP 512u   /* CR4.SMAP: STAC and CLAC switch the TLB partition */
+#define KEY_TSC 1024u   /* RDTSC needs no check and no scaling */
 static inline unsigned key_class(u32 key)
 {
 	return KEY_PART(key) + (key & KEY_CODE32 ? HYP_TLB_PARTS : 0);

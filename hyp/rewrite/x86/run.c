@@ -23,8 +23,13 @@ u32 hyp_block_key(struct hyp_cpu *cpu)
 		if (s->cr4 & X86_CR4_OSXSAVE && (s->xcr0 & 6) == 6)
 			key |= (s->xcr0 & 0xe0) == 0xe0 ? KEY_AVX | KEY_AVX512 : KEY_AVX;
 	}
-	if (x86_cpl(s) == 0)
+	if (x86_cpl(s) == 0) {
 		key |= KEY_CPL0;
+		if (s->cr4 & X86_CR4_SMAP)
+			key |= KEY_SMAP;
+	}
+	if (s->tsc_ratio == 1ull << 48 && (!(s->cr4 & X86_CR4_TSD) || key & KEY_CPL0))
+		key |= KEY_TSC;
 	if (s->want_pause_exit)
 		key |= KEY_PAUSE_EXIT;
 	return key;

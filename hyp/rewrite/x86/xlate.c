@@ -103,6 +103,7 @@ static u8 live_at_end(struct xlate *x)
 	case INSN_JMP_IND:
 	case INSN_CALL_IND:
 	case INSN_RET:
+	case INSN_HELPER_END:
 	case INSN_INTERP_END:
 		return FLAGS_ALL;
 	default:
@@ -117,6 +118,7 @@ static void find_liveness(struct xlate *x)
 	for (unsigned i = x->n; i-- > 0;) {
 		struct insn *in = &x->insn[i];
 
+		in->live_out = live;
 		live = (u8)((live & ~in->fl_write) | in->fl_read);
 		in->live_in = live;
 	}
@@ -155,6 +157,27 @@ static void emit_insn(struct xlate *x, const struct insn *in)
 		break;
 	case INSN_INTERP:
 		x_leave(x, SITE_INTERP, in);
+		break;
+	case INSN_HELPER:
+		x_helper(x, in);
+		break;
+	case INSN_RDTSC:
+	case INSN_RDTSCP:
+		x_rdtsc(x, in);
+		break;
+	case INSN_CLI:
+	case INSN_STI:
+		x_cli_sti(x, in);
+		break;
+	case INSN_STAC:
+	case INSN_CLAC:
+		x_stac_clac(x, in);
+		break;
+	case INSN_SWAPGS:
+		x_swapgs(x);
+		break;
+	case INSN_PUSHF:
+		x_pushf(x, in);
 		break;
 	default:
 		x_flow(x, in);

@@ -71,7 +71,17 @@ struct hyp_site x_site(struct xlate *x, u8 kind, const struct insn *in);
 void x_copy(struct xlate *x, const struct insn *in);
 void x_lea(struct xlate *x, const struct insn *in);
 
+/* xlate_sys.c */
+void x_helper(struct xlate *x, const struct insn *in);
+void x_rdtsc(struct xlate *x, const struct insn *in);
+void x_cli_sti(struct xlate *x, const struct insn *in);
+void x_stac_clac(struct xlate *x, const struct insn *in);
+void x_swapgs(struct xlate *x);
+void x_pushf(struct xlate *x, const struct insn *in);
+
 /* xlate_flow.c */
+void x_push_check(struct xlate *x, bool live); /* S1 = host address of the new top of stack */
+void x_push_done(struct xlate *x);
 void x_entry(struct xlate *x, u8 live_in);
 u8 x_live_at(struct xlate *x, u64 target);
 void x_edge(struct xlate *x, u64 target);

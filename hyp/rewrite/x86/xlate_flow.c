@@ -165,13 +165,13 @@ static void indirect(struct xlate *x)
 /* ---- stack ------------------------------------------------------------------------------------- */
 
 /* S1 = host address of the new top of stack (rsp - 8). */
-static void push_check(struct xlate *x, bool live)
+void x_push_check(struct xlate *x, bool live)
 {
 	e_lea(&x->e, true, S1, HRSP, NO_REG, 1, -8);
 	x_check(x, 8, true, live);
 }
 
-static void push_done(struct xlate *x)
+void x_push_done(struct xlate *x)
 {
 	e_lea(&x->e, true, HRSP, HRSP, NO_REG, 1, -8);
 }
@@ -198,7 +198,7 @@ void x_push(struct xlate *x, const struct insn *in)
 		e_rm(&x->e, true, 0x8b, S1, S1, 0);
 		e_store_gs(&x->e, OFF(scratch[1]), S1);
 	}
-	push_check(x, in->live_in);
+	x_push_check(x, in->live_in);
 	if (o->type == ZYDIS_OPERAND_TYPE_IMMEDIATE) {
 		store_imm64(x, o->imm.value.u);
 	} else {
@@ -207,7 +207,7 @@ void x_push(struct xlate *x, const struct insn *in)
 			e_load_gs(&x->e, S2, g == GPR_NONE ? OFF(scratch[1]) : OFF_GPR(g));
 		e_rm(&x->e, true, 0x89, g == GPR_NONE || host_of(g) == NO_REG ? S2 : host_of(g), S1, 0);
 	}
-	push_done(x);
+	x_push_done(x);
 }
 
 void x_pop(struct xlate *x, const struct insn *in)
@@ -275,9 +275,9 @@ static void flow_rcx(struct xlate *x, const struct insn *in)
 
 static void flow_call(struct xlate *x, const struct insn *in)
 {
-	push_check(x, in->live_in);
+	x_push_check(x, in->live_in);
 	store_imm64(x, in->pc + in->len);
-	push_done(x);
+	x_push_done(x);
 	x_edge(x, direct_target(in));
 }
 
@@ -314,9 +314,9 @@ static void flow_call_ind(struct xlate *x, const struct insn *in)
 {
 	load_target(x, in);
 	e_store_gs(&x->e, OFF(scratch[1]), S1);
-	push_check(x, in->live_in);
+	x_push_check(x, in->live_in);
 	store_imm64(x, in->pc + in->len);
-	push_done(x);
+	x_push_done(x);
 	e_load_gs(&x->e, S1, OFF(scratch[1]));
 	indirect(x);
 }
@@ -346,6 +346,9 @@ bool x_flow(struct xlate *x, const struct insn *in)
 		return true;
 	case INSN_RET:
 		flow_ret(x, in);
+		return true;
+	case INSN_HELPER_END:
+		x_helper(x, in);
 		return true;
 	case INSN_INTERP_END:
 		x_leave(x, SITE_INTERP, in);

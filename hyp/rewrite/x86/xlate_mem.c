@@ -154,9 +154,13 @@ static void emit_one_cold(struct xlate *x, struct cold *c)
 	if (c->kind == SITE_MEM) {
 		e_1(&x->e, 0xe9);
 		e_4(&x->e, c->resume - (x_here(x) + 4));
-	} else {
-		e_8(&x->e, c->target);
-		e_4(&x->e, c->patch);
+		return;
+	}
+	e_8(&x->e, c->target);
+	e_4(&x->e, c->patch);
+	if (c->kind == SITE_HELPER) {
+		e_1(&x->e, 0xe9);
+		e_4(&x->e, c->resume - (x_here(x) + 4));
 	}
 }
 

@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Instructions executed by a C function between two pieces of translated code (helpers.h). Guest-live. */
+#include "hyp/mem/as.h"
+#include "hyp/rewrite/x86/helpers.h"
+
+static enum x86_ret helper_syscall(struct hyp_cpu *cpu, u64 operand, unsigned len)
+{
+	return x86_syscall(cpu, cpu->s.rip + len);
+}
+
+static enum x86_ret helper_sysret(struct hyp_cpu *cpu, u64 operand, unsigned len)
+{
+	return x86_sysret(cpu, (unsigned)operand);
+}
+
+static enum x86_ret helper_iretq(struct hyp_cpu *cpu, u64 operand, unsigned len)
+{
+	return x86_iret(cpu, 8);
+}
+
+static enum x86_ret helper_popfq(struct hyp_cpu *cpu, u64 operand, unsigned len)
+{
+	return x86_popf(cpu, 8);
+}
+
+/* The shadow covers the next instruction, which translated code executes before it polls again. */
+static enum x86_ret helper_sti(struct hyp_cpu *cpu, u64 operand, unsigned len)
+{
+	enum x86_ret ret = x86_sti(cpu);
+
+	if (ret == X86_OK && !cpu->attention)
+		cpu->s.shadow = 0;
+	return ret;
+}
+
+static enum x86_ret tsc_to_edx_eax(struct hyp_cpu *cpu)
+{
+	u64 tsc;
+
+	if (cpu->s.cr4 & X86_CR4_TSD && x86_cpl(&cpu->s))
+		return x86_raise_err(cpu, X86_GP, 0);
+	tsc = hyp_x86_tsc(cpu);
+	cpu->s.gpr[X86_RAX] = (u32)tsc;
+	cpu->s.gpr[X86_RDX] = tsc >> 32;
+	return X86_OK;
+}
+
+static enum x86_ret helper_rdtsc(struct hyp_cpu *cpu, u64 operand, unsigned len)
+{
+	return tsc_to_edx_eax(cpu);
+}
+
+static enum x86_ret helper_rdtscp(struct hyp_cpu *cpu, u64 operand, unsigned len)
+{
+	if (!cpu->s.has_rdtscp)
+		return x86_raise(cpu, X86_UD);
+	if (tsc_to_edx_eax(cpu) != X86_OK)
+		return X86_FAULT;
+	cpu->s.gpr[X86_RCX] = (u32)cpu->s.tsc_aux;
+	return X86_OK;
+}
+
+static enum x86_ret helper_mov_to_cr(struct hyp_cpu *cpu, u64 operand, unsigned len)
+{
+	return x86_mov_to_cr(cpu, operand & 15, cpu->s.gpr[operand >> 8]);
+}
+
+static enum x86_ret helper_mov_from_cr(struct hyp_cpu *cpu, u64 operand, unsigned len)
+{
+	u64 val;
+	enum x86_ret ret = x86_mov_from_cr(cpu, operand & 15, &val);
+
+	if (ret == X86_OK)
+		cpu->s.gpr[operand >> 8] = val;
+	return ret;
+}
+
+/* The address is in S1. */
+static enum x86_ret helper_invlpg(struct hyp_cpu *cpu, u64 operand, unsigned len)
+{
+	return x86_invlpg(cpu, cpu->scratch[4]);
+}
+
+/* ---- string moves ------------------------------------------------------------------------------- */
+
+/* Elements that fit from gva to the end of its page; 0 where the first one crosses it. */
+static u64 elements_in_page(u64 gva, unsigned size)
+{
+	return (PAGE_SIZE - (gva & ~PAGE_MASK)) / size;
+}
+
+static inline void host_movs(u8 *dst, const u8 *src, u64 bytes, unsigned size)
+{
+	u64 n = bytes / size;
+
+	switch (size) {
+	case 1:
+		__asm__ volatile("rep movsb" : "+D"(dst), "+S"(src), "+c"(n) : : "memory");
+		break;
+	case 2:
+		__asm__ volatile("rep movsw" : "+D"(dst), "+S"(src), "+c"(n) : : "memory");
+		break;
+	case 4:
+		__asm__ volatile("rep movsl" : "+D"(dst), "+S"(src), "+c"(n) : : "memory");
+		break;
+	default:
+		__asm__ volatile("rep movsq" : "+D"(dst), "+S"(src), "+c"(n) : : "memory");
+	}
+}
+
+static inline void host_stos(u8 *dst, u64 val, u64 bytes, unsigned size)
+{
+	u64 n = bytes / size;
+
+	switch (size) {
+	case 1:
+		__asm__ volatile("rep stosb" : "+D"(dst), "+c"(n) : "a"(val) : "memory");
+		break;
+	case 2:
+		__asm__ volatile("rep stosw" : "+D"(dst), "+c"(n) : "a"(val) : "memory");
+		break;
+	case 4:
+		__asm__ volatile("rep stosl" : "+D"(dst), "+c"(n) : "a"(val) : "memory");
+		break;
+	default:
+		__asm__ volatile("rep stosq" : "+D"(dst), "+c"(n) : "a"(val) : "memory");
+	}
+}
+
+/* Elements left to do. */
+static u64 count_of(struct hyp_cpu *cpu, u64 operand)
+{
+	return operand & H_STR_REP ? cpu->s.gpr[X86_RCX] : 1;
+}
+
+static void step(struct hyp_cpu *cpu, u64 operand, u64 n, bool source)
+{
+	unsigned size = operand & 15;
+
+	cpu->s.gpr[X86_RDI] += n * size;
+	if (source)
+		cpu->s.gpr[X86_RSI] += n * size;
+	if (operand & H_STR_REP)
+		cpu->s.gpr[X86_RCX] -= n;
+}
+
+/* Outcomes of one chunk besides X86_OK and X86_FAULT: the interpreter takes over (page crossing,
+ * MMIO, code on the page). */
+static enum x86_ret chunk_failed(struct hyp_cpu *cpu, const struct hyp_fail *fail)
+{
+	if (fail->ret == X86_FAULT && cpu->fault.vector == X86_PF)
+		return X86_FAULT;
+	cpu->fault.type = X86_EVENT_NONE;
+	return HYP_HELPER_INTERP;
+}
+
+static enum x86_ret helper_movs(struct hyp_cpu *cpu, u64 operand, unsigned len)
+{
+	unsigned size = operand & 15;
+	struct hyp_fail fail = { X86_OK, 0 };
+
+	if (cpu->df)
+		return HYP_HELPER_INTERP;
+	for (u64 left = count_of(cpu, operand); left; left = operand & H_STR_REP ? cpu->s.gpr[X86_RCX] : 0) {
+		u64 n = MIN(left, elements_in_page(cpu->s.gpr[X86_RSI], size));
+		u8 *src, *dst;
+
+		n = MIN(n, elements_in_page(cpu->s.gpr[X86_RDI], size));
+		if (!n)
+			return HYP_HELPER_INTERP;
+		src = hyp_mem_ptr_size(cpu, cpu->s.gpr[X86_RSI], X86_ACC_R, n * size, &fail);
+		if (!src)
+			return chunk_failed(cpu, &fail);
+		dst = hyp_mem_ptr_size(cpu, cpu->s.gpr[X86_RDI], X86_ACC_W, n * size, &fail);
+		if (!dst)
+			return chunk_failed(cpu, &fail);
+		host_movs(dst, src, n * size, size);
+		step(cpu, operand, n, true);
+	}
+	return X86_OK;
+}
+
+static enum x86_ret helper_stos(struct hyp_cpu *cpu, u64 operand, unsigned len)
+{
+	unsigned size = operand & 15;
+	struct hyp_fail fail = { X86_OK, 0 };
+
+	if (cpu->df)
+		return HYP_HELPER_INTERP;
+	for (u64 left = count_of(cpu, operand); left; left = operand & H_STR_REP ? cpu->s.gpr[X86_RCX] : 0) {
+		u64 n = MIN(left, elements_in_page(cpu->s.gpr[X86_RDI], size));
+		u8 *dst;
+
+		if (!n)
+			return HYP_HELPER_INTERP;
+		dst = hyp_mem_ptr_size(cpu, cpu->s.gpr[X86_RDI], X86_ACC_W, n * size, &fail);
+		if (!dst)
+			return chunk_failed(cpu, &fail);
+		host_stos(dst, cpu->s.gpr[X86_RAX], n * size, size);
+		step(cpu, operand, n, false);
+	}
+	return X86_OK;
+}
+
+const struct helper helpers[HELPER_NR] = {
+#define HELPER(id, mnemonic, flags) [HELPER_##id] = { helper_##id, flags },
+#include "hyp/rewrite/x86/helpers.inc"
+#undef HELPER
+};

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Instructions that a short guest-live C function executes on the state structure, without the cost of
+ * the interpreter (saving vector state, decoding again). One row per instruction in helpers.inc:
+ *
+ *   HELPER(id, mnemonic, flags)   function helper_<id>(cpu, operand, len)
+ *
+ * The function finds s.rip at the instruction and s.rflags complete. H_RIP: it sets s.rip itself;
+ * H_ENDS: the code behind it cannot go on in the same block (mode, privilege or mapping changed).
+ */
+#ifndef KUSE_HYP_X86_HELPERS_H
+#define KUSE_HYP_X86_HELPERS_H
+
+#include "hyp/sys/x86/sys.h"
+
+#define H_RIP 1u
+#define H_ENDS 2u
+
+enum helper_id {
+#define HELPER(id, mnemonic, flags) HELPER_##id,
+#include "hyp/rewrite/x86/helpers.inc"
+#undef HELPER
+	HELPER_NR
+};
+
+struct helper {
+	enum x86_ret (*fn)(struct hyp_cpu *cpu, u64 operand, unsigned len);
+	u8 flags;
+};
+extern const struct helper helpers[HELPER_NR];
+
+/* A helper's result besides enum x86_ret: not this way, the interpreter executes it (s.rip unchanged). */
+#define HYP_HELPER_INTERP ((enum x86_ret)101)
+
+/* Operand of string helpers: bytes of an element | H_STR_*. */
+#define H_STR_REP 16u
+/* Operand of MOV CR: control register | general register << 8. */
+
+#endif

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* System instructions that translated code executes itself, and the way to helpers (helpers.h). */
+#include "hyp/rewrite/x86/helpers.h"
+#include "hyp/rewrite/x86/xlate.h"
+
+static void put_helper_site(struct xlate *x, const struct insn *in, u8 id, u64 operand)
+{
+	x_leave(x, SITE_HELPER, in);
+	e_8(&x->e, operand);
+	e_4(&x->e, id);
+}
+
+void x_helper(struct xlate *x, const struct insn *in)
+{
+	if (in->helper == HELPER_invlpg)
+		x_address(x, in);
+	put_helper_site(x, in, in->helper, in->helper_op);
+}
+
+/* rdtsc; combine; add the offset; split (TSC ratio 1: KEY_TSC) */
+void x_rdtsc(struct xlate *x, const struct insn *in)
+{
+	e_bytes(&x->e, "\x0f\x31", 2);
+	if (in->live_out) { /* RAX is dead: it can hold the flags, the counter's low half goes to S1 */
+		e_rr(&x->e, false, 0x89, X86_RAX, S1);
+		e_bytes(&x->e, "\x9f\x0f\x90\xc0", 4); /* lahf; seto al */
+	} else {
+		e_rr(&x->e, false, 0x89, X86_RAX, S1);
+	}
+	e_bytes(&x->e, "\x48\xc1\xe2\x20", 4); /* shl rdx, 32 */
+	e_rr(&x->e, true, 0x09, X86_RDX, S1);  /* or s1, rdx */
+	e_gs(&x->e, true, 0x03, S1, OFF(s.tsc_offset));
+	e_mov_rr(&x->e, X86_RDX, S1);
+	e_bytes(&x->e, "\x48\xc1\xea\x20", 4); /* shr rdx, 32 */
+	if (in->live_out)
+		e_bytes(&x->e, "\x04\x7f\x9e", 3); /* add al, 0x7f; sahf */
+	e_rr(&x->e, false, 0x89, S1, X86_RAX);
+}
+
+/* op dword gs:[off], imm32 (op: 1 OR, 4 AND) */
+static void gs_imm(struct xlate *x, u8 op, u32 off, u32 imm)
+{
+	e_bytes(&x->e, "\x65\x81", 2);
+	e_1(&x->e, (u8)(op << 3 | 4));
+	e_1(&x->e, 0x25);
+	e_4(&x->e, off);
+	e_4(&x->e, imm);
+}
+
+/* STI with a window wanted takes the helper, which sees to the shadow. */
+static void sti(struct xlate *x, const struct insn *in, bool live)
+{
+	u32 at;
+
+	e_bytes(&x->e, "\x65\x80\x3c\x25", 4); /* cmp byte gs:[want_irq_window], 0 */
+	e_4(&x->e, OFF(s.want_irq_window));
+	e_1(&x->e, 0);
+	e_bytes(&x->e, "\x0f\x85\0\0\0\0", 6);
+	at = x_here(x) - 4;
+	gs_imm(x, 1, OFF(s.rflags), X86_FL_IF);
+	if (live)
+		x_restore_flags(x);
+	struct cold *c = x_cold(x, SITE_HELPER, at);
+
+	c->restore_flags = live;
+	c->site = x_site(x, SITE_HELPER, in);
+	c->site.size = in->len;
+	c->target = 0;
+	c->patch = HELPER_sti;
+	c->resume = x_here(x);
+}
+
+void x_cli_sti(struct xlate *x, const struct insn *in)
+{
+	bool live = in->live_out;
+
+	if (live)
+		x_save_flags(x);
+	if (in->cls == INSN_STI) {
+		sti(x, in, live);
+		return;
+	}
+	gs_imm(x, 4, OFF(s.rflags), ~X86_FL_IF);
+	if (live)
+		x_restore_flags(x);
+}
+
+/* With SMAP on, the TLB partition says what AC is; the rest of the block uses the other partition. */
+void x_stac_clac(struct xlate *x, const struct insn *in)
+{
+	unsigned part = in->cls == INSN_STAC ? HYP_TLB_KERNEL_AC : HYP_TLB_KERNEL;
+
+	if (part == x->part)
+		return;
+	e_gs(&x->e, false, 0x8b, S1, OFF(s.rflags));
+	e_lea(&x->e, false, S1, S1, NO_REG, 1, part == HYP_TLB_KERNEL_AC ? (s32)X86_FL_AC : -(s32)X86_FL_AC);
+	e_gs(&x->e, false, 0x89, S1, OFF(s.rflags));
+	e_bytes(&x->e, "\x65\xc6\x04\x25", 4); /* mov byte gs:[tlb_part], part */
+	e_4(&x->e, OFF(tlb_part));
+	e_1(&x->e, (u8)part);
+	x->part = part;
+	x->key = (x->key & ~3u) | part;
+}
+
+void x_swapgs(struct xlate *x)
+{
+	e_load_gs(&x->e, S1, OFF(s.seg[X86_GS].base));
+	e_load_gs(&x->e, S2, OFF(s.kernel_gs_base));
+	e_store_gs(&x->e, OFF(s.kernel_gs_base), S1);
+	e_store_gs(&x->e, OFF(s.seg[X86_GS].base), S2);
+}
+
+/* Image: arithmetic flags from the host, DF, the rest from s.rflags without RF and VM. */
+void x_pushf(struct xlate *x, const struct insn *in)
+{
+	e_bytes(&x->e, "\x9c\x41\x5d", 3); /* pushfq; pop s2 */
+	if (in->live_out)
+		x_save_flags(x);
+	e_bytes(&x->e, "\x41\x81\xe5", 3); /* and s2d, arithmetic */
+	e_4(&x->e, X86_FL_ARITH);
+	e_gs(&x->e, false, 0x8b, S1, OFF(s.rflags));
+	e_bytes(&x->e, "\x41\x81\xe6", 3); /* and s1d, rest */
+	e_4(&x->e, ~(X86_FL_ARITH | X86_FL_RF | X86_FL_VM | X86_FL_DF));
+	e_rr(&x->e, false, 0x09, S1, S2);
+	e_gs(&x->e, false, 0x0b, S2, OFF(df));
+	e_store_gs(&x->e, OFF(scratch[1]), S2);
+	if (in->live_out)
+		x_restore_flags(x);
+	x_push_check(x, in->live_out);
+	e_load_gs(&x->e, S2, OFF(scratch[1]));
+	e_rm(&x->e, true, 0x89, S2, S1, 0);
+	x_push_done(x);
+}
