@@ -1,0 +1,388 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * FXSAVE, XSAVE and their kin (SDM vol. 1, ch. 10.5 and 13): copies between guest memory and s.xsave,
+ * which is itself a standard-format XSAVE area. A component whose XSTATE_BV bit is clear is in its
+ * initial configuration whatever its bytes hold.
+ *
+ * In compatibility and legacy modes XMM8-15, and what extends them, are neither saved nor restored.
+ */
+#include <cpuid.h>
+#include <string.h>
+
+#include "hyp/sys/x86/interp.h"
+
+enum { XC_X87, XC_SSE, XC_AVX, XC_OPMASK = 5, XC_ZMM_HI256, XC_HI16_ZMM, XC_NR };
+
+#define XSAVE_HEADER 512
+#define XSAVE_EXTENDED 576
+#define XCOMP_COMPACTED (1ull << 63)
+#define MXCSR_INIT 0x1f80u
+
+struct component {
+	u16 off, size;
+	bool align64;
+};
+static struct component comp[XC_NR];
+static u32 mxcsr_mask;
+static bool host_xsavec;
+
+static __attribute__((constructor)) void components_init(void)
+{
+	u8 area[512] __attribute__((aligned(16))) = { 0 };
+	u32 a, b, c, d;
+
+	for (unsigned i = XC_AVX; i < XC_NR; i++) {
+		__cpuid_count(0xd, i, a, b, c, d);
+		comp[i] = (struct component){ .off = b, .size = a, .align64 = c & 2 };
+	}
+	__cpuid_count(0xd, 1, a, b, c, d);
+	host_xsavec = a & 2;
+	asm volatile("fxsave64 %0" : "+m"(area));
+	memcpy(&mxcsr_mask, area + 28, 4);
+	if (!mxcsr_mask)
+		mxcsr_mask = 0xffbf;
+}
+
+/* ---- the CPU's own area ------------------------------------------------------------------------------- */
+
+static u64 *xstate_bv(struct hyp_cpu *cpu)
+{
+	return (u64 *)(cpu->s.xsave + XSAVE_HEADER);
+}
+
+static u32 *mxcsr(struct hyp_cpu *cpu)
+{
+	return (u32 *)(cpu->s.xsave + 24);
+}
+
+/* Bytes of component i become those of its initial configuration. */
+static void comp_init(struct hyp_cpu *cpu, unsigned i)
+{
+	u8 *x = cpu->s.xsave;
+
+	if (i == XC_X87) {
+		memset(x, 0, 24);
+		memset(x + 32, 0, 128);
+		x[0] = 0x7f;
+		x[1] = 0x03;
+	} else if (i == XC_SSE) {
+		memset(x + 160, 0, 256);
+	} else {
+		memset(x + comp[i].off, 0, comp[i].size);
+	}
+}
+
+/* Makes the bytes of component i meaningful. */
+static void comp_touch(struct hyp_cpu *cpu, unsigned i)
+{
+	if (!(*xstate_bv(cpu) & BIT(i)))
+		comp_init(cpu, i);
+}
+
+static void comp_dirty(struct hyp_cpu *cpu, unsigned i)
+{
+	comp_touch(cpu, i);
+	*xstate_bv(cpu) |= BIT(i);
+}
+
+/* ---- registers, for gathers and masks -------------------------------------------------------------------- */
+
+static void *xmm(struct hyp_cpu *cpu, unsigned r) { return cpu->s.xsave + 160 + 16 * r; }
+static void *ymm_hi(struct hyp_cpu *cpu, unsigned r) { return cpu->s.xsave + comp[XC_AVX].off + 16 * r; }
+static void *zmm_hi(struct hyp_cpu *cpu, unsigned r) { return cpu->s.xsave + comp[XC_ZMM_HI256].off + 32 * r; }
+static void *zmm16(struct hyp_cpu *cpu, unsigned r) { return cpu->s.xsave + comp[XC_HI16_ZMM].off + 64 * (r - 16); }
+
+void x86_vec_get(struct hyp_cpu *cpu, unsigned reg, void *buf, unsigned size)
+{
+	u8 v[64];
+
+	if (reg >= 16) {
+		comp_touch(cpu, XC_HI16_ZMM);
+		memcpy(buf, zmm16(cpu, reg), size);
+		return;
+	}
+	comp_touch(cpu, XC_SSE);
+	comp_touch(cpu, XC_AVX);
+	memcpy(v, xmm(cpu, reg), 16);
+	memcpy(v + 16, ymm_hi(cpu, reg), 16);
+	if (size > 32) {
+		comp_touch(cpu, XC_ZMM_HI256);
+		memcpy(v + 32, zmm_hi(cpu, reg), 32);
+	}
+	memcpy(buf, v, size);
+}
+
+void x86_vec_set(struct hyp_cpu *cpu, unsigned reg, const void *buf, unsigned size)
+{
+	u8 v[64] = { 0 };
+
+	memcpy(v, buf, size);
+	if (reg >= 16) {
+		comp_dirty(cpu, XC_HI16_ZMM);
+		memcpy(zmm16(cpu, reg), v, 64);
+		return;
+	}
+	comp_dirty(cpu, XC_SSE);
+	comp_dirty(cpu, XC_AVX);
+	memcpy(xmm(cpu, reg), v, 16);
+	memcpy(ymm_hi(cpu, reg), v + 16, 16);
+	if (comp[XC_ZMM_HI256].size && (size > 32 || *xstate_bv(cpu) & BIT(XC_ZMM_HI256))) {
+		comp_dirty(cpu, XC_ZMM_HI256);
+		memcpy(zmm_hi(cpu, reg), v + 32, 32);
+	}
+}
+
+u64 x86_mask_get(struct hyp_cpu *cpu, unsigned k)
+{
+	u64 val;
+
+	comp_touch(cpu, XC_OPMASK);
+	memcpy(&val, cpu->s.xsave + comp[XC_OPMASK].off + 8 * k, 8);
+	return val;
+}
+
+void x86_mask_set(struct hyp_cpu *cpu, unsigned k, u64 val)
+{
+	comp_dirty(cpu, XC_OPMASK);
+	memcpy(cpu->s.xsave + comp[XC_OPMASK].off + 8 * k, &val, 8);
+}
+
+/* ---- FXSAVE, FXRSTOR ------------------------------------------------------------------------------------------ */
+
+/* Bytes of the legacy area that this mode reads and writes. */
+static unsigned legacy_size(const struct hyp_cpu *cpu)
+{
+	bool fast = cpu->s.efer & X86_EFER_FFXSR && cpu->code_size == 64 && x86_cpl(&cpu->s) == 0;
+
+	return fast ? 160 : cpu->code_size == 64 ? 416 : 288;
+}
+
+/* Without REX.W the instruction and data pointers are 32 bits and a selector (which reads as 0). */
+static void narrow_pointers(u8 *area, const struct x86_insn *in)
+{
+	if (in->opsize == 8)
+		return;
+	memset(area + 12, 0, 4);
+	memset(area + 20, 0, 4);
+}
+
+static enum x86_ret area_address(struct hyp_cpu *cpu, const struct x86_insn *in, unsigned size, unsigned acc, gva_t *gva)
+{
+	X86_TRY(x86_ea(cpu, in, size, acc, gva));
+	if (*gva & (size == 512 ? 15 : 63))
+		return x86_raise_err(cpu, X86_GP, 0);
+	x86_note_access(cpu, *gva, size, acc & X86_ACC_W);
+	return X86_OK;
+}
+
+enum x86_ret x86_op_fxsave(struct hyp_cpu *cpu, const struct x86_insn *in)
+{
+	u8 area[416];
+	gva_t gva;
+
+	X86_TRY(area_address(cpu, in, 512, X86_ACC_W, &gva));
+	comp_touch(cpu, XC_X87);
+	comp_touch(cpu, XC_SSE);
+	memcpy(area, cpu->s.xsave, sizeof(area));
+	memcpy(area + 28, &mxcsr_mask, 4);
+	narrow_pointers(area, in);
+	return x86_mem_write(cpu, gva, area, legacy_size(cpu), X86_ACC_W);
+}
+
+static bool mxcsr_valid(const u8 *area)
+{
+	u32 val;
+
+	memcpy(&val, area + 24, 4);
+	return !(val & ~mxcsr_mask);
+}
+
+enum x86_ret x86_op_fxrstor(struct hyp_cpu *cpu, const struct x86_insn *in)
+{
+	u8 area[416];
+	gva_t gva;
+
+	X86_TRY(area_address(cpu, in, 512, X86_ACC_R, &gva));
+	X86_TRY(x86_mem_read(cpu, gva, area, sizeof(area), X86_ACC_R));
+	if (!mxcsr_valid(area))
+		return x86_raise_err(cpu, X86_GP, 0);
+	comp_dirty(cpu, XC_X87);
+	comp_dirty(cpu, XC_SSE);
+	narrow_pointers(area, in);
+	memcpy(cpu->s.xsave, area, legacy_size(cpu));
+	return X86_OK;
+}
+
+/* ---- XSAVE, XRSTOR ------------------------------------------------------------------------------------------------ */
+
+/* An instruction's view of the area in memory. */
+struct xarea {
+	gva_t gva;
+	u64 rfbm;
+	u64 layout;  /* compacted: components that have room; 0: standard format */
+	bool narrow; /* not 64-bit code */
+};
+
+static u64 requested(const struct hyp_cpu *cpu)
+{
+	return cpu->s.xcr0 & ((u32)cpu->s.gpr[X86_RAX] | cpu->s.gpr[X86_RDX] << 32) & (BIT(XC_NR) - 1);
+}
+
+static unsigned comp_offset(const struct xarea *xa, unsigned i)
+{
+	unsigned off = XSAVE_EXTENDED;
+
+	if (!xa->layout)
+		return comp[i].off;
+	for (unsigned j = XC_AVX; j <= i; j++) {
+		if (!(xa->layout & BIT(j)))
+			continue;
+		if (comp[j].align64)
+			off = ALIGN_UP(off, 64u);
+		if (j < i)
+			off += comp[j].size;
+	}
+	return off;
+}
+
+/* Bytes of component i that exist for this mode. */
+static unsigned comp_bytes(const struct xarea *xa, unsigned i)
+{
+	if (!xa->narrow || i == XC_OPMASK)
+		return comp[i].size;
+	return i == XC_HI16_ZMM ? 0 : comp[i].size / 2;
+}
+
+typedef enum x86_ret (*xcopy_fn)(struct hyp_cpu *cpu, gva_t gva, u8 *bytes, unsigned len);
+
+static enum x86_ret copy_out(struct hyp_cpu *cpu, gva_t gva, u8 *bytes, unsigned len)
+{
+	return len ? x86_mem_write(cpu, gva, bytes, len, X86_ACC_W) : X86_OK;
+}
+
+static enum x86_ret copy_in(struct hyp_cpu *cpu, gva_t gva, u8 *bytes, unsigned len)
+{
+	return len ? x86_mem_read(cpu, gva, bytes, len, X86_ACC_R) : X86_OK;
+}
+
+/* Moves the components of `which` between memory and the standard-format area x. */
+static enum x86_ret copy_components(struct hyp_cpu *cpu, const struct xarea *xa, u64 which, u8 *x, xcopy_fn copy)
+{
+	if (which & BIT(XC_X87)) {
+		X86_TRY(copy(cpu, xa->gva, x, 24));
+		X86_TRY(copy(cpu, xa->gva + 32, x + 32, 128));
+	}
+	if (which & BIT(XC_SSE))
+		X86_TRY(copy(cpu, xa->gva + 160, x + 160, xa->narrow ? 128 : 256));
+	for (unsigned i = XC_AVX; i < XC_NR; i++)
+		if (which & BIT(i))
+			X86_TRY(copy(cpu, xa->gva + comp_offset(xa, i), x + comp[i].off, comp_bytes(xa, i)));
+	return X86_OK;
+}
+
+static bool is_xsavec(const struct x86_insn *in)
+{
+	return in->opcode == 0xc7 && (in->bytes[in->modrm_off] >> 3 & 7) == 4;
+}
+
+static bool is_xsaveopt(const struct x86_insn *in)
+{
+	return in->opcode == 0xae && (in->bytes[in->modrm_off] >> 3 & 7) == 6;
+}
+
+/* XINUSE, with the MXCSR counted as part of SSE */
+static u64 in_use(struct hyp_cpu *cpu)
+{
+	u64 bv = *xstate_bv(cpu);
+
+	return *mxcsr(cpu) != MXCSR_INIT ? bv | BIT(XC_SSE) : bv;
+}
+
+static enum x86_ret save_header(struct hyp_cpu *cpu, const struct xarea *xa, u64 bv)
+{
+	u64 old[2] = { bv & xa->rfbm, xa->rfbm | XCOMP_COMPACTED }, was;
+
+	if (xa->layout)
+		return x86_mem_write(cpu, xa->gva + XSAVE_HEADER, old, 16, X86_ACC_W);
+	X86_TRY(x86_mem_read(cpu, xa->gva + XSAVE_HEADER, &was, 8, X86_ACC_R));
+	was = (was & ~xa->rfbm) | (bv & xa->rfbm);
+	return x86_mem_write(cpu, xa->gva + XSAVE_HEADER, &was, 8, X86_ACC_W);
+}
+
+enum x86_ret x86_op_xsave(struct hyp_cpu *cpu, const struct x86_insn *in)
+{
+	struct xarea xa = { .rfbm = requested(cpu), .narrow = cpu->code_size != 64 };
+	bool compact = is_xsavec(in), init_opt = compact || is_xsaveopt(in);
+	u8 img[X86_XSAVE_MAX];
+	u64 bv = in_use(cpu), which;
+
+	xa.layout = compact ? xa.rfbm | XCOMP_COMPACTED : 0;
+	X86_TRY(area_address(cpu, in, XSAVE_EXTENDED, X86_ACC_W, &xa.gva));
+	which = init_opt ? xa.rfbm & bv : xa.rfbm;
+	for (unsigned i = 0; i < XC_NR; i++)
+		if (which & BIT(i))
+			comp_touch(cpu, i);
+	memcpy(img, cpu->s.xsave, sizeof(img));
+	memcpy(img + 28, &mxcsr_mask, 4);
+	narrow_pointers(img, in);
+	X86_TRY(copy_components(cpu, &xa, which, img, copy_out));
+	if (compact ? which & BIT(XC_SSE) : xa.rfbm & (BIT(XC_SSE) | BIT(XC_AVX)))
+		X86_TRY(copy_out(cpu, xa.gva + 24, img + 24, 8));
+	return save_header(cpu, &xa, bv);
+}
+
+/* #GP(0) where the header is not one this CPU could have written: SDM vol. 1, 13.8.1-2. */
+static bool header_valid(const struct hyp_cpu *cpu, const u64 header[8], struct xarea *xa)
+{
+	u64 rest = 0;
+
+	for (unsigned i = 2; i < 8; i++)
+		rest |= i == 2 || header[1] >> 63 ? header[i] : 0;
+	if (rest)
+		return false;
+	if (!(header[1] >> 63))
+		return !header[1] && !(header[0] & ~cpu->s.xcr0);
+	xa->layout = header[1];
+	return host_xsavec && !(header[1] & ~XCOMP_COMPACTED & ~cpu->s.xcr0) && !(header[0] & ~header[1]);
+}
+
+/* Which MXCSR results: 0 unchanged, 1 from memory, 2 initial. */
+static int mxcsr_source(const struct xarea *xa, u64 bv)
+{
+	if (!xa->layout)
+		return xa->rfbm & (BIT(XC_SSE) | BIT(XC_AVX)) ? 1 : 0;
+	if (!(xa->rfbm & BIT(XC_SSE)))
+		return 0;
+	return bv & BIT(XC_SSE) ? 1 : 2;
+}
+
+enum x86_ret x86_op_xrstor(struct hyp_cpu *cpu, const struct x86_insn *in)
+{
+	struct xarea xa = { .rfbm = requested(cpu), .narrow = cpu->code_size != 64 };
+	u32 init = MXCSR_INIT;
+	u8 img[X86_XSAVE_MAX];
+	u64 header[8], load;
+	int src;
+
+	X86_TRY(area_address(cpu, in, XSAVE_EXTENDED, X86_ACC_R, &xa.gva));
+	X86_TRY(x86_mem_read(cpu, xa.gva + XSAVE_HEADER, header, 64, X86_ACC_R));
+	if (!header_valid(cpu, header, &xa))
+		return x86_raise_err(cpu, X86_GP, 0);
+	load = xa.rfbm & header[0];
+	for (unsigned i = 0; i < XC_NR; i++)
+		comp_touch(cpu, i);
+	memcpy(img, cpu->s.xsave, sizeof(img));
+	X86_TRY(copy_components(cpu, &xa, load, img, copy_in));
+	if (load & BIT(XC_X87))
+		narrow_pointers(img, in);
+	src = mxcsr_source(&xa, header[0]);
+	if (src == 1)
+		X86_TRY(copy_in(cpu, xa.gva + 24, img + 24, 4));
+	if (!mxcsr_valid(img))
+		return x86_raise_err(cpu, X86_GP, 0);
+	memcpy(cpu->s.xsave, img, sizeof(img));
+	if (src == 2)
+		memcpy(mxcsr(cpu), &init, 4);
+	*xstate_bv(cpu) = (*xstate_bv(cpu) & ~xa.rfbm) | load;
+	return X86_OK;
+}

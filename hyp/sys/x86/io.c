@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Port I/O. OUT is finished before its exit; IN exits with rip at the instruction and is finished by
+ * hyp_x86_complete_io(). INS and OUTS make one exit per element; with REP, rip stays at the
+ * instruction until the count is 0, so that interrupts come in between.
+ */
+#include "hyp/sys/x86/interp.h"
+
+#define TSS_TYPE_MASK 0xdu /* busy or not */
+#define TSS_TYPE_32 0x9u
+#define TSS_IOMAP_BASE 0x66
+
+/* SDM vol. 1, 19.5.2: the two bytes that hold the ports' bits must be within the TSS limit. */
+static enum x86_ret check_bitmap(struct hyp_cpu *cpu, u16 port, unsigned size)
+{
+	const struct x86_seg *tr = &cpu->s.seg[X86_TR];
+	u16 base, bits;
+
+	if ((tr->ar & X86_AR_TYPE & TSS_TYPE_MASK) != TSS_TYPE_32 || tr->limit < TSS_IOMAP_BASE + 1)
+		return x86_raise_err(cpu, X86_GP, 0);
+	X86_TRY(x86_mem_read(cpu, tr->base + TSS_IOMAP_BASE, &base, 2, X86_ACC_R | X86_ACC_SUPER));
+	if ((u32)base + port / 8 + 1 > tr->limit)
+		return x86_raise_err(cpu, X86_GP, 0);
+	X86_TRY(x86_mem_read(cpu, tr->base + base + port / 8, &bits, 2, X86_ACC_R | X86_ACC_SUPER));
+	if (bits >> (port & 7) & ((1u << size) - 1))
+		return x86_raise_err(cpu, X86_GP, 0);
+	return X86_OK;
+}
+
+static enum x86_ret check_port(struct hyp_cpu *cpu, u16 port, unsigned size)
+{
+	unsigned iopl = (cpu->s.rflags & X86_FL_IOPL) >> 12;
+
+	if (!(cpu->s.cr0 & X86_CR0_PE))
+		return X86_OK;
+	if (!(cpu->s.rflags & X86_FL_VM) && x86_cpl(&cpu->s) <= iopl)
+		return X86_OK;
+	return check_bitmap(cpu, port, size);
+}
+
+static enum x86_ret exit_io(struct hyp_cpu *cpu, const struct x86_insn *in, unsigned port, unsigned size)
+{
+	struct x86_exit *e = &cpu->s.exit;
+
+	e->io.port = port;
+	e->io.size = size;
+	return x86_exit_at(cpu, in, HYP_EXIT_IO);
+}
+
+/* ---- IN, OUT ------------------------------------------------------------------------------------------ */
+
+static u16 port_operand(const struct hyp_cpu *cpu, const struct x86_insn *in, unsigned i)
+{
+	return in->opnd[i].type == X86_OPND_IMM ? (u8)in->imm[0] : (u16)cpu->s.gpr[X86_RDX];
+}
+
+enum x86_ret x86_op_in(struct hyp_cpu *cpu, const struct x86_insn *in)
+{
+	unsigned size = in->opnd[0].size;
+	u16 port = port_operand(cpu, in, 1);
+
+	X86_TRY(check_port(cpu, port, size));
+	if (cpu->mmio.io_ready) {
+		cpu->mmio.io_ready = false;
+		x86_debug_io(cpu, port, size);
+		x86_reg_set(cpu, X86_RAX, size, cpu->s.exit.io.data);
+		return X86_OK;
+	}
+	cpu->s.exit.io.in = true;
+	cpu->s.exit.io.string = false;
+	return exit_io(cpu, in, port, size);
+}
+
+enum x86_ret x86_op_out(struct hyp_cpu *cpu, const struct x86_insn *in)
+{
+	unsigned size = in->opnd[1].size;
+	u16 port = port_operand(cpu, in, 0);
+
+	X86_TRY(check_port(cpu, port, size));
+	x86_debug_io(cpu, port, size);
+	cpu->s.exit.io.in = false;
+	cpu->s.exit.io.string = false;
+	cpu->s.exit.io.data = x86_reg_get(cpu, X86_RAX, size);
+	cpu->s.rip = x86_next_rip(cpu, in);
+	cpu->interp->retired = true;
+	return exit_io(cpu, in, port, size);
+}
+
+/* ---- INS, OUTS ------------------------------------------------------------------------------------------ */
+
+/* One element is done: steps the index and, with REP, the count; rip when the last one is. */
+static void string_step(struct hyp_cpu *cpu, const struct x86_insn *in, unsigned index, unsigned size)
+{
+	u64 count;
+
+	x86_reg_set(cpu, index, in->asize, cpu->s.gpr[index] + (cpu->df ? -(u64)size : size));
+	if (in->flags & (X86_IN_REP | X86_IN_REPNE)) {
+		count = x86_get_a(cpu, in, X86_RCX) - 1;
+		x86_reg_set(cpu, X86_RCX, in->asize, count);
+		if (count)
+			return;
+	}
+	cpu->s.rip = x86_next_rip(cpu, in);
+}
+
+static bool rep_done(struct hyp_cpu *cpu, const struct x86_insn *in)
+{
+	if (!(in->flags & (X86_IN_REP | X86_IN_REPNE)) || x86_get_a(cpu, in, X86_RCX))
+		return false;
+	cpu->s.rip = x86_next_rip(cpu, in);
+	return true;
+}
+
+static unsigned element_size(const struct x86_insn *in)
+{
+	return in->opcode & 1 ? MIN(in->opsize, 4) : 1;
+}
+
+enum x86_ret x86_op_ins(struct hyp_cpu *cpu, const struct x86_insn *in)
+{
+	unsigned size = element_size(in);
+	u16 port = cpu->s.gpr[X86_RDX];
+
+	if (rep_done(cpu, in))
+		return X86_OK;
+	X86_TRY(check_port(cpu, port, size));
+	if (cpu->mmio.io_ready) {
+		X86_TRY(x86_seg_write(cpu, X86_ES, x86_get_a(cpu, in, X86_RDI), &cpu->s.exit.io.data, size));
+		cpu->mmio.io_ready = false;
+		x86_debug_io(cpu, port, size);
+		string_step(cpu, in, X86_RDI, size);
+		return X86_OK;
+	}
+	cpu->s.exit.io.in = true;
+	cpu->s.exit.io.string = true;
+	return exit_io(cpu, in, port, size);
+}
+
+enum x86_ret x86_op_outs(struct hyp_cpu *cpu, const struct x86_insn *in)
+{
+	unsigned size = element_size(in);
+	u16 port = cpu->s.gpr[X86_RDX];
+	u32 data = 0;
+
+	if (rep_done(cpu, in))
+		return X86_OK;
+	X86_TRY(check_port(cpu, port, size));
+	X86_TRY(x86_seg_read(cpu, in->mem.seg, x86_get_a(cpu, in, X86_RSI), &data, size));
+	x86_debug_io(cpu, port, size);
+	string_step(cpu, in, X86_RSI, size);
+	cpu->s.exit.io.in = false;
+	cpu->s.exit.io.string = true;
+	cpu->s.exit.io.data = data;
+	cpu->interp->retired = true;
+	return exit_io(cpu, in, port, size);
+}
+
+/* ---- the answer -------------------------------------------------------------------------------------------- */
+
+/* Runs the IN or INS again, with the data at hand. A fault on the way is delivered at the next entry. */
+void hyp_x86_complete_io(struct hyp_cpu *cpu)
+{
+	const struct x86_event *ev = &cpu->fault;
+
+	if (!cpu->s.exit.io.in)
+		return;
+	cpu->df = cpu->s.rflags & X86_FL_DF;
+	cpu->mmio.io_ready = true;
+	if (x86_interp_step(cpu) == X86_FAULT)
+		hyp_x86_queue_exception(cpu, ev->vector, ev->has_error, ev->error);
+	cpu->mmio.io_ready = false;
+}
