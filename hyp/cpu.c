@@ -122,6 +122,7 @@ void hyp_cpu_destroy(struct hyp_cpu *cpu)
 		return;
 	hyp_as_del_cpu(cpu->as, cpu);
 	tcache_destroy(cpu);
+	x86_interp_free(cpu);
 	munmap(cpu, cpu_bytes());
 }
 

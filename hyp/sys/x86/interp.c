@@ -69,6 +69,11 @@ static enum x86_ret exit_emulation(struct hyp_cpu *cpu, const u8 *bytes, unsigne
 	return X86_EXIT;
 }
 
+enum x86_ret x86_op_emulation(struct hyp_cpu *cpu, const struct x86_insn *in)
+{
+	return exit_emulation(cpu, in->bytes, in->len);
+}
+
 /* ---- fetch and decode ------------------------------------------------------------------------------ */
 
 struct fetch {
@@ -166,7 +171,7 @@ static enum x86_ret execute(struct hyp_cpu *cpu, const struct x86_insn *in)
 
 	if (in->gate)
 		X86_TRY(x86_gate_check(cpu, in));
-	if (in->op_flags & X86_OP_CPL0 && x86_cpl(&cpu->s) != 0)
+	if (in->op_flags & X86_OP_CPL0 && x86_priv(&cpu->s) != 0)
 		return x86_raise_err(cpu, X86_GP, 0);
 	if (in->op_flags & X86_OP_RIP)
 		return in->fn(cpu, in);
@@ -203,7 +208,7 @@ enum x86_ret x86_interp_step(struct hyp_cpu *cpu)
 		}
 	}
 	if (ret == X86_FAULT) {
-		cpu->mmio.n = cpu->mmio.wn = cpu->mmio.wnext = 0;
+		x86_mmio_drop(cpu);
 		cpu->mmio.io_ready = false;
 	}
 	return x86_debug_retire(cpu, tf, ret);

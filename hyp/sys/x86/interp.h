@@ -149,6 +149,12 @@ enum x86_ret x86_opnd_set(struct hyp_cpu *cpu, const struct x86_insn *in, unsign
 void x86_note_access(struct hyp_cpu *cpu, gva_t gva, unsigned size, bool write);
 unsigned x86_stack_width(const struct hyp_cpu *cpu); /* bytes of SP in use: 2, 4, 8 */
 
+/* CPL as privileged instructions see it: real mode is 0 whatever SS says. */
+static inline unsigned x86_priv(const struct x86_state *s)
+{
+	return s->cr0 & X86_CR0_PE ? x86_cpl(s) : 0;
+}
+
 static inline u64 x86_get_a(const struct hyp_cpu *cpu, const struct x86_insn *in, unsigned reg)
 {
 	return x86_trunc(cpu->s.gpr[reg], in->asize);

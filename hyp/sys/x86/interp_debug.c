@@ -7,7 +7,6 @@
 #include "hyp/sys/x86/interp.h"
 
 #define DR6_BS (1u << 14)
-#define DR7_GD (1u << 13)
 #define DR7_ENABLED 0xffu
 
 enum { BP_EXEC, BP_WRITE, BP_IO, BP_RW };
@@ -66,29 +65,7 @@ bool x86_debug_io(struct hyp_cpu *cpu, u16 port, unsigned size)
 	return hits;
 }
 
-/* ---- reporting ----------------------------------------------------------------------------------- */
-
-static enum x86_ret exit_debug(struct hyp_cpu *cpu, u64 dr6)
-{
-	struct x86_state *s = &cpu->s;
-	u64 base = cpu->code_size == 64 ? 0 : s->seg[X86_CS].base;
-
-	s->exit.reason = HYP_EXIT_DEBUG;
-	s->exit.insn_len = 0;
-	s->exit.debug.dr6 = 0xffff0ff0u | dr6;
-	s->exit.debug.dr7 = dr7_effective(s);
-	s->exit.debug.pc = base + s->rip;
-	s->exit.debug.vector = X86_DB;
-	return X86_EXIT;
-}
-
-static enum x86_ret raise_db(struct hyp_cpu *cpu, u64 dr6)
-{
-	/* B0-B3 report this exception only; the rest is sticky */
-	cpu->s.dr6 = (cpu->s.dr6 & ~15ull) | dr6;
-	cpu->s.dr7 &= ~(u64)DR7_GD;
-	return x86_raise(cpu, X86_DB);
-}
+/* ---- reporting ------------------------------------------------------------------------------------- */
 
 enum x86_ret x86_debug_fetch(struct hyp_cpu *cpu, gva_t lin)
 {
@@ -101,39 +78,34 @@ enum x86_ret x86_debug_fetch(struct hyp_cpu *cpu, gva_t lin)
 	hits = bp_match(&cpu->s, lin, 1, 1u << BP_EXEC);
 	if (!hits)
 		return X86_OK;
-	return cpu->s.guest_debug & X86_GDBG_HW_BP ? exit_debug(cpu, hits) : raise_db(cpu, hits);
+	return x86_raise_db(cpu, hits);
 }
 
-/* The exit goes first; the trap waits for the next entry. */
+/* The exit goes first; the trap waits in cpu->fault for the next entry. */
 static void queue_db(struct hyp_cpu *cpu, u64 dr6)
 {
-	cpu->s.dr6 = (cpu->s.dr6 & ~15ull) | dr6;
-	hyp_x86_queue_exception(cpu, X86_DB, false, 0);
+	x86_raise_db(cpu, dr6);
+	__atomic_or_fetch(&cpu->attention, HYP_ATTN_EVENT, __ATOMIC_SEQ_CST);
 }
 
-/* The instruction is done: forget its answered accesses, then the traps in the order of SDM table 6-2. */
+/* After a finished instruction: its traps, all in one #DB. MOV SS holds them back by one instruction. */
 enum x86_ret x86_debug_retire(struct hyp_cpu *cpu, bool tf, enum x86_ret ret)
 {
 	struct x86_state *s = &cpu->s;
-	unsigned hits = cpu->interp->bp_hits;
-	bool hw = s->guest_debug & X86_GDBG_HW_BP;
+	u64 dr6 = cpu->interp->bp_hits;
+	bool step = s->guest_debug & X86_GDBG_SINGLESTEP;
 
-	if (ret == X86_EXIT && cpu->interp->retired) {
-		cpu->mmio.n = 0;
-		if (tf)
-			queue_db(cpu, hits | DR6_BS);
+	if (ret != X86_OK && !(ret == X86_EXIT && cpu->interp->retired))
 		return ret;
-	}
-	if (ret != X86_OK)
+	x86_mmio_retire(cpu);
+	if (likely(!tf && !dr6 && !step))
 		return ret;
-	cpu->mmio.n = 0;
-	if (likely(!tf && !hits && !(s->guest_debug & X86_GDBG_SINGLESTEP)))
-		return X86_OK;
-	if (s->shadow & X86_SHADOW_MOV_SS && !(s->guest_debug & X86_GDBG_SINGLESTEP))
-		return X86_OK;
-	if (s->guest_debug & X86_GDBG_SINGLESTEP)
-		return exit_debug(cpu, DR6_BS | hits);
-	if (hits && hw)
-		return exit_debug(cpu, hits);
-	return raise_db(cpu, hits | (tf ? DR6_BS : 0));
+	if (s->shadow & X86_SHADOW_MOV_SS && !step)
+		return ret;
+	if (tf || step)
+		dr6 |= DR6_BS;
+	if (ret == X86_OK)
+		return x86_raise_db(cpu, dr6);
+	queue_db(cpu, dr6);
+	return ret;
 }

@@ -270,6 +270,14 @@ static void set_flags(struct x86_insn *in, const ZydisDecodedInstruction *zi)
 	in->zeroing = zi->avx.mask.mode == ZYDIS_MASK_MODE_ZEROING;
 }
 
+static bool hidden_memory(const ZydisDecodedInstruction *zi, const ZydisDecodedOperand *zo)
+{
+	for (unsigned i = 0; i < zi->operand_count; i++)
+		if (zo[i].type == ZYDIS_OPERAND_TYPE_MEMORY && zo[i].encoding != ZYDIS_OPERAND_ENCODING_MODRM_RM)
+			return true;
+	return false;
+}
+
 static int decode_error(ZyanStatus status)
 {
 	if (status == ZYDIS_STATUS_NO_MORE_DATA)
@@ -305,6 +313,8 @@ int x86_decode(enum x86_dmode mode, const u8 *bytes, unsigned n, struct x86_insn
 	operands(in, &zi, zo);
 	op = is_string(&zi) ? x86_op_string(in->mnemonic) : &x86_op_table[in->mnemonic];
 	in->fn = op->fn ? op->fn : x86_native;
+	if (!op->fn && hidden_memory(&zi, zo))
+		in->fn = x86_op_emulation; /* the stub would follow a guest pointer */
 	in->op_flags = op->flags;
 	return 0;
 }

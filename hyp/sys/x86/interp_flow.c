@@ -168,77 +168,31 @@ enum x86_ret x86_op_iret(struct hyp_cpu *cpu, const struct x86_insn *in)
 
 /* ---- software interrupts ----------------------------------------------------------------------------- */
 
-/* What faults with rip still at the INT: the gate's DPL, its presence, the IDT's limit. */
-static enum x86_ret check_gate(struct hyp_cpu *cpu, u8 vector)
-{
-	bool lma = cpu->s.efer & X86_EFER_LMA;
-	unsigned size = lma ? 16 : 8, err = vector * 8 + 2;
-	u8 gate[8];
-
-	if (!(cpu->s.cr0 & X86_CR0_PE))
-		return vector * 4u + 3 > cpu->s.idtr.limit ? x86_raise_err(cpu, X86_GP, 0) : X86_OK;
-	if (cpu->s.rflags & X86_FL_VM && (cpu->s.rflags & X86_FL_IOPL) != X86_FL_IOPL)
-		return x86_raise_err(cpu, X86_GP, 0);
-	if (vector * size + size - 1 > cpu->s.idtr.limit)
-		return x86_raise_err(cpu, X86_GP, err);
-	X86_TRY(x86_mem_read(cpu, cpu->s.idtr.base + vector * size, gate, 8, X86_ACC_R | X86_ACC_SUPER));
-	if ((gate[5] >> 5 & 3) < x86_cpl(&cpu->s))
-		return x86_raise_err(cpu, X86_GP, err);
-	if (!(gate[5] & 0x80))
-		return x86_raise_err(cpu, X86_NP, err);
-	return X86_OK;
-}
-
-static enum x86_ret deliver_after(struct hyp_cpu *cpu, const struct x86_insn *in, u8 type, u8 vector)
-{
-	const struct x86_event ev = { .type = type, .vector = vector };
-	u64 rip = cpu->s.rip;
-	enum x86_ret ret;
-
-	cpu->s.rip = x86_next_rip(cpu, in);
-	ret = x86_deliver(cpu, &ev);
-	if (ret == X86_EXIT && cpu->s.exit.reason == HYP_EXIT_EVENT_DELIVERY)
-		cpu->s.rip = rip;
-	return ret;
-}
-
 enum x86_ret x86_op_int(struct hyp_cpu *cpu, const struct x86_insn *in)
 {
-	X86_TRY(check_gate(cpu, in->imm[0]));
-	return deliver_after(cpu, in, X86_EVENT_SOFTINT, in->imm[0]);
+	return x86_softint(cpu, in->imm[0], x86_next_rip(cpu, in));
 }
 
 enum x86_ret x86_op_int3(struct hyp_cpu *cpu, const struct x86_insn *in)
 {
-	if (cpu->s.guest_debug & X86_GDBG_SW_BP) {
-		u64 base = cpu->code_size == 64 ? 0 : cpu->s.seg[X86_CS].base;
-
-		cpu->s.exit.debug.dr6 = 0;
-		cpu->s.exit.debug.dr7 = 0;
-		cpu->s.exit.debug.pc = base + cpu->s.rip;
-		cpu->s.exit.debug.vector = X86_BP;
-		return x86_exit_at(cpu, in, HYP_EXIT_DEBUG);
-	}
-	if (!(cpu->s.rflags & X86_FL_VM)) /* INT3 is not IOPL-sensitive */
-		X86_TRY(check_gate(cpu, X86_BP));
-	return deliver_after(cpu, in, X86_EVENT_SOFTINT, X86_BP);
+	return x86_softint(cpu, X86_BP, x86_next_rip(cpu, in));
 }
 
 enum x86_ret x86_op_into(struct hyp_cpu *cpu, const struct x86_insn *in)
 {
-	if (!(cpu->s.rflags & X86_FL_OF)) {
-		cpu->s.rip = x86_next_rip(cpu, in);
-		return X86_OK;
-	}
-	if (!(cpu->s.rflags & X86_FL_VM))
-		X86_TRY(check_gate(cpu, X86_OF));
-	return deliver_after(cpu, in, X86_EVENT_SOFTINT, X86_OF);
+	if (cpu->s.rflags & X86_FL_OF)
+		return x86_softint(cpu, X86_OF, x86_next_rip(cpu, in));
+	cpu->s.rip = x86_next_rip(cpu, in);
+	return X86_OK;
 }
 
 /* INT1 is a #DB without the gate's privilege check */
 enum x86_ret x86_op_int1(struct hyp_cpu *cpu, const struct x86_insn *in)
 {
-	return deliver_after(cpu, in, X86_EVENT_EXCEPTION, X86_DB);
+	const struct x86_event ev = { .type = X86_EVENT_EXCEPTION, .vector = X86_DB };
+
+	cpu->s.rip = x86_next_rip(cpu, in);
+	return x86_deliver(cpu, &ev);
 }
 
 enum x86_ret x86_op_ud(struct hyp_cpu *cpu, const struct x86_insn *in)

@@ -173,21 +173,17 @@ static enum x86_ret mov_from_seg(struct hyp_cpu *cpu, const struct x86_insn *in)
 	return x86_opnd_set(cpu, in, 0, sel);
 }
 
+/* The local APIC lives on KVM's side: it learns of a new TPR by an exit after the MOV. */
 static enum x86_ret mov_to_cr(struct hyp_cpu *cpu, const struct x86_insn *in)
 {
-	u8 cr = in->opnd[0].reg;
-	u64 val = x86_reg_get(cpu, in->opnd[1].reg, in->opnd[1].size);
+	u64 val = x86_reg_get(cpu, in->opnd[1].reg, in->opnd[1].size), next = x86_next_rip(cpu, in);
+	enum x86_ret ret = x86_mov_to_cr(cpu, in->opnd[0].reg, val);
 
-	if (x86_cpl(&cpu->s))
-		return x86_raise_err(cpu, X86_GP, 0);
-	X86_TRY(x86_mov_to_cr(cpu, cr, val));
-	if (cr != 8)
-		return X86_OK;
-	/* the local APIC lives on the other side: it learns of the new TPR by an exit after the MOV */
-	cpu->s.rip = x86_next_rip(cpu, in);
-	cpu->s.exit.reason = HYP_EXIT_CR8;
-	cpu->interp->retired = true;
-	return X86_EXIT;
+	if (ret == X86_EXIT) {
+		cpu->s.rip = next;
+		cpu->interp->retired = true;
+	}
+	return ret;
 }
 
 static enum x86_ret mov_special(struct hyp_cpu *cpu, const struct x86_insn *in)
@@ -196,8 +192,6 @@ static enum x86_ret mov_special(struct hyp_cpu *cpu, const struct x86_insn *in)
 
 	if (in->opnd[0].type == X86_OPND_CR)
 		return mov_to_cr(cpu, in);
-	if (x86_cpl(&cpu->s))
-		return x86_raise_err(cpu, X86_GP, 0);
 	if (in->opnd[0].type == X86_OPND_DR)
 		return x86_mov_to_dr(cpu, in->opnd[0].reg, x86_reg_get(cpu, in->opnd[1].reg, in->opnd[1].size));
 	if (in->opnd[1].type == X86_OPND_CR)

@@ -35,7 +35,7 @@ enum x86_ret x86_op_std(struct hyp_cpu *cpu, const struct x86_insn *in)
 
 enum x86_ret x86_op_cpuid(struct hyp_cpu *cpu, const struct x86_insn *in)
 {
-	if (cpu->s.cpuid_faulting && x86_cpl(&cpu->s) && !cpu->s.in_smm)
+	if (cpu->s.cpuid_faulting && x86_priv(&cpu->s) && !cpu->s.in_smm)
 		return gp0(cpu);
 	return x86_exit_at(cpu, in, HYP_EXIT_CPUID);
 }
@@ -79,14 +79,14 @@ enum x86_ret x86_op_pause(struct hyp_cpu *cpu, const struct x86_insn *in)
 /* MONITOR and MWAIT are #UD outside CPL 0 */
 enum x86_ret x86_op_mwait(struct hyp_cpu *cpu, const struct x86_insn *in)
 {
-	if (x86_cpl(&cpu->s))
+	if (x86_priv(&cpu->s))
 		return x86_raise(cpu, X86_UD);
 	return cpu->s.want_mwait_nop ? X86_OK : x86_exit_at(cpu, in, HYP_EXIT_MWAIT);
 }
 
 enum x86_ret x86_op_rdpmc(struct hyp_cpu *cpu, const struct x86_insn *in)
 {
-	if (!(cpu->s.cr4 & X86_CR4_PCE) && x86_cpl(&cpu->s))
+	if (!(cpu->s.cr4 & X86_CR4_PCE) && x86_priv(&cpu->s))
 		return gp0(cpu);
 	return x86_exit_at(cpu, in, HYP_EXIT_RDPMC);
 }
@@ -95,7 +95,7 @@ enum x86_ret x86_op_xsetbv(struct hyp_cpu *cpu, const struct x86_insn *in)
 {
 	if (!(cpu->s.cr4 & X86_CR4_OSXSAVE))
 		return x86_raise(cpu, X86_UD);
-	if (x86_cpl(&cpu->s))
+	if (x86_priv(&cpu->s))
 		return gp0(cpu);
 	return x86_exit_at(cpu, in, HYP_EXIT_XSETBV);
 }
@@ -128,7 +128,7 @@ enum x86_ret x86_op_xgetbv(struct hyp_cpu *cpu, const struct x86_insn *in)
 
 static bool tsc_denied(const struct hyp_cpu *cpu)
 {
-	return cpu->s.cr4 & X86_CR4_TSD && x86_cpl(&cpu->s);
+	return cpu->s.cr4 & X86_CR4_TSD && x86_priv(&cpu->s);
 }
 
 enum x86_ret x86_op_rdtsc(struct hyp_cpu *cpu, const struct x86_insn *in)
@@ -197,7 +197,7 @@ enum x86_ret x86_op_lmsw(struct hyp_cpu *cpu, const struct x86_insn *in)
 
 static bool umip_denied(const struct hyp_cpu *cpu)
 {
-	return cpu->s.cr4 & X86_CR4_UMIP && x86_cpl(&cpu->s);
+	return cpu->s.cr4 & X86_CR4_UMIP && x86_priv(&cpu->s);
 }
 
 /* A register receives the operand size, memory a word. */
@@ -243,7 +243,7 @@ static enum x86_ret load_system_seg(struct hyp_cpu *cpu, const struct x86_insn *
 
 	if (no_selectors(cpu))
 		return x86_raise(cpu, X86_UD);
-	if (x86_cpl(&cpu->s))
+	if (x86_priv(&cpu->s))
 		return gp0(cpu);
 	X86_TRY(x86_opnd_get(cpu, in, 0, &sel));
 	return load(cpu, sel);

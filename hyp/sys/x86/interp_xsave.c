@@ -152,7 +152,7 @@ void x86_mask_set(struct hyp_cpu *cpu, unsigned k, u64 val)
 /* Bytes of the legacy area that this mode reads and writes. */
 static unsigned legacy_size(const struct hyp_cpu *cpu)
 {
-	bool fast = cpu->s.efer & X86_EFER_FFXSR && cpu->code_size == 64 && x86_cpl(&cpu->s) == 0;
+	bool fast = cpu->s.efer & X86_EFER_FFXSR && cpu->code_size == 64 && x86_priv(&cpu->s) == 0;
 
 	return fast ? 160 : cpu->code_size == 64 ? 416 : 288;
 }

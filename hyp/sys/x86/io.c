@@ -33,7 +33,7 @@ static enum x86_ret check_port(struct hyp_cpu *cpu, u16 port, unsigned size)
 
 	if (!(cpu->s.cr0 & X86_CR0_PE))
 		return X86_OK;
-	if (!(cpu->s.rflags & X86_FL_VM) && x86_cpl(&cpu->s) <= iopl)
+	if (!(cpu->s.rflags & X86_FL_VM) && x86_priv(&cpu->s) <= iopl)
 		return X86_OK;
 	return check_bitmap(cpu, port, size);
 }

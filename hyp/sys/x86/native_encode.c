@@ -140,7 +140,6 @@ static bool size_fixed(const struct enc *e)
 	case ZYDIS_MNEMONIC_ADOX:
 	case ZYDIS_MNEMONIC_ADCX:
 	case ZYDIS_MNEMONIC_MOVNTI:
-	case ZYDIS_MNEMONIC_BSWAP:
 		return true;
 	default:
 		return e->in->flags & X86_IN_VEC && e->zi.meta.isa_ext != ZYDIS_ISA_EXT_X87;
