@@ -10,6 +10,7 @@
 
 #include "hyp/mem/as.h"
 #include "hyp/rewrite/x86/engine.h"
+#include "hyp/sys/x86/sys.h"
 
 #ifndef HWCAP2_FSGSBASE
 #define HWCAP2_FSGSBASE (1 << 1)
