@@ -127,15 +127,6 @@ void hyp_cpu_destroy(struct hyp_cpu *cpu)
 	munmap(cpu, cpu_bytes());
 }
 
-u64 hyp_x86_tsc(struct hyp_cpu *cpu)
-{
-	u64 host = __builtin_ia32_rdtsc();
-
-	if (cpu->s.tsc_ratio != 1ull << 48)
-		host = (u64)((unsigned __int128)host * cpu->s.tsc_ratio >> 48);
-	return host + cpu->s.tsc_offset;
-}
-
 size_t hyp_stats(struct hyp_cpu *cpu, const struct hyp_stat_desc **desc, const u64 **values)
 {
 	static const struct hyp_stat_desc descs[] = {

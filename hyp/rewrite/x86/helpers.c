@@ -207,3 +207,12 @@ const struct helper helpers[HELPER_NR] = {
 #include "hyp/rewrite/x86/helpers.inc"
 #undef HELPER
 };
+
+u64 hyp_x86_tsc(struct hyp_cpu *cpu)
+{
+	u64 host = __builtin_ia32_rdtsc();
+
+	if (cpu->s.tsc_ratio != 1ull << 48)
+		host = (u64)((unsigned __int128)host * cpu->s.tsc_ratio >> 48);
+	return host + cpu->s.tsc_offset;
+}
