@@ -190,11 +190,72 @@ static void shape_smc(struct rng *r, struct dt_case *c)
 	}
 }
 
+/* opcode /reg [addr] */
+static void emit_at(struct dt_case *c, const u8 *op, unsigned len, unsigned reg, u32 addr)
+{
+	u8 b[15];
+	unsigned n = len;
+
+	memcpy(b, op, len);
+	b[n++] = reg << 3 | (dt_is64(c->mode) ? 4 : 5);
+	if (dt_is64(c->mode))
+		b[n++] = 0x25;
+	memcpy(b + n, &addr, 4);
+	item_add(c, b, n + 4);
+}
+
+static void emit_zero(struct dt_case *c, u32 addr)
+{
+	static const u8 op = 0xc7;
+	struct dt_item *it;
+
+	emit_at(c, &op, 1, 0, addr);
+	it = &c->item[c->n - 1];
+	it->len += 4; /* imm32 0: item_add clears */
+}
+
+/* State is saved, changed, and loaded again. FOP, FIP and FDP say where the engine runs the code:
+ * they are wiped from the image. */
+static void shape_save(struct rng *r, struct dt_case *c)
+{
+	static const struct { u8 op[3], len, save, load, load_op, first, words; } how[] = {
+		{ { 0xd9 }, 1, 6, 4, 0xd9, 12, 4 },       /* FNSTENV, FLDENV */
+		{ { 0xdd }, 1, 6, 4, 0xdd, 12, 4 },       /* FNSAVE, FRSTOR */
+		{ { 0x0f, 0xae }, 2, 0, 1, 0xae, 8, 4 },  /* FXSAVE, FXRSTOR */
+		{ { 0x0f, 0xae }, 2, 4, 5, 0xae, 8, 4 },  /* XSAVE, XRSTOR */
+		{ { 0x0f, 0xc7 }, 2, 4, 5, 0xae, 8, 4 },  /* XSAVEC, XRSTOR */
+	};
+	unsigned i = rng_below(r, ARRAY_SIZE(how));
+	u32 at = DT_DATA + 0x400 + 64 * rng_below(r, 48) + (rng_pct(r, 8) ? 8 : 0);
+	u8 load[2] = { 0x0f, 0xae };
+
+	if ((c->ptr_regs | c->locked) & 5)
+		return;
+	if (i >= 3) {
+		emit_mov_imm(c, 0, rng_pct(r, 50) ? 0xe7 : rng_below(r, 256));
+		emit_mov_imm(c, 2, 0);
+	}
+	emit_at(c, how[i].op, how[i].len, how[i].save, at);
+	for (unsigned w = 0; w < how[i].words; w++)
+		emit_zero(c, at + how[i].first + 4 * w);
+	if (i >= 2) { /* FOP */
+		emit_mov_imm(c, 0, 0);
+		emit_at(c, (const u8 *)"\x66\x89", 2, 0, at + 6);
+	}
+	some_insns(r, c, 2);
+	if (rng_pct(r, 60)) {
+		emit_mov_imm(c, 0, rng_pct(r, 50) ? 0xe7 : rng_below(r, 256));
+		emit_mov_imm(c, 2, 0);
+		load[1] = how[i].load_op;
+		emit_at(c, i < 2 ? &how[i].load_op : load, i < 2 ? 1 : 2, how[i].load, at);
+	}
+}
+
 static void one_step(struct rng *r, struct dt_case *c)
 {
 	static void (*const shape[])(struct rng *, struct dt_case *) = {
 		shape_forward, shape_forward, shape_forward, shape_counter_branch, shape_loop, shape_loop,
-		shape_call, shape_indirect, shape_popf, shape_smc,
+		shape_call, shape_indirect, shape_popf, shape_smc, shape_save,
 	};
 
 	if (c->n < DT_ITEMS - 24 && rng_pct(r, 14))
