@@ -140,7 +140,9 @@ enum hyp_exit hyp_cpu_run(struct hyp_cpu *cpu)
 	cpu->host_gs = swap_gs((u64)cpu);
 	hyp_current = cpu;
 	cpu->stats[HYP_STAT_runs]++;
+	cpu->df = cpu->s.rflags & X86_FL_DF; /* lives there while we run */
 	reason = run_loop(cpu);
+	cpu->s.rflags = (cpu->s.rflags & ~(u64)X86_FL_DF) | cpu->df;
 	hyp_fpu_put(cpu);
 	hyp_current = outer;
 	swap_gs(cpu->host_gs);
