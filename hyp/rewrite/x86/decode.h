@@ -12,6 +12,7 @@
 
 enum insn_class {
 	INSN_COPY,   /* same instruction, operands redirected */
+	INSN_VERBATIM, /* the guest's bytes: no operands */
 	INSN_LEA,
 	INSN_NOP,    /* no effect in translated code: NOP, ENDBR, PREFETCH */
 	INSN_PUSH,

@@ -138,6 +138,9 @@ static void emit_insn(struct xlate *x, const struct insn *in)
 	case INSN_COPY:
 		x_copy(x, in);
 		break;
+	case INSN_VERBATIM:
+		e_bytes(&x->e, in->bytes, in->len);
+		break;
 	case INSN_LEA:
 		x_lea(x, in);
 		break;
