@@ -13,8 +13,6 @@
 #include "cli/cli.h"
 #include "virt/sys.h"
 
-#define PROBE_TIMEOUT_MS 2000
-
 enum verdict { VERDICT_OK, VERDICT_NOTE, VERDICT_FAIL, VERDICT_SKIPPED };
 static const char *const verdict_names[] = {
 	[VERDICT_OK] = "ok", [VERDICT_NOTE] = "note", [VERDICT_FAIL] = "fail", [VERDICT_SKIPPED] = "not reached",
@@ -83,7 +81,7 @@ static void report_kuse(struct report *r)
 static void report_host_kvm(struct report *r)
 {
 	char why[200] = "a test guest runs on it (real mode and long mode)";
-	bool works = accel_probe_host(PROBE_TIMEOUT_MS, why, sizeof(why));
+	bool works = accel_probe_host(ACCEL_PROBE_MS, why, sizeof(why));
 
 	put(r, (struct finding){
 		.group = "the host's KVM",

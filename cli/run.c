@@ -10,8 +10,6 @@
 #include "cli/cli.h"
 #include "vmm/initramfs.h"
 
-#define PROBE_TIMEOUT_MS 2000
-
 /* The reboot and panic parameters make a panic end in a reset, which ends the VM. */
 #define CMDLINE_BASE "console=ttyS0 reboot=k panic=-1"
 #define CMDLINE_LOG " earlyprintk=serial,ttyS0,115200"
@@ -36,7 +34,7 @@ static const struct accel *choose_accel(enum accel_choice choice)
 		return &accel_host_kvm;
 	if (choice == ACCEL_KUSE)
 		return &accel_kuse;
-	if (accel_probe_host(PROBE_TIMEOUT_MS, why, sizeof(why))) {
+	if (accel_probe_host(ACCEL_PROBE_MS, why, sizeof(why))) {
 		fprintf(stderr, "kuse: using %s: a test guest runs on it\n", accel_host_kvm.title);
 		return &accel_host_kvm;
 	}

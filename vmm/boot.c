@@ -75,6 +75,11 @@ int boot_put_cmdline(struct vm *vm, u64 limit)
 	return 0;
 }
 
+static const char *file_error(int error)
+{
+	return error == EINVAL ? "is not a regular file" : strerror(error);
+}
+
 static int initrd_place(struct vm *vm, const char *name, const void *data, u64 size)
 {
 	u64 top = MIN(vm->boot.initrd_max + 1, vm->mem.low);
@@ -103,7 +108,7 @@ int boot_put_initrd(struct vm *vm)
 	}
 	if (file_read(cfg->initrd, &file) < 0)
 		return vm_end(vm, errno == ENOMEM ? VM_END_HOST_MEMORY : VM_END_INITRD, 0,
-			      "initrd '%s': %s; check the path given with --initrd", cfg->initrd, strerror(errno));
+			      "initrd '%s': %s; check the path given with --initrd", cfg->initrd, file_error(errno));
 	ret = initrd_place(vm, cfg->initrd, file.data, file.size);
 	free(file.data);
 	return ret;
@@ -130,7 +135,7 @@ int boot_init(struct vm *vm)
 
 	if (file_read(image.path, &file) < 0)
 		return vm_end(vm, errno == ENOMEM ? VM_END_HOST_MEMORY : VM_END_KERNEL, 0,
-			      "kernel '%s': %s; check the path given with --kernel", image.path, strerror(errno));
+			      "kernel '%s': %s; check the path given with --kernel", image.path, file_error(errno));
 	image.data = file.data;
 	image.size = file.size;
 	ret = image.size ? boot_load(vm, &image) : boot_refuse(vm, &image, "is empty; give an x86-64 Linux kernel");

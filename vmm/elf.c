@@ -57,6 +57,18 @@ static Elf64_Phdr elf_segment(const struct image *image, u32 i)
 	return ph;
 }
 
+/* A kernel has neither an interpreter, nor dynamic linking, nor thread-local storage. */
+static bool is_user_program(const struct image *image)
+{
+	for (u32 i = 0; i < elf_header(image)->e_phnum; i++) {
+		u32 type = elf_segment(image, i).p_type;
+
+		if (type == PT_INTERP || type == PT_DYNAMIC || type == PT_TLS)
+			return true;
+	}
+	return false;
+}
+
 /* The PVH entry in one PT_NOTE segment: 0 if none. */
 static u32 note_entry(const struct image *image, const Elf64_Phdr *ph)
 {
@@ -117,6 +129,8 @@ static int elf_check(struct vm *vm, const struct image *image)
 		return boot_refuse(vm, image, "is an ELF file that cannot be started (e_type %u); give a vmlinux", eh->e_type);
 	if (!elf_is_x86_64(image))
 		return boot_refuse(vm, image, "is truncated: its program headers are missing; get the whole file");
+	if (is_user_program(image))
+		return boot_refuse(vm, image, "is a program for user space, not a kernel; give a vmlinux or bzImage");
 	return 0;
 }
 

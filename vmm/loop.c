@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The event loop, on the caller's thread: terminal in and out, signals that end us, and the stuck check.
- * It sleeps in poll; an idle guest costs one wake-up every STUCK_PERIOD.
+ * It sleeps in poll; an idle guest costs one wake-up every stuck_ms.
  *
  * Stuck check: when the vCPU threads used no CPU time for a whole period, every vCPU is asked (by a kick)
  * whether it is halted with interrupts off. If all are, twice in a row without having run in between, nothing
@@ -19,7 +19,6 @@
 #include "vmm/term.h"
 #include "vmm/vcpu.h"
 
-#define STUCK_PERIOD_MS 5000
 #define STUCK_IDLE_NS 500000 /* CPU time per period that still counts as none */
 #define STUCK_ANSWER_MS 200
 #define GATHER_NS 500000  /* output is gathered this long before it is written */
@@ -164,6 +163,11 @@ static void signals_read(struct loop *loop)
 
 /* ---- the stuck check ---- */
 
+static u32 stuck_period(const struct vm *vm)
+{
+	return vm->cfg->stuck_ms ?: VM_STUCK_MS;
+}
+
 static void stuck_ask(struct loop *loop)
 {
 	struct vm *vm = loop->vm;
@@ -183,7 +187,7 @@ static void stuck_answer(struct loop *loop)
 
 	loop->asked = false;
 	loop->cpu_time = vcpus_cpu_time(vm);
-	loop->next_check_ms = now_ms() + STUCK_PERIOD_MS;
+	loop->next_check_ms = now_ms() + stuck_period(vm);
 	loop->strikes = off == vm->vcpus_up ? loop->strikes + 1 : 0;
 	if (loop->strikes == 2)
 		vm_end(vm, VM_END_STUCK, 0,
@@ -201,7 +205,7 @@ static void stuck_check(struct loop *loop)
 		return;
 	}
 	cpu = vcpus_cpu_time(loop->vm);
-	loop->next_check_ms = now_ms() + STUCK_PERIOD_MS;
+	loop->next_check_ms = now_ms() + stuck_period(loop->vm);
 	if (cpu - loop->cpu_time < STUCK_IDLE_NS)
 		stuck_ask(loop);
 	else
@@ -240,7 +244,7 @@ static void loop_turn(struct loop *loop)
 
 void loop_run(struct vm *vm)
 {
-	struct loop loop = {.vm = vm, .stdin_open = true, .stdout_open = true, .next_check_ms = now_ms() + STUCK_PERIOD_MS};
+	struct loop loop = {.vm = vm, .stdin_open = true, .stdout_open = true, .next_check_ms = now_ms() + stuck_period(vm)};
 
 	signals_begin(&loop);
 	while (!vm_ended(vm))

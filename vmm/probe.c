@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Is the host's /dev/kvm a KVM that can run a guest? That it opens proves little: the module may be
- * there without VT-x or AMD-V behind it, or be a backend that cannot run all of x86, or hang. So a child
+ * there without VT-x or AMD-V behind it, or be a backend that interprets kernels at a crawl, or hang. So a child
  * process runs a guest of a few bytes twice: in real mode (every kernel's secondary CPUs start there)
  * and in long mode, each time expecting one OUT with the right value and then HLT. The child writes its
  * verdict into a pipe; the parent waits a bounded time and then leaves the child to SIGKILL.
@@ -30,8 +30,12 @@
 
 /* mov $0x41, %al; out %al, $0xe9; hlt */
 static const u8 real_code[] = {0xb0, 0x41, 0xe6, PROBE_PORT, 0xf4};
-/* movabs $0x4200000000000000, %rax; shr $56, %rax; out %al, $0xe9; hlt */
-static const u8 long_code[] = {0x48, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0x42, 0x48, 0xc1, 0xe8, 56, 0xe6, PROBE_PORT, 0xf4};
+/*
+ * mov $5000000, %ecx; 1: dec %ecx; jnz 1b; movabs $0x4200000000000000, %rax; shr $56, %rax; out %al, $0xe9; hlt
+ * The loop takes milliseconds on a CPU, and many seconds on a KVM that interprets guests.
+ */
+static const u8 long_code[] = {0xb9, 0x40, 0x4b, 0x4c, 0x00, 0xff, 0xc9, 0x75, 0xfc, 0x48, 0xb8, 0,	0,
+			       0,    0,	   0,	 0,    0,    0x42, 0x48, 0xc1, 0xe8, 56,   0xe6, PROBE_PORT, 0xf4};
 
 struct probe {
 	int kvm, vm, vcpu;
@@ -170,7 +174,8 @@ bool accel_probe_host(int timeout_ms, char *why, size_t len)
 	close(fds[1]);
 	pfd.fd = fds[0];
 	if (pid > 0 && poll(&pfd, 1, timeout_ms) == 0)
-		snprintf(why, len, "/dev/kvm does not answer (a test guest hung for %d ms)", timeout_ms);
+		snprintf(why, len, "/dev/kvm is there, but a test guest hangs or is interpreted (nothing after %d ms)",
+			 timeout_ms);
 	else if (pid > 0 && (n = read(fds[0], why, len - 1)) <= 0)
 		snprintf(why, len, "/dev/kvm crashed the test guest's process");
 	close(fds[0]);

@@ -34,7 +34,10 @@ struct vm_config {
 	bool command; /* the guest runs a CMD and reports its status */
 	bool debug;
 	bool escape;  /* Ctrl-A is ours (stdin is a terminal) */
+	u32 stuck_ms; /* period of the stuck check; 0: VM_STUCK_MS */
 };
+
+#define VM_STUCK_MS 5000u
 
 struct vm;
 struct vcpu;
