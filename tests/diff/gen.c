@@ -36,6 +36,11 @@ struct dt_item *item_add(struct dt_case *c, const void *bytes, unsigned len)
 	return it;
 }
 
+struct decoded {
+	ZydisDecodedInstruction in;
+	ZydisDecodedOperand op[ZYDIS_MAX_OPERAND_COUNT];
+};
+
 /* ---- what is never generated, or only for CPL 3 ---------------------------------------------- */
 
 /* Results that depend on the machine, on time, on Linux, or on tables that differ; control transfers
@@ -94,8 +99,17 @@ static bool category_rejected(const ZydisDecodedInstruction *in)
 	}
 }
 
-static bool is_user_only(const ZydisDecodedInstruction *in)
+static bool is_user_only(const struct decoded *d)
 {
+	const ZydisDecodedInstruction *in = &d->in;
+
+	for (unsigned i = 0; i < in->operand_count; i++) {
+		ZydisRegisterClass k = d->op[i].type == ZYDIS_OPERAND_TYPE_REGISTER ?
+			ZydisRegisterGetClass(d->op[i].reg.value) : ZYDIS_REGCLASS_INVALID;
+
+		if (k == ZYDIS_REGCLASS_CONTROL || k == ZYDIS_REGCLASS_DEBUG || k == ZYDIS_REGCLASS_TEST)
+			return true;
+	}
 	switch (in->meta.category) {
 	case ZYDIS_CATEGORY_SYSTEM:
 	case ZYDIS_CATEGORY_IO:
@@ -143,11 +157,6 @@ static bool host_lacks(const ZydisDecodedInstruction *in)
 }
 
 /* ---- decoded operands ------------------------------------------------------------------------- */
-
-struct decoded {
-	ZydisDecodedInstruction in;
-	ZydisDecodedOperand op[ZYDIS_MAX_OPERAND_COUNT];
-};
 
 static bool decode(struct dt_case *c, const u8 *b, struct decoded *d)
 {
@@ -543,11 +552,13 @@ static bool reject(struct rng *r, struct dt_case *c, const struct decoded *d)
 		return true;
 	if (d->in.mnemonic == ZYDIS_MNEMONIC_INT && d->op[0].imm.value.u == 0x80)
 		return true;
+	if (d->in.opcode_map == ZYDIS_OPCODE_MAP_0F && d->in.opcode == 0x0d && d->in.raw.modrm.mod == 3)
+		return true; /* Intel: a NOP; AMD: #UD */
 	if (host_lacks(&d->in) && !rng_pct(r, 3))
 		return true;
-	if (is_user_only(&d->in) && !rng_pct(r, 10))
+	if (is_user_only(d) && !rng_pct(r, 10))
 		return true;
-	if (is_user_only(&d->in) && c->mode == DT_LONG_KERNEL)
+	if (is_user_only(d) && c->mode == DT_LONG_KERNEL)
 		return true;
 	if (touches_segment(d, true) || (c->mode == DT_LONG_KERNEL && touches_segment(d, false)))
 		return true;
@@ -606,6 +617,6 @@ bool gen_insn(struct rng *r, struct dt_case *c)
 	note_address(r, it, &d, &f);
 	tame_immediate(r, it, &d);
 	flags_apply(c, &d);
-	c->user_only |= is_user_only(&d.in);
+	c->user_only |= is_user_only(&d);
 	return true;
 }
