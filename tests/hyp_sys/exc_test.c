@@ -459,9 +459,17 @@ static void test_skip(void **state)
 	assert_int_equal(cpu->fault.type, X86_EVENT_NONE);
 	s->rflags |= X86_FL_TF;
 	hyp_x86_skip(cpu);
-	assert_int_equal(cpu->fault.vector, X86_DB);
+	assert_int_equal(s->inject.vector, X86_DB);
 	assert_int_equal(s->dr6 & 0x4000, 0x4000);
 	assert_true(cpu->attention & HYP_ATTN_EVENT);
+	s->inject.type = X86_EVENT_NONE;
+	s->dr6 = 0xffff0ff0;
+	s->guest_debug = X86_GDBG_SINGLESTEP;
+	hyp_x86_skip(cpu);
+	assert_int_equal(s->dr6, 0xffff0ff0);
+	assert_int_equal(x86_deliver(cpu, &cpu->fault), X86_EXIT);
+	assert_int_equal(s->exit.reason, HYP_EXIT_DEBUG);
+	assert_int_equal(s->exit.debug.dr6 & 0x4000, 0x4000);
 }
 
 #define T(f) cmocka_unit_test_setup_teardown(f, fake_setup, fake_teardown)

@@ -104,6 +104,8 @@ static enum hyp_exit run_loop(struct hyp_cpu *cpu)
 {
 	struct x86_state *s = &cpu->s;
 
+	if (cpu->fault.type && x86_deliver(cpu, &cpu->fault) == X86_EXIT) /* hyp_x86_skip, single-stepping */
+		return s->exit.reason;
 	for (;;) {
 		if (s->inject.type && deliver_injected(cpu) == X86_EXIT)
 			return s->exit.reason;

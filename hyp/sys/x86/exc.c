@@ -110,6 +110,7 @@ void hyp_x86_queue_exception(struct hyp_cpu *cpu, u8 vector, bool has_error, u32
 	if (vector == X86_PF)
 		ev.cr2_or_dr6 = cpu->s.cr2;
 	hyp_x86_abort_access(cpu);
+	cpu->fault.type = X86_EVENT_NONE; /* this is what becomes of it */
 	if (cpu->s.inject.type == X86_EVENT_EXCEPTION)
 		combine(&cpu->s.inject, &ev);
 	else
@@ -512,7 +513,7 @@ enum x86_ret x86_softint(struct hyp_cpu *cpu, u8 vector, u64 next_rip)
 /* An event is due already, or an instruction waits for the rest of its input. */
 static bool mid_instruction(const struct hyp_cpu *cpu)
 {
-	return cpu->s.inject.type || cpu->fault.type || cpu->mmio.n || cpu->mmio.io_ready ||
+	return cpu->s.inject.type || cpu->mmio.n || cpu->mmio.io_ready ||
 	       cpu->mmio.wnext < cpu->mmio.wn;
 }
 
@@ -536,8 +537,10 @@ void hyp_x86_skip(struct hyp_cpu *cpu)
 	s->shadow = 0;
 	s->rflags &= ~(u64)X86_FL_RF;
 	x86_mmio_retire(cpu);
-	if (unlikely((s->rflags & X86_FL_TF) || (s->guest_debug & X86_GDBG_SINGLESTEP))) {
-		x86_raise_db(cpu, DR6_BS);
-		__atomic_or_fetch(&cpu->attention, HYP_ATTN_EVENT, __ATOMIC_SEQ_CST);
+	if (unlikely(s->guest_debug & X86_GDBG_SINGLESTEP)) {
+		x86_raise_db(cpu, DR6_BS); /* leaves as HYP_EXIT_DEBUG at the next entry */
+	} else if (unlikely(s->rflags & X86_FL_TF)) {
+		s->dr6 |= DR6_BS;
+		hyp_x86_queue_exception(cpu, X86_DB, false, 0);
 	}
 }
