@@ -5,7 +5,7 @@
 
 #include "arch/x86/irq.h"
 
-#define PIT_GSI 0
+#define PIT_GSI      0
 #define PIT_CHANNELS 3
 
 /* What the UAPI's struct kvm_pit_channel_state does not hold. */
@@ -26,13 +26,13 @@ struct kvm_pit {
 	/* Channel 0's interrupts. The callbacks run without the lock and use atomics. */
 	struct kvm_timer tick;
 	struct kvm_timer inject; /* runs the injection off the thread that acknowledged the last one */
-	u64 start_ns;   /* start of the period that the tick ends */
-	u64 count;      /* input clocks of a period; 0: stopped */
+	u64 start_ns;            /* start of the period that the tick ends */
+	u64 count;               /* input clocks of a period; 0: stopped */
 	bool periodic;
-	u64 ticks;      /* periods since start_ns */
-	bool reinject;  /* ticks are counted, and delivered one per acknowledgement */
+	u64 ticks;     /* periods since start_ns */
+	bool reinject; /* ticks are counted, and delivered one per acknowledgement */
 	int pending;
-	bool irq_ack;   /* the last tick was acknowledged */
+	bool irq_ack; /* the last tick was acknowledged */
 	struct kvm_irq_ack_notifier irq_ack_notifier;
 
 	struct kvm_io_device dev, speaker_dev;

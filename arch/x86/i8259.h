@@ -5,18 +5,18 @@
 
 #include "virt/kvm_host.h"
 
-#define PIC_NUM_PINS 16
+#define PIC_NUM_PINS    16
 #define PIC_CASCADE_PIN 2
 
 /* Both chips; the UAPI's struct kvm_pic_state is the register file of one. */
 struct kvm_pic {
 	pthread_mutex_t lock;
 	struct kvm *kvm;
-	struct kvm_pic_state chip[2]; /* 0 master, 1 slave */
-	bool single[2];		      /* ICW1.SNGL: no ICW3 follows */
-	bool output;		      /* the master's INT line; read without the lock */
-	bool output_rose;	      /* to be told to a vCPU once the lock is dropped */
-	u16 acked;		      /* pins whose ack notifiers run once the lock is dropped */
+	struct kvm_pic_state chip[2];           /* 0 master, 1 slave */
+	bool single[2];                         /* ICW1.SNGL: no ICW3 follows */
+	bool output;                            /* the master's INT line; read without the lock */
+	bool output_rose;                       /* to be told to a vCPU once the lock is dropped */
+	u16 acked;                              /* pins whose ack notifiers run once the lock is dropped */
 	unsigned long irq_states[PIC_NUM_PINS]; /* per pin: one bit per irq source */
 	struct kvm_io_device dev_master, dev_slave, dev_elcr;
 };

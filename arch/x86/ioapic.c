@@ -27,15 +27,15 @@
 #include "arch/x86/irq_comm.h"
 #include "arch/x86/lapic.h"
 
-#define IOAPIC_VERSION_ID 0x11u
-#define IOAPIC_REG_SELECT 0x00 /* memory-mapped: index of an indirect register, and its window */
-#define IOAPIC_REG_WINDOW 0x10
+#define IOAPIC_VERSION_ID  0x11u
+#define IOAPIC_REG_SELECT  0x00 /* memory-mapped: index of an indirect register, and its window */
+#define IOAPIC_REG_WINDOW  0x10
 #define IOAPIC_REG_APIC_ID 0x00 /* indirect */
 #define IOAPIC_REG_VERSION 0x01
-#define IOAPIC_REG_ARB_ID 0x02
-#define IOAPIC_REG_REDIR 0x10 /* entry n: low half at 0x10 + 2n, high half at 0x11 + 2n */
-#define RTE_READ_ONLY (IOAPIC_RTE_REMOTE_IRR | IOAPIC_RTE_PENDING)
-#define EOI_STORM 10000
+#define IOAPIC_REG_ARB_ID  0x02
+#define IOAPIC_REG_REDIR   0x10 /* entry n: low half at 0x10 + 2n, high half at 0x11 + 2n */
+#define RTE_READ_ONLY      (IOAPIC_RTE_REMOTE_IRR | IOAPIC_RTE_PENDING)
+#define EOI_STORM          10000
 #define EOI_STORM_PAUSE_NS 10000000ull
 
 static void ioapic_lock(struct kvm_ioapic *ioapic)
@@ -201,11 +201,9 @@ static u32 ioapic_read_indirect(struct kvm_ioapic *ioapic)
 	u64 rte;
 
 	switch (ioapic->ioregsel) {
-	case IOAPIC_REG_VERSION:
-		return (KVM_IOAPIC_NUM_PINS - 1) << 16 | IOAPIC_VERSION_ID;
+	case IOAPIC_REG_VERSION: return (KVM_IOAPIC_NUM_PINS - 1) << 16 | IOAPIC_VERSION_ID;
 	case IOAPIC_REG_APIC_ID:
-	case IOAPIC_REG_ARB_ID:
-		return (ioapic->id & 0xf) << 24;
+	case IOAPIC_REG_ARB_ID: return (ioapic->id & 0xf) << 24;
 	}
 	rte = pin < KVM_IOAPIC_NUM_PINS ? ioapic->redirtbl[pin] : ~0ull;
 	return ioapic->ioregsel & 1 ? rte >> 32 : rte;

@@ -17,9 +17,9 @@
 #include "arch/x86/lapic.h"
 
 #define MSI_ADDR_DEST_LOGICAL (1u << 2)
-#define MSI_ADDR_REDIRECT (1u << 3)
-#define MSI_DATA_LEVEL (1u << 15)
-#define RESERVED_IRQ_SOURCES (BIT(KVM_USERSPACE_IRQ_SOURCE_ID) | BIT(KVM_IRQFD_RESAMPLE_IRQ_SOURCE_ID))
+#define MSI_ADDR_REDIRECT     (1u << 3)
+#define MSI_DATA_LEVEL        (1u << 15)
+#define RESERVED_IRQ_SOURCES  (BIT(KVM_USERSPACE_IRQ_SOURCE_ID) | BIT(KVM_IRQFD_RESAMPLE_IRQ_SOURCE_ID))
 
 /* ---- routes --------------------------------------------------------------------------------------- */
 
@@ -46,7 +46,8 @@ static struct kvm_lapic_irq kvm_msi_message(struct kvm *kvm, const struct kvm_ke
 	return (struct kvm_lapic_irq){
 		.vector = e->msi.data & APIC_VECTOR_MASK,
 		.delivery_mode = e->msi.data & APIC_MODE_MASK,
-		.dest_mode = e->msi.address_lo & MSI_ADDR_DEST_LOGICAL ? APIC_DEST_LOGICAL : APIC_DEST_PHYSICAL,
+		.dest_mode = e->msi.address_lo & MSI_ADDR_DEST_LOGICAL ? APIC_DEST_LOGICAL
+								       : APIC_DEST_PHYSICAL,
 		.level = true,
 		.trig_mode = e->msi.data & MSI_DATA_LEVEL,
 		.shorthand = APIC_DEST_NOSHORT,
@@ -107,8 +108,7 @@ int kvm_set_routing_entry(struct kvm *kvm, struct kvm_kernel_irq_routing_entry *
 			  const struct kvm_irq_routing_entry *ue)
 {
 	switch (ue->type) {
-	case KVM_IRQ_ROUTING_IRQCHIP:
-		return kvm_set_irqchip_route(kvm, e, &ue->u.irqchip);
+	case KVM_IRQ_ROUTING_IRQCHIP: return kvm_set_irqchip_route(kvm, e, &ue->u.irqchip);
 	case KVM_IRQ_ROUTING_MSI:
 		e->set = kvm_set_msi;
 		e->msi.address_lo = ue->u.msi.address_lo;
@@ -175,7 +175,8 @@ static void kvm_scan_msi_route(struct kvm_vcpu *vcpu, const struct kvm_kernel_ir
 	if (e->type != KVM_IRQ_ROUTING_MSI)
 		return;
 	irq = kvm_msi_message(vcpu->kvm, e);
-	if (irq.trig_mode && (kvm_apic_match_dest(vcpu, NULL, &irq) || kvm_apic_pending_eoi(vcpu, irq.vector)))
+	if (irq.trig_mode &&
+	    (kvm_apic_match_dest(vcpu, NULL, &irq) || kvm_apic_pending_eoi(vcpu, irq.vector)))
 		vcpu->arch.ioapic_handled_vectors[irq.vector / 64] |= 1ull << irq.vector % 64;
 }
 
@@ -251,8 +252,8 @@ int kvm_vm_ioctl_irq_line(struct kvm *kvm, struct kvm_irq_level *irq_event, bool
 {
 	if (!irqchip_in_kernel(kvm))
 		return -ENXIO;
-	irq_event->status = kvm_set_irq(kvm, KVM_USERSPACE_IRQ_SOURCE_ID, irq_event->irq, irq_event->level,
-					line_status);
+	irq_event->status =
+		kvm_set_irq(kvm, KVM_USERSPACE_IRQ_SOURCE_ID, irq_event->irq, irq_event->level, line_status);
 	return 0;
 }
 
@@ -260,12 +261,8 @@ int kvm_vm_ioctl_get_irqchip(struct kvm *kvm, struct kvm_irqchip *chip)
 {
 	switch (chip->chip_id) {
 	case KVM_IRQCHIP_PIC_MASTER:
-	case KVM_IRQCHIP_PIC_SLAVE:
-		kvm_get_pic(kvm, chip->chip_id, &chip->chip.pic);
-		return 0;
-	case KVM_IRQCHIP_IOAPIC:
-		kvm_get_ioapic(kvm, &chip->chip.ioapic);
-		return 0;
+	case KVM_IRQCHIP_PIC_SLAVE: kvm_get_pic(kvm, chip->chip_id, &chip->chip.pic); return 0;
+	case KVM_IRQCHIP_IOAPIC: kvm_get_ioapic(kvm, &chip->chip.ioapic); return 0;
 	}
 	return -EINVAL;
 }
@@ -274,12 +271,8 @@ int kvm_vm_ioctl_set_irqchip(struct kvm *kvm, struct kvm_irqchip *chip)
 {
 	switch (chip->chip_id) {
 	case KVM_IRQCHIP_PIC_MASTER:
-	case KVM_IRQCHIP_PIC_SLAVE:
-		kvm_set_pic(kvm, chip->chip_id, &chip->chip.pic);
-		return 0;
-	case KVM_IRQCHIP_IOAPIC:
-		kvm_set_ioapic(kvm, &chip->chip.ioapic);
-		return 0;
+	case KVM_IRQCHIP_PIC_SLAVE: kvm_set_pic(kvm, chip->chip_id, &chip->chip.pic); return 0;
+	case KVM_IRQCHIP_IOAPIC: kvm_set_ioapic(kvm, &chip->chip.ioapic); return 0;
 	}
 	return -EINVAL;
 }

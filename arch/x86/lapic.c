@@ -20,13 +20,13 @@
 
 #include "arch/x86/lapic.h"
 
-#define APIC_VERSION 0x14u
-#define LAPIC_MMIO_LENGTH 0x1000u
+#define APIC_VERSION        0x14u
+#define LAPIC_MMIO_LENGTH   0x1000u
 #define NR_LVT_WITHOUT_CMCI 6
-#define SPIV_WRITABLE 0x3ffu /* vector, enable, focus checking off */
-#define TDCR_WRITABLE 0xbu
+#define SPIV_WRITABLE       0x3ffu /* vector, enable, focus checking off */
+#define TDCR_WRITABLE       0xbu
 #define X2APIC_ICR_RESERVED (GENMASK_ULL(31, 20) | GENMASK_ULL(17, 16) | BIT_ULL(13))
-#define APIC_BASE_RESERVED 0x2ffull
+#define APIC_BASE_RESERVED  0x2ffull
 
 /* Who may access a register: R/W through the xAPIC page, through x2APIC MSRs. */
 enum { XR = 1, XW = 2, MR = 4, MW = 8, RO = XR | MR, RW = XR | XW | MR | MW };
@@ -112,8 +112,8 @@ static int lapic_write_eoi(struct kvm_lapic *apic, u32 reg, u32 val)
 	return 0;
 }
 
-static const u32 lvt_regs[] = { APIC_LVTT, APIC_LVTTHMR, APIC_LVTPC, APIC_LVT0,
-				APIC_LVT1, APIC_LVTERR, APIC_LVTCMCI };
+static const u32 lvt_regs[] = { APIC_LVTT, APIC_LVTTHMR, APIC_LVTPC,  APIC_LVT0,
+				APIC_LVT1, APIC_LVTERR,  APIC_LVTCMCI };
 
 static void lapic_set_spiv(struct kvm_lapic *apic, u32 val)
 {

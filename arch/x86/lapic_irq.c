@@ -23,10 +23,10 @@
 #include "arch/x86/lapic.h"
 #include "uapi/kuse_kvm.h"
 
-#define KVM_MSR_PV_ENABLED 1u /* bit 0 of MSR_KVM_PV_EOI_EN */
-#define PV_EOI_BIT 1u         /* KVM_PV_EOI_ENABLED in the guest's word */
+#define KVM_MSR_PV_ENABLED   1u /* bit 0 of MSR_KVM_PV_EOI_EN */
+#define PV_EOI_BIT           1u /* KVM_PV_EOI_ENABLED in the guest's word */
 #define KVM_APIC_CHECK_VAPIC 0
-#define VECTOR_FIRST_VALID 16
+#define VECTOR_FIRST_VALID   16
 
 /* ---- IRR, ISR, PPR ---------------------------------------------------------------------------- */
 
@@ -166,24 +166,20 @@ int kvm_apic_set_irq(struct kvm_vcpu *vcpu, const struct kvm_lapic_irq *irq)
 
 	switch (irq->delivery_mode) {
 	case APIC_DM_FIXED:
-	case APIC_DM_LOWEST:
-		return lapic_accept_fixed(apic, irq);
+	case APIC_DM_LOWEST: return lapic_accept_fixed(apic, irq);
 	case APIC_DM_NMI:
 		kvm_inject_nmi(vcpu);
 		kvm_vcpu_kick(vcpu);
 		return 1;
-	case APIC_DM_INIT:
-		return lapic_accept_init(apic, irq);
-	case APIC_DM_STARTUP:
-		return lapic_accept_sipi(apic, irq);
+	case APIC_DM_INIT: return lapic_accept_init(apic, irq);
+	case APIC_DM_STARTUP: return lapic_accept_sipi(apic, irq);
 	case APIC_DM_REMRD: /* only KVM_HC_KICK_CPU uses it */
 		__atomic_store_n(&vcpu->arch.pv_unhalted, true, __ATOMIC_SEQ_CST);
 		lapic_notify(vcpu);
 		return 1;
 	case APIC_DM_SMI:    /* no SMM is offered (DESIGN 9), so nobody takes it: as Linux without KVM_SMM */
 	case APIC_DM_EXTINT: /* the PIC asks kvm_apic_accept_pic_intr instead */
-	default:
-		return 0;
+	default: return 0;
 	}
 }
 
@@ -391,8 +387,8 @@ int kvm_apic_accept_events(struct kvm_vcpu *vcpu)
 		return 0;
 	if (lapic_take_event(apic, KVM_APIC_INIT)) {
 		kvm_vcpu_reset(vcpu, true);
-		vcpu->arch.mp_state =
-			kvm_vcpu_is_bsp(vcpu) ? KVM_MP_STATE_RUNNABLE : KVM_MP_STATE_INIT_RECEIVED;
+		vcpu->arch.mp_state = kvm_vcpu_is_bsp(vcpu) ? KVM_MP_STATE_RUNNABLE
+							    : KVM_MP_STATE_INIT_RECEIVED;
 	}
 	if (lapic_take_event(apic, KVM_APIC_SIPI) && vcpu->arch.mp_state == KVM_MP_STATE_INIT_RECEIVED) {
 		kvm_vcpu_deliver_sipi_vector(vcpu, __atomic_load_n(&apic->sipi_vector, __ATOMIC_RELAXED));

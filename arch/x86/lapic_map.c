@@ -192,10 +192,8 @@ static bool apic_match_logical(const struct kvm_lapic *apic, u32 mda)
 		return ldr >> 16 == mda >> 16 && (ldr & mda & 0xffff);
 	ldr >>= 24;
 	switch (kvm_lapic_get_reg(apic, APIC_DFR)) {
-	case APIC_DFR_FLAT:
-		return ldr & mda;
-	case APIC_DFR_CLUSTER:
-		return ldr >> 4 == mda >> 4 && (ldr & mda & 0xf);
+	case APIC_DFR_FLAT: return ldr & mda;
+	case APIC_DFR_CLUSTER: return ldr >> 4 == mda >> 4 && (ldr & mda & 0xf);
 	}
 	return false;
 }
@@ -209,8 +207,8 @@ static bool apic_match_mda(struct kvm_lapic *apic, struct kvm_lapic *src, const 
 		return true;
 	if (apic_is_broadcast(apic, mda))
 		return true;
-	return irq->dest_mode == APIC_DEST_PHYSICAL ? apic_match_physical(apic, mda) :
-						      apic_match_logical(apic, mda);
+	return irq->dest_mode == APIC_DEST_PHYSICAL ? apic_match_physical(apic, mda)
+						    : apic_match_logical(apic, mda);
 }
 
 bool kvm_apic_match_dest(struct kvm_vcpu *vcpu, struct kvm_lapic *src, const struct kvm_lapic_irq *irq)
@@ -218,12 +216,9 @@ bool kvm_apic_match_dest(struct kvm_vcpu *vcpu, struct kvm_lapic *src, const str
 	struct kvm_lapic *apic = vcpu->arch.apic;
 
 	switch (irq->shorthand) {
-	case APIC_DEST_SELF:
-		return apic == src;
-	case APIC_DEST_ALLINC:
-		return true;
-	case APIC_DEST_ALLBUT:
-		return apic != src;
+	case APIC_DEST_SELF: return apic == src;
+	case APIC_DEST_ALLINC: return true;
+	case APIC_DEST_ALLBUT: return apic != src;
 	}
 	return apic_match_mda(apic, src, irq);
 }
@@ -257,17 +252,10 @@ static struct apic_dests apic_map_x2apic_cluster(const struct kvm_apic_map *map,
 static bool apic_map_logical(const struct kvm_apic_map *map, u32 mda, struct apic_dests *dests)
 {
 	switch (map->logical_mode) {
-	case LOGICAL_UNMAPPED:
-		return false;
-	case LOGICAL_NONE:
-		*dests = (struct apic_dests){ NULL, 0 };
-		return true;
-	case LOGICAL_X2APIC:
-		*dests = apic_map_x2apic_cluster(map, mda);
-		return true;
-	default:
-		*dests = apic_map_row(map, mda);
-		return true;
+	case LOGICAL_UNMAPPED: return false;
+	case LOGICAL_NONE: *dests = (struct apic_dests){ NULL, 0 }; return true;
+	case LOGICAL_X2APIC: *dests = apic_map_x2apic_cluster(map, mda); return true;
+	default: *dests = apic_map_row(map, mda); return true;
 	}
 }
 
@@ -452,7 +440,8 @@ int kvm_pv_send_ipi(struct kvm *kvm, u64 bitmap_low, u64 bitmap_high, u32 min, u
 		bitmap_high = (u32)bitmap_high;
 	}
 	return apic_send_to_bitmap(kvm, bitmap_low, min, &irq) +
-	       (min + cluster_size < min ? 0 : apic_send_to_bitmap(kvm, bitmap_high, min + cluster_size, &irq));
+	       (min + cluster_size < min ? 0
+					 : apic_send_to_bitmap(kvm, bitmap_high, min + cluster_size, &irq));
 }
 
 void kvm_pv_kick_cpu_op(struct kvm *kvm, int apicid)

@@ -15,10 +15,10 @@
  */
 #include "arch/x86/lapic.h"
 
-#define MIN_PERIOD_NS 200000u /* Linux's min_timer_period_us: a guest cannot make us spin */
+#define MIN_PERIOD_NS             200000u /* Linux's min_timer_period_us: a guest cannot make us spin */
 #define APIC_BUS_CYCLE_NS_DEFAULT 1u
-#define TDCR_LOW 0x3u
-#define TDCR_HIGH 0x8u
+#define TDCR_LOW                  0x3u
+#define TDCR_HIGH                 0x8u
 
 static u32 timer_mode(const struct kvm_lapic *apic)
 {
