@@ -101,20 +101,20 @@ static unsigned pic_pin_of_rank(const struct kvm_pic_state *c, unsigned rank)
 	return (rank + c->priority_add) & 7;
 }
 
-/* The pin for which the chip asserts INT, or -1. */
+/* The pin for which the chip asserts INT, or -1. With special fully nested mode the slave may
+ * interrupt its own service: the better pin of the two is the slave's business. */
 static int pic_wanted(const struct kvm_pic *pic, const struct kvm_pic_state *c)
 {
-	u8 in_service = c->isr;
-	unsigned rank;
+	unsigned rank = pic_rank(c, c->irr & ~c->imr);
+	unsigned busy = pic_rank(c, c->special_mask ? c->isr & ~c->imr : c->isr);
+	unsigned pin = pic_pin_of_rank(c, rank);
 
-	if (c->special_mask)
-		in_service &= ~c->imr;
-	if (c->special_fully_nested_mode && !pic_index(pic, c))
-		in_service &= ~(1u << PIC_CASCADE_PIN);
-	rank = pic_rank(c, c->irr & ~c->imr);
-	if (rank >= pic_rank(c, in_service))
-		return -1;
-	return pic_pin_of_rank(c, rank);
+	if (rank < busy)
+		return pin;
+	if (rank == busy && rank < 8 && pin == PIC_CASCADE_PIN && c->special_fully_nested_mode &&
+	    !pic_index(pic, c))
+		return pin;
+	return -1;
 }
 
 /* Drives one pin of one chip. 1 delivered, 0 coalesced, -1 masked. */

@@ -191,8 +191,6 @@ static u32 lapic_lvt_mask(const struct kvm_lapic *apic, u32 reg)
 
 static int lapic_write_lvt(struct kvm_lapic *apic, u32 reg, u32 val)
 {
-	if (!lapic_has_lvt(apic, reg))
-		return 1;
 	if (!kvm_apic_sw_enabled(apic))
 		val |= APIC_LVT_MASKED;
 	kvm_lapic_set_reg(apic, reg, val & lapic_lvt_mask(apic, reg));
@@ -253,12 +251,20 @@ static const struct lapic_reg lapic_regs[APIC_REG_MAX / 16 + 1] = {
 	[APIC_SELF_IPI / 16] = { MW, NULL, lapic_write_self_ipi },
 };
 
-/* reg: multiple of 16. 0, or 1 where the door does not open (#GP for an MSR). */
+/* The register at an offset (a multiple of 16), if this door leads to it. */
+static const struct lapic_reg *lapic_reg_at(const struct kvm_lapic *apic, u32 reg, u8 door)
+{
+	if (reg > APIC_REG_MAX || !(lapic_regs[reg / 16].access & door) || !lapic_has_lvt(apic, reg))
+		return NULL;
+	return &lapic_regs[reg / 16];
+}
+
+/* 0, or 1 (an MSR access faults, one through the page has no effect). */
 static int lapic_reg_read(struct kvm_lapic *apic, u32 reg, u8 door, u32 *val)
 {
-	const struct lapic_reg *r = &lapic_regs[reg / 16];
+	const struct lapic_reg *r = lapic_reg_at(apic, reg, door);
 
-	if (reg > APIC_REG_MAX || !(r->access & door) || !lapic_has_lvt(apic, reg))
+	if (!r)
 		return 1;
 	*val = r->read ? r->read(apic, reg) : kvm_lapic_get_reg(apic, reg);
 	return 0;
@@ -266,10 +272,9 @@ static int lapic_reg_read(struct kvm_lapic *apic, u32 reg, u8 door, u32 *val)
 
 static int lapic_reg_write(struct kvm_lapic *apic, u32 reg, u8 door, u32 val)
 {
-	int ret = 1;
+	const struct lapic_reg *r = lapic_reg_at(apic, reg, door);
+	int ret = r ? r->write(apic, reg, val) : 1;
 
-	if (reg <= APIC_REG_MAX && lapic_regs[reg / 16].access & door)
-		ret = lapic_regs[reg / 16].write(apic, reg, val);
 	kvm_recalculate_apic_map(apic->vcpu->kvm);
 	return ret;
 }

@@ -208,8 +208,8 @@ static int bus_access(struct kvm *kvm, enum kvm_bus bus, gpa_t addr, int len, vo
 
 		if (!dev || addr < devs[bus][i].addr || addr + len > devs[bus][i].addr + devs[bus][i].len)
 			continue;
-		r = write ? dev->ops->write(kvm->vcpus[0], dev, addr, len, data) :
-			    dev->ops->read(kvm->vcpus[0], dev, addr, len, data);
+		r = write ? dev->ops->write(kvm->vcpus[0], dev, addr, len, data)
+			  : dev->ops->read(kvm->vcpus[0], dev, addr, len, data);
 		if (r != -EOPNOTSUPP)
 			return r;
 	}
@@ -345,7 +345,8 @@ struct kvm_vcpu *fake_add_vcpu(struct kvm *kvm, int id)
 	vcpu->vcpu_id = id;
 	vcpu->vcpu_idx = kvm->online_vcpus;
 	vcpu->arch.pending_external_vector = -1;
-	vcpu->arch.mp_state = id == kvm->arch.bsp_vcpu_id ? KVM_MP_STATE_RUNNABLE : KVM_MP_STATE_UNINITIALIZED;
+	vcpu->arch.mp_state = id == kvm->arch.bsp_vcpu_id ? KVM_MP_STATE_RUNNABLE
+							  : KVM_MP_STATE_UNINITIALIZED;
 	vcpu->arch.guest_has_x2apic = vcpu->arch.guest_has_tsc_deadline = true;
 	assert_int_equal(kvm_create_lapic(vcpu), 0);
 	kvm_lapic_reset(vcpu, false);
@@ -363,10 +364,10 @@ struct kvm *fake_vm(enum kvm_irqchip_mode mode, unsigned nr, int first_id)
 	memset(devs, 0, sizeof(devs));
 	fake.reg_failures = ~0u;
 	fake_now = 1000000000;
-	INIT_LIST_HEAD(&timers);
+	list_init(&timers);
 	memset(&state, 0, sizeof(state));
 	state.maxphyaddr = 46;
-	INIT_LIST_HEAD(&kvm->irq_ack_notifier_list);
+	list_init(&kvm->irq_ack_notifier_list);
 	pthread_mutex_init(&kvm->slots_lock, NULL);
 	pthread_mutex_init(&kvm->irq_lock, NULL);
 	pthread_mutex_init(&kvm->arch.apic_map_lock, NULL);

@@ -28,7 +28,7 @@ struct fake_log {
 	unsigned resets[KVM_MAX_VCPUS]; /* kvm_vcpu_reset(INIT) */
 	int sipi[KVM_MAX_VCPUS];        /* vector, -1 none */
 	unsigned acks[3][24];           /* kvm_notify_acked_irq(chip, pin) */
-	unsigned reg_failures;          /* registrations on a bus left to succeed before one fails; ~0: all do */
+	unsigned reg_failures; /* registrations on a bus left to succeed before one fails; ~0: all do */
 	unsigned srcu_readers;
 };
 extern struct fake_log fake;
