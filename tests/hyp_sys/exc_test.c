@@ -43,8 +43,9 @@ static void test_long_from_user(void **state)
 	assert_true(s->seg[X86_SS].ar & X86_AR_UNUSABLE);
 	assert_int_equal(x86_cpl(s), 0);
 	assert_int_equal(s->gpr[X86_RSP], STACK0 - 40);
-	assert_frame64(cpu, 0x30000, SEL_U64, 0x202 | X86_FL_TF | X86_FL_NT | X86_FL_AC | X86_FL_CF | X86_FL_ZF |
-		       X86_FL_DF, STACK3, SEL_UDATA);
+	assert_frame64(cpu, 0x30000, SEL_U64,
+		       0x202 | X86_FL_TF | X86_FL_NT | X86_FL_AC | X86_FL_CF | X86_FL_ZF | X86_FL_DF, STACK3,
+		       SEL_UDATA);
 	assert_int_equal(s->rflags, 2 | X86_FL_AC | X86_FL_CF | X86_FL_ZF);
 	assert_int_equal(cpu->df, X86_FL_DF); /* delivery leaves DF */
 	assert_int_equal(s->shadow, 0);
@@ -331,7 +332,9 @@ static void test_protected(void **state)
 static void test_protected_bad_stack(void **state)
 {
 	static const struct { u16 ss; u8 vec; u32 err; } cases[] = {
-		{ 0, X86_TS, 1 }, { SEL_UDATA, X86_TS, (SEL_UDATA & ~3) | 1 }, { SEL_RO_DATA, X86_TS, SEL_RO_DATA | 1 },
+		{ 0, X86_TS, 1 },
+		{ SEL_UDATA, X86_TS, (SEL_UDATA & ~3) | 1 },
+		{ SEL_RO_DATA, X86_TS, SEL_RO_DATA | 1 },
 		{ SEL_ABSENT_DATA, X86_SS_VEC, SEL_ABSENT_DATA | 1 },
 	};
 	struct hyp_cpu *cpu = cpu_of(state);
@@ -339,7 +342,7 @@ static void test_protected_bad_stack(void **state)
 	for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {
 		machine_protected(cpu, 3);
 		ram32_set(TSS + 8, cases[i].ss);
-		ram64_set(GDT + SEL_FREE, DESC(0x9f, 0xc)); /* conforming: its handler keeps CPL 3 and our stack */
+		ram64_set(GDT + SEL_FREE, DESC(0x9f, 0xc)); /* conforming: keeps CPL 3 and our stack */
 		set_gate32(cases[i].vec, SEL_FREE, HANDLER, 0x8e);
 		assert_ok(deliver_int(cpu, 0x20));
 		assert_int_equal(cpu->s.rip, HANDLER);
@@ -477,10 +480,12 @@ static void test_skip(void **state)
 int run_exc_tests(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(test_long_from_user), T(test_long_same_level), T(test_long_error_code), T(test_raise_error_codes),
+		T(test_long_from_user), T(test_long_same_level), T(test_long_error_code),
+		T(test_raise_error_codes),
 		T(test_ist), T(test_bad_gates), T(test_stack_faults), T(test_double_fault_table),
 		T(test_pf_during_gp_is_pf), T(test_shutdown), T(test_softint), T(test_debug_claims),
-		T(test_delivery_needs_mmio), T(test_protected), T(test_protected_bad_stack), T(test_vm86_to_ring0),
+		T(test_delivery_needs_mmio), T(test_protected), T(test_protected_bad_stack),
+		T(test_vm86_to_ring0),
 		T(test_real), T(test_queue), T(test_windows), T(test_skip),
 	};
 

@@ -94,14 +94,14 @@ void ram32_set(gpa_t gpa, u32 val) { memcpy(fake_ram + gpa, &val, 4); }
 void set_gate64(unsigned vector, u16 cs, u64 rip, unsigned type_dpl_p, unsigned ist)
 {
 	ram64_set(IDT + vector * 16, (rip & 0xffff) | (u64)cs << 16 | (u64)ist << 32 | (u64)type_dpl_p << 40 |
-				     (rip & 0xffff0000) << 32);
+					     (rip & 0xffff0000) << 32);
 	ram64_set(IDT + vector * 16 + 8, rip >> 32);
 }
 
 void set_gate32(unsigned vector, u16 cs, u32 rip, unsigned type_dpl_p)
 {
-	ram64_set(IDT + vector * 8, (rip & 0xffff) | (u64)cs << 16 | (u64)type_dpl_p << 40 |
-				    (u64)(rip & 0xffff0000) << 32);
+	ram64_set(IDT + vector * 8,
+		  (rip & 0xffff) | (u64)cs << 16 | (u64)type_dpl_p << 40 | (u64)(rip & 0xffff0000) << 32);
 }
 
 static void fill_gdt(void)

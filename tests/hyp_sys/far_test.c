@@ -23,7 +23,8 @@ static void test_iret_to_user(void **state)
 	s->nmi_blocked = true;
 	s->want_irq_window = true;
 	s->seg[X86_DS].sel = SEL_KDATA;
-	push_frame64(cpu, 0x401000, SEL_U64, 0x202 | X86_FL_DF | X86_FL_ZF | X86_FL_RF, 0x7fff00000000, SEL_UDATA);
+	push_frame64(cpu, 0x401000, SEL_U64, 0x202 | X86_FL_DF | X86_FL_ZF | X86_FL_RF, 0x7fff00000000,
+		     SEL_UDATA);
 	assert_ok(x86_iret(cpu, 8));
 	assert_int_equal(s->rip, 0x401000);
 	assert_int_equal(s->gpr[X86_RSP], 0x7fff00000000);
@@ -128,7 +129,8 @@ static void test_iret_flags_of_user(void **state)
 	struct hyp_cpu *cpu = cpu_of(state);
 
 	machine_long(cpu, 3);
-	push_frame64(cpu, 0x401000, SEL_U64, X86_FL_IOPL | X86_FL_VIP | X86_FL_ID | X86_FL_CF | X86_FL_VM, 0, SEL_UDATA);
+	push_frame64(cpu, 0x401000, SEL_U64, X86_FL_IOPL | X86_FL_VIP | X86_FL_ID | X86_FL_CF | X86_FL_VM, 0,
+		     SEL_UDATA);
 	assert_ok(x86_iret(cpu, 8));
 	assert_int_equal(cpu->s.rflags, 0x202 | X86_FL_ID | X86_FL_CF); /* IF and IOPL are not user's */
 	machine_long(cpu, 0);
@@ -311,7 +313,8 @@ int run_far_tests(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(test_iret_to_user), T(test_iret_keeps_user_segments), T(test_iret_same_level_null_ss),
-		T(test_iret_to_compat), T(test_iret_faults), T(test_iret_flags_of_user), T(test_iret_protected),
+		T(test_iret_to_compat), T(test_iret_faults), T(test_iret_flags_of_user),
+		T(test_iret_protected),
 		T(test_jmp), T(test_enter_protected_mode), T(test_real_jmp_call_ret), T(test_call_ret_long),
 		T(test_call_fault_moves_nothing), T(test_call_gate_long), T(test_call_gate_params),
 	};

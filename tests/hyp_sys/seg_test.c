@@ -12,6 +12,10 @@ static void test_real(void **state)
 	assert_int_equal(cpu->s.seg[X86_DS].base, 0xb8000);
 	assert_int_equal(cpu->s.seg[X86_DS].sel, 0xb800);
 	assert_int_equal(cpu->s.seg[X86_DS].limit, 0xffffffff);
+	cpu->s.seg[X86_ES] = (struct x86_seg){ .ar = X86_AR_UNUSABLE }; /* null from protected mode */
+	assert_ok(x86_load_seg(cpu, X86_ES, 0x1000));
+	assert_int_equal(cpu->s.seg[X86_ES].limit, 0xffff);
+	assert_int_equal(cpu->s.seg[X86_ES].ar, 0x93);
 }
 
 static void test_vm86(void **state)
@@ -224,7 +228,8 @@ static void test_queries(void **state)
 int run_seg_tests(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(test_real), T(test_vm86), T(test_data), T(test_data_faults), T(test_gdt_page_fault), T(test_ss),
+		T(test_real), T(test_vm86), T(test_data), T(test_data_faults), T(test_gdt_page_fault),
+		T(test_ss),
 		T(test_null_data), T(test_flat), T(test_ldt), T(test_ltr), T(test_queries),
 	};
 

@@ -64,12 +64,6 @@ static bool type_allows(u32 ar, unsigned acc)
 	return !(acc & X86_ACC_R) || !code || rw;
 }
 
-bool x86_seg_linear(const struct x86_seg *seg, u64 off, unsigned size, unsigned acc, gva_t *out)
-{
-	*out = (u32)(seg->base + off);
-	return !(seg->ar & X86_AR_UNUSABLE) && type_allows(seg->ar, acc) && in_limit(seg, off, size);
-}
-
 static enum x86_ret seg_fault(struct hyp_cpu *cpu, unsigned seg)
 {
 	return x86_raise_err(cpu, seg == X86_SS ? X86_SS_VEC : X86_GP, 0);
@@ -82,16 +76,21 @@ enum x86_ret x86_linear(struct hyp_cpu *cpu, unsigned seg, u64 off, unsigned siz
 	if (likely(cpu->code_size == 64)) {
 		gva_t lin = seg == X86_FS || seg == X86_GS ? sg->base + off : off;
 
+		gva_t last = lin + (size ? size - 1 : 0);
+
 		*out = lin;
-		if (likely(x86_canonical(cpu, lin) && x86_canonical(cpu, lin + (size ? size - 1 : 0))))
+		if (likely(x86_is_canonical(&cpu->s, lin) && x86_is_canonical(&cpu->s, last)))
 			return X86_OK;
 		return seg_fault(cpu, seg);
 	}
-	if (cpu->mode <= HYP_MODE_VM86) { /* real-address style: only the limit counts */
-		*out = (u32)(sg->base + (u32)off);
-		return likely(in_limit(sg, (u32)off, size)) ? X86_OK : seg_fault(cpu, seg);
-	}
-	return likely(x86_seg_linear(sg, (u32)off, size, acc, out)) ? X86_OK : seg_fault(cpu, seg);
+	off = (u32)off;
+	*out = (u32)(sg->base + off);
+	if (unlikely(!in_limit(sg, off, size)))
+		return seg_fault(cpu, seg);
+	/* real-address modes know only the limit */
+	if (cpu->mode > HYP_MODE_VM86 && ((sg->ar & X86_AR_UNUSABLE) || !type_allows(sg->ar, acc)))
+		return seg_fault(cpu, seg);
+	return X86_OK;
 }
 
 /* ---- MMIO ---- */
@@ -275,7 +274,8 @@ enum x86_ret x86_mem_write(struct hyp_cpu *cpu, gva_t gva, const void *buf, unsi
 	}
 	if (len - first > PAGE_SIZE)
 		return mmio_too_long(cpu);
-	if (len > first && find_target(cpu, next_linear(cpu, gva, first), len - first, acc, &t[1]) == X86_FAULT)
+	if (len > first &&
+	    find_target(cpu, next_linear(cpu, gva, first), len - first, acc, &t[1]) == X86_FAULT)
 		return X86_FAULT;
 	mmio += t[0].p ? 0 : mmio_pieces(first);
 	mmio += t[1].p ? 0 : mmio_pieces(len - first);
@@ -330,10 +330,13 @@ enum x86_ret x86_stack_push(struct hyp_cpu *cpu, struct x86_stack *st, u64 val, 
 	gva_t gva = sp;
 	bool ok;
 
-	if (st->ss)
-		ok = x86_seg_linear(st->ss, sp, size, X86_ACC_W, &gva);
-	else
-		ok = x86_canonical(cpu, sp) && x86_canonical(cpu, sp + size - 1);
+	if (st->ss) { /* a writable segment: that was checked when it was loaded */
+		gva = (u32)(st->ss->base + sp);
+		ok = in_limit(st->ss, sp, size) &&
+		     (!(st->ss->ar & X86_AR_UNUSABLE) || cpu->mode == HYP_MODE_REAL);
+	} else {
+		ok = x86_is_canonical(&cpu->s, sp) && x86_is_canonical(&cpu->s, sp + size - 1);
+	}
 	if (unlikely(!ok))
 		return x86_raise_err(cpu, X86_SS_VEC, st->err);
 	ret = x86_mem_write(cpu, gva, &val, size, st->acc);

@@ -46,10 +46,15 @@ static inline bool x86_desc_s(u64 raw) { return (raw >> 44) & 1; }
 static inline bool x86_desc_present(u64 raw) { return (raw >> 47) & 1; }
 static inline bool x86_desc_l(u64 raw) { return (raw >> 53) & 1; }
 static inline bool x86_desc_db(u64 raw) { return (raw >> 54) & 1; }
-static inline bool x86_desc_is_code(u64 raw) { return x86_desc_s(raw) && (x86_desc_type(raw) & X86_AR_TYPE_CODE); }
+static inline bool x86_desc_is_code(u64 raw)
+{
+	return x86_desc_s(raw) && (x86_desc_type(raw) & X86_AR_TYPE_CODE);
+}
+
 static inline bool x86_desc_is_wdata(u64 raw)
 {
-	return x86_desc_s(raw) && (x86_desc_type(raw) & (X86_AR_TYPE_CODE | X86_AR_TYPE_WRITE)) == X86_AR_TYPE_WRITE;
+	return x86_desc_s(raw) &&
+	       (x86_desc_type(raw) & (X86_AR_TYPE_CODE | X86_AR_TYPE_WRITE)) == X86_AR_TYPE_WRITE;
 }
 static inline bool x86_desc_conforming(u64 raw) { return x86_desc_type(raw) & X86_AR_TYPE_CONFORMING; }
 static inline bool x86_sel_null(u16 sel) { return !(sel & ~3); }
@@ -86,22 +91,35 @@ static inline enum x86_ret x86_sel_fault(struct hyp_cpu *cpu, unsigned as, u16 s
 	return x86_raise_err(cpu, as & 0xff, (sel & 0xfffc) | as >> 8);
 }
 
-/* Eight bytes of a system table. */
-static inline enum x86_ret x86_sys_read64(struct hyp_cpu *cpu, gva_t gva, u64 *v)
+static inline bool x86_is_canonical(const struct x86_state *s, gva_t gva)
 {
-	if (likely((gva & (PAGE_SIZE - 1)) <= PAGE_SIZE - 8)) {
+	unsigned drop = s->cr4 & X86_CR4_LA57 ? 64 - 57 : 64 - 48;
+
+	return likely((u64)((s64)(gva << drop) >> drop) == gva) || !x86_long_active(s);
+}
+
+/* len bytes (a constant) of a system table. */
+static inline __attribute__((always_inline)) enum x86_ret x86_sys_read(struct hyp_cpu *cpu, gva_t gva,
+								       void *buf, unsigned len)
+{
+	if (likely((gva & (PAGE_SIZE - 1)) <= PAGE_SIZE - len)) {
 		enum x86_ret ret;
 		gpa_t gpa;
 		u8 *p = hyp_mem_ptr(cpu, gva, X86_ACC_SYS_R, &gpa, &ret);
 
 		if (likely(p)) {
-			__builtin_memcpy(v, p, 8);
+			__builtin_memcpy(buf, p, len);
 			return X86_OK;
 		}
 		if (ret == X86_FAULT)
 			return ret;
 	}
-	return x86_mem_read(cpu, gva, v, 8, X86_ACC_SYS_R);
+	return x86_mem_read(cpu, gva, buf, len, X86_ACC_SYS_R);
+}
+
+static inline enum x86_ret x86_sys_read64(struct hyp_cpu *cpu, gva_t gva, u64 *v)
+{
+	return x86_sys_read(cpu, gva, v, 8);
 }
 
 /* ---- seg.c ---- */
@@ -120,8 +138,6 @@ enum x86_ret x86_tss_stack(struct hyp_cpu *cpu, unsigned cpl, unsigned ext, u16 
 void x86_seg_drop_inner(struct hyp_cpu *cpu, unsigned cpl);
 
 /* ---- access.c ---- */
-/* seg:off to linear outside 64-bit mode; false on a limit, type or usability violation. */
-bool x86_seg_linear(const struct x86_seg *seg, u64 off, unsigned size, unsigned acc, gva_t *out);
 /* Width of the stack pointer as a mask. */
 static inline u64 x86_stack_mask(const struct hyp_cpu *cpu)
 {

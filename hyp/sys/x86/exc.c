@@ -17,8 +17,8 @@
 /* Vectors that push an error code: DF TS NP SS GP PF AC CP */
 #define HAS_ERROR 0x00227d00u
 /* Vectors that are not fault-class: DB (decided by its raiser), NMI, BP, OF, DF, MC */
-#define NOT_FAULT_CLASS ((1u << X86_DB) | (1u << X86_NMI) | (1u << X86_BP) | (1u << X86_OF) | (1u << X86_DF) | \
-			 (1u << X86_MC))
+#define NOT_FAULT_CLASS \
+	((1u << X86_DB) | (1u << X86_NMI) | (1u << X86_BP) | (1u << X86_OF) | (1u << X86_DF) | (1u << X86_MC))
 
 /* ---- raising ---- */
 
@@ -228,10 +228,11 @@ static enum x86_ret push_long_frame(struct hyp_cpu *cpu, const struct delivery *
 {
 	const struct x86_state *s = &cpu->s;
 	unsigned words = pushes_error(d) ? 6 : 5;
-	u64 frame[6] = { d->ev->error, s->rip, s->seg[X86_CS].sel, d->flags, s->gpr[X86_RSP], s->seg[X86_SS].sel };
+	u64 frame[6] = { d->ev->error, s->rip,		  s->seg[X86_CS].sel,
+			 d->flags,     s->gpr[X86_RSP], s->seg[X86_SS].sel };
 	u64 low = *rsp - words * 8;
 
-	if (unlikely(!x86_canonical(cpu, low) || !x86_canonical(cpu, *rsp - 1)))
+	if (unlikely(!x86_is_canonical(&cpu->s, low) || !x86_is_canonical(&cpu->s, *rsp - 1)))
 		return x86_raise_err(cpu, X86_SS_VEC, d->ext);
 	*rsp = low;
 	return x86_mem_write(cpu, low, frame + 6 - words, words * 8,
@@ -242,20 +243,20 @@ static enum x86_ret deliver_long(struct hyp_cpu *cpu, struct delivery *d)
 {
 	struct x86_state *s = &cpu->s;
 	unsigned off = d->ev->vector * 16;
-	u64 hi, rsp;
+	u64 gate[2], rsp;
 	enum x86_ret ret;
 
 	if (off + 15 > s->idtr.limit)
 		return gate_fault(cpu, d, X86_GP);
-	if ((ret = x86_sys_read64(cpu, s->idtr.base + off, &d->gate)) != X86_OK ||
-	    (ret = x86_sys_read64(cpu, s->idtr.base + off + 8, &hi)) != X86_OK)
+	if ((ret = x86_sys_read(cpu, s->idtr.base + off, gate, 16)) != X86_OK)
 		return ret;
+	d->gate = gate[0];
 	if (x86_desc_s(d->gate) || x86_desc_type(d->gate) < X86_DT_INT)
 		return gate_fault(cpu, d, X86_GP);
 	if ((ret = check_gate(cpu, d)) != X86_OK || (ret = load_handler_cs(cpu, d)) != X86_OK)
 		return ret;
-	d->rip = (d->gate & 0xffff) | (d->gate >> 32 & 0xffff0000) | hi << 32;
-	if (unlikely(!x86_canonical(cpu, d->rip)))
+	d->rip = (d->gate & 0xffff) | (d->gate >> 32 & 0xffff0000) | gate[1] << 32;
+	if (unlikely(!x86_is_canonical(&cpu->s, d->rip)))
 		return x86_raise_err(cpu, X86_GP, d->ext);
 	if ((ret = long_stack(cpu, d, d->gate >> 32 & 7, &rsp)) != X86_OK ||
 	    (ret = push_long_frame(cpu, d, &rsp)) != X86_OK || (ret = x86_desc_touch(cpu, &d->cs)) != X86_OK)
@@ -269,7 +270,8 @@ static enum x86_ret deliver_long(struct hyp_cpu *cpu, struct delivery *d)
 
 /* ---- protected mode ---- */
 
-static enum x86_ret push_all(struct hyp_cpu *cpu, struct x86_stack *st, const u64 *val, unsigned n, unsigned size)
+static enum x86_ret push_all(struct hyp_cpu *cpu, struct x86_stack *st, const u64 *val, unsigned n,
+			     unsigned size)
 {
 	while (n--) {
 		enum x86_ret ret = x86_stack_push(cpu, st, *val++, size);
@@ -513,8 +515,7 @@ enum x86_ret x86_softint(struct hyp_cpu *cpu, u8 vector, u64 next_rip)
 /* An event is due already, or an instruction waits for the rest of its input. */
 static bool mid_instruction(const struct hyp_cpu *cpu)
 {
-	return cpu->s.inject.type || cpu->mmio.n || cpu->mmio.io_ready ||
-	       cpu->mmio.wnext < cpu->mmio.wn;
+	return cpu->s.inject.type || cpu->mmio.n || cpu->mmio.io_ready || cpu->mmio.wnext < cpu->mmio.wn;
 }
 
 bool hyp_x86_irq_allowed(struct hyp_cpu *cpu)

@@ -31,7 +31,7 @@ static bool rip_ok(struct hyp_cpu *cpu, u64 raw, u64 rip)
 	struct x86_seg seg;
 
 	if (likely(to_64bit(cpu, raw)))
-		return x86_canonical(cpu, rip);
+		return x86_is_canonical(&cpu->s, rip);
 	x86_desc_to_seg(raw, 0, &seg);
 	return rip <= seg.limit;
 }
@@ -163,7 +163,8 @@ static enum x86_ret read_gate_target(struct hyp_cpu *cpu, struct gate *g, bool c
 		return ret;
 	dpl = x86_desc_dpl(g->d.raw);
 	conf = x86_desc_conforming(g->d.raw);
-	if (bad_code(cpu, g->d.raw) || dpl > cpl || (!call && !conf && dpl != cpl) || (lm && !x86_desc_l(g->d.raw)))
+	if (bad_code(cpu, g->d.raw) || dpl > cpl || (!call && !conf && dpl != cpl) ||
+	    (lm && !x86_desc_l(g->d.raw)))
 		return x86_sel_fault(cpu, X86_AS(X86_GP, 0), g->cs);
 	if (!x86_desc_present(g->d.raw))
 		return x86_sel_fault(cpu, X86_AS(X86_NP, 0), g->cs);
@@ -175,7 +176,8 @@ static enum x86_ret open_gate(struct hyp_cpu *cpu, u16 sel, struct gate *g, bool
 {
 	enum x86_ret ret;
 
-	if ((ret = check_gate_itself(cpu, g->d.raw, sel)) != X86_OK || (ret = parse_gate(cpu, sel, g)) != X86_OK)
+	if ((ret = check_gate_itself(cpu, g->d.raw, sel)) != X86_OK ||
+	    (ret = parse_gate(cpu, sel, g)) != X86_OK)
 		return ret;
 	return read_gate_target(cpu, g, call);
 }

@@ -41,9 +41,7 @@ struct walk {
 
 bool x86_canonical(struct hyp_cpu *cpu, gva_t gva)
 {
-	unsigned drop = cpu->s.cr4 & X86_CR4_LA57 ? 64 - 57 : 64 - 48;
-
-	return (u64)((s64)(gva << drop) >> drop) == gva || !x86_long_active(&cpu->s);
+	return x86_is_canonical(&cpu->s, gva);
 }
 
 static bool pae_paging(const struct x86_state *s) { return s->cr4 & X86_CR4_PAE; }

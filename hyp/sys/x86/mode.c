@@ -38,8 +38,8 @@ static bool is_flat(const struct x86_state *s)
 	const u32 not_data = X86_AR_TYPE_CODE | X86_AR_TYPE_CONFORMING;
 	const struct x86_seg *ds = &s->seg[X86_DS], *es = &s->seg[X86_ES], *ss = &s->seg[X86_SS];
 
-	return seg_is_flat(&s->seg[X86_CS], code) && seg_is_flat(ss, data | X86_AR_DB) && seg_is_flat(ds, data) &&
-	       seg_is_flat(es, data) && !((ds->ar | es->ar | ss->ar) & not_data);
+	return seg_is_flat(&s->seg[X86_CS], code) && seg_is_flat(ss, data | X86_AR_DB) &&
+	       seg_is_flat(ds, data) && seg_is_flat(es, data) && !((ds->ar | es->ar | ss->ar) & not_data);
 }
 
 void hyp_mode_update(struct hyp_cpu *cpu)

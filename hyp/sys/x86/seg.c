@@ -91,16 +91,18 @@ static bool data_ok(u64 raw, u16 sel, unsigned cpl)
 	return dpl >= cpl && dpl >= (sel & 3);
 }
 
-/* Real mode changes base and selector and leaves limit and rights (which is how "unreal mode" works). */
+/* Real mode changes base and selector and leaves limit and rights (which is how "unreal mode" works),
+ * unless protected mode left a null selector there. */
 static void load_real(struct hyp_cpu *cpu, unsigned seg, u16 sel)
 {
 	struct x86_seg *sg = &cpu->s.seg[seg];
+	bool vm86 = cpu->mode == HYP_MODE_VM86;
 
 	sg->sel = sel;
 	sg->base = (u32)sel << 4;
-	if (cpu->mode == HYP_MODE_VM86) {
+	if (vm86 || (sg->ar & X86_AR_UNUSABLE)) {
 		sg->limit = 0xffff;
-		sg->ar = X86_AR_P | X86_AR_DPL | X86_AR_S | 0x3;
+		sg->ar = X86_AR_P | X86_AR_S | 0x3 | (vm86 ? X86_AR_DPL : 0);
 	}
 }
 
@@ -229,7 +231,7 @@ static enum x86_ret read_system(struct hyp_cpu *cpu, u16 sel, unsigned types, st
 		if ((ret = x86_desc_read_hi(cpu, sel, d, &hi)) != X86_OK)
 			return ret;
 		*base = ((d->raw >> 16) & 0xffffff) | ((d->raw >> 56) << 24) | hi << 32;
-		if ((hi >> 40 & 0x1f) || !x86_canonical(cpu, *base))
+		if ((hi >> 40 & 0x1f) || !x86_is_canonical(&cpu->s, *base))
 			return x86_sel_fault(cpu, X86_AS(X86_GP, 0), sel);
 	}
 	return X86_OK;

@@ -23,7 +23,7 @@ enum x86_ret x86_raise(struct hyp_cpu *cpu, u8 vector);
 enum x86_ret x86_raise_err(struct hyp_cpu *cpu, u8 vector, u32 error);
 enum x86_ret x86_raise_pf(struct hyp_cpu *cpu, gva_t gva, u32 error); /* also sets s.cr2 */
 
-/* #DB with these DR6 bits (BS, B0-3, BD, or 0 for INT1). Sets s.dr6 unless guest_debug claims the exception. */
+/* #DB with these DR6 bits (BS, B0-3, BD, or 0). Sets s.dr6 unless guest_debug claims the exception. */
 enum x86_ret x86_raise_db(struct hyp_cpu *cpu, u64 dr6_bits);
 
 /* INT n, INT3, INTO (where it traps): gate DPL and IOPL checks, frame with next_rip. A fault on the way
@@ -103,7 +103,8 @@ enum x86_ret x86_swapgs(struct hyp_cpu *cpu);
 u64 x86_get_rflags(struct hyp_cpu *cpu); /* s.rflags merged with cpu->df */
 void x86_set_rflags(struct hyp_cpu *cpu, u64 val); /* all bits, no privilege check; updates df, mode */
 enum x86_ret x86_pushf(struct hyp_cpu *cpu, unsigned opsize);
-enum x86_ret x86_popf(struct hyp_cpu *cpu, unsigned opsize); /* IOPL, IF rules; sets attention where IF rises */
+/* IOPL and IF rules; sets attention where IF rises */
+enum x86_ret x86_popf(struct hyp_cpu *cpu, unsigned opsize);
 enum x86_ret x86_cli(struct hyp_cpu *cpu);
 enum x86_ret x86_sti(struct hyp_cpu *cpu); /* sets the STI shadow where IF was 0 */
 enum x86_ret x86_stac_clac(struct hyp_cpu *cpu, bool ac);

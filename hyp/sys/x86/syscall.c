@@ -85,7 +85,7 @@ enum x86_ret x86_sysret(struct hyp_cpu *cpu, unsigned opsize)
 	if (unlikely(!x86_long_active(s)))
 		return sysret_legacy(cpu);
 	if (likely(opsize == 8)) {
-		if (unlikely(!s->is_amd && !x86_canonical(cpu, rip)))
+		if (unlikely(!s->is_amd && !x86_is_canonical(&cpu->s, rip)))
 			return gp0(cpu);
 		load_flat(cpu, (base + 16) | 3, (base + 8) | 3, X86_AR_FLAT_CODE64, DPL3);
 	} else {
@@ -127,7 +127,7 @@ enum x86_ret x86_sysexit(struct hyp_cpu *cpu, unsigned opsize)
 	if (!x86_protected(s) || !cs || x86_cpl(s))
 		return gp0(cpu);
 	if (opsize == 8) {
-		if (!x86_canonical(cpu, rip) || !x86_canonical(cpu, rsp))
+		if (!x86_is_canonical(&cpu->s, rip) || !x86_is_canonical(&cpu->s, rsp))
 			return gp0(cpu);
 		load_flat(cpu, (cs + 32) | 3, (cs + 40) | 3, X86_AR_FLAT_CODE64, DPL3);
 	} else {

@@ -371,7 +371,7 @@ enum x86_ret x86_invlpg(struct hyp_cpu *cpu, gva_t gva)
 {
 	if (priv(&cpu->s))
 		return gp0(cpu);
-	if (x86_canonical(cpu, gva))
+	if (x86_is_canonical(&cpu->s, gva))
 		hyp_tlb_flush_page(cpu, gva);
 	return X86_OK;
 }
@@ -389,7 +389,7 @@ enum x86_ret x86_invpcid(struct hyp_cpu *cpu, u64 type, u64 pcid, gva_t gva)
 		return gp0(cpu);
 	if (type <= INVPCID_CONTEXT && pcid && !(s->cr4 & X86_CR4_PCIDE))
 		return gp0(cpu);
-	if (type == INVPCID_ADDRESS && !x86_canonical(cpu, gva))
+	if (type == INVPCID_ADDRESS && !x86_is_canonical(&cpu->s, gva))
 		return gp0(cpu);
 	if (type == INVPCID_ALL_GLOBAL)
 		hyp_tlb_flush_all(cpu);
