@@ -316,7 +316,9 @@ static bool skip_insn(const ZydisDecodedInstruction *zi)
 		ZYDIS_MNEMONIC_FNSAVE, ZYDIS_MNEMONIC_FNSTENV, ZYDIS_MNEMONIC_FXSAVE, ZYDIS_MNEMONIC_FXSAVE64,
 		ZYDIS_MNEMONIC_XSAVE, ZYDIS_MNEMONIC_XSAVE64, ZYDIS_MNEMONIC_XSAVEC, ZYDIS_MNEMONIC_XSAVEC64,
 		ZYDIS_MNEMONIC_XSAVEOPT, ZYDIS_MNEMONIC_XSAVEOPT64,
-		ZYDIS_MNEMONIC_INVLPGB, ZYDIS_MNEMONIC_TLBSYNC, ZYDIS_MNEMONIC_SALC,
+		ZYDIS_MNEMONIC_INVLPGA, ZYDIS_MNEMONIC_PVALIDATE, ZYDIS_MNEMONIC_XSAVES, ZYDIS_MNEMONIC_XSAVES64,
+		ZYDIS_MNEMONIC_XRSTORS, ZYDIS_MNEMONIC_XRSTORS64, ZYDIS_MNEMONIC_RMPADJUST, ZYDIS_MNEMONIC_CLZERO, ZYDIS_MNEMONIC_STGI, ZYDIS_MNEMONIC_CLGI, ZYDIS_MNEMONIC_SKINIT, ZYDIS_MNEMONIC_VMRUN,
+		ZYDIS_MNEMONIC_VMLOAD, ZYDIS_MNEMONIC_VMSAVE, ZYDIS_MNEMONIC_INVLPGB, ZYDIS_MNEMONIC_TLBSYNC, ZYDIS_MNEMONIC_SALC,
 	};
 
 	for (unsigned i = 0; i < ARRAY_SIZE(list); i++)
@@ -360,6 +362,9 @@ static bool skip_operands(const ZydisDecodedInstruction *zi, const ZydisDecodedO
 
 static ZydisDecoder decoder[3];
 
+/* Flags that the manual leaves open, where C code (not the host) decides them. */
+static u32 open_flags;
+
 static unsigned generate(u8 *b, ZydisMnemonic *mnemonic, bool *string)
 {
 	ZydisDecoder *d = &decoder[code_bits == 64 ? 0 : code_bits == 32 ? 1 : 2];
@@ -376,7 +381,9 @@ static unsigned generate(u8 *b, ZydisMnemonic *mnemonic, bool *string)
 		if (!ZYAN_SUCCESS(ZydisDecoderDecodeFull(d, b, 15, &zi, op)) || skip_insn(&zi) || skip_operands(&zi, op))
 			continue;
 		*mnemonic = zi.mnemonic;
-		*string = zi.meta.category == ZYDIS_CATEGORY_STRINGOP;
+		open_flags = zi.meta.category == ZYDIS_CATEGORY_DECIMAL && zi.cpu_flags ? zi.cpu_flags->undefined : 0;
+		*string = zi.meta.category == ZYDIS_CATEGORY_STRINGOP || zi.mnemonic == ZYDIS_MNEMONIC_MASKMOVQ ||
+			  zi.mnemonic == ZYDIS_MNEMONIC_MASKMOVDQU || zi.mnemonic == ZYDIS_MNEMONIC_VMASKMOVDQU;
 		return zi.length;
 	}
 }
@@ -467,11 +474,13 @@ static const char *difference(struct state *n, struct state *h)
 {
 	if (n->trap != h->trap)
 		return "exception";
+	if (n->trap) /* partial effects of a faulting MMX instruction are the model's */
+		memcpy(h->xsave, n->xsave, 160);
 	if (memcmp(n->gpr, h->gpr, sizeof(n->gpr)))
 		return "registers";
 	if (n->rip != h->rip)
 		return "rip";
-	if ((n->rflags ^ h->rflags) & (X86_FL_ARITH | X86_FL_DF))
+	if ((n->rflags ^ h->rflags) & (X86_FL_ARITH | X86_FL_DF) & ~open_flags)
 		return "flags";
 	if (memcmp(n->data, h->data, DATA_SIZE))
 		return "memory";

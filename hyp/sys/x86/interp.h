@@ -74,7 +74,10 @@ struct x86_insn {
 
 	/* interp_vector.c: masking */
 	u8 mask_reg;  /* k register, 0: none */
-	u8 zeroing;
+	u8 vl;       /* bytes of the vector length */
+	bool packed; /* compress, expand: the active elements are adjacent in memory */
+	bool suppress; /* a masked-out element does not fault (exception classes without NF) */
+	bool aligned;  /* a legacy SSE operand that must be aligned: #GP comes before #PF */
 
 	/* native.c */
 	const u8 *stub;  /* host code, NULL: not made yet */
@@ -90,6 +93,7 @@ enum x86_dmode { X86_DM_64, X86_DM_C32, X86_DM_C16, X86_DM_32, X86_DM_16, X86_DM
 /* ---- the dispatch table (interp_table.c) ------------------------------------------------------ */
 #define X86_OP_RIP 1u     /* the handler sets rip on X86_OK */
 #define X86_OP_CPL0 2u    /* #GP(0) unless CPL 0 */
+#define X86_OP_QINDEX 8u /* gather or scatter with quadword indexes */
 #define X86_OP_BITSTRING 4u /* BTx: a register bit offset moves the memory operand */
 struct x86_op {
 	x86_op_fn fn;
@@ -180,6 +184,7 @@ enum x86_ret x86_native(struct hyp_cpu *cpu, const struct x86_insn *in); /* the 
 /* Runs in's stub with its memory operand at host (NULL: none). No checks, no memory accesses. */
 enum x86_ret x86_native_at(struct hyp_cpu *cpu, struct x86_insn *in, void *host);
 enum x86_ret x86_native_mem(struct hyp_cpu *cpu, const struct x86_insn *in, gva_t gva);
+enum x86_ret x86_native_masked(struct hyp_cpu *cpu, struct x86_insn *in, gva_t gva);
 bool x86_native_init(struct x86_interp *it);
 void x86_native_fini(struct x86_interp *it);
 bool x86_native_signal(int sig, void *ucontext);
@@ -189,6 +194,8 @@ unsigned x86_native_encode(struct x86_insn *in, u8 *out);
 /* ---- XSAVE area as seen from C (interp_xsave.c) ----------------------------------------------------------- */
 void x86_vec_get(struct hyp_cpu *cpu, unsigned reg, void *buf, unsigned size);
 void x86_vec_set(struct hyp_cpu *cpu, unsigned reg, const void *buf, unsigned size); /* the rest is zeroed */
+void x86_mmx_enter(struct hyp_cpu *cpu);
+void x86_mmx_get(struct hyp_cpu *cpu, unsigned reg, void *buf);
 u64 x86_mask_get(struct hyp_cpu *cpu, unsigned k);
 void x86_mask_set(struct hyp_cpu *cpu, unsigned k, u64 val);
 

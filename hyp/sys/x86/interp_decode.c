@@ -252,6 +252,52 @@ static bool is_string(const ZydisDecodedInstruction *zi)
 	return zi->meta.category == ZYDIS_CATEGORY_STRINGOP || zi->meta.category == ZYDIS_CATEGORY_IOSTRINGOP;
 }
 
+/* EVEX exception classes with fault suppression: SDM vol. 2, 2.8 */
+static bool suppresses_faults(ZydisExceptionClass c)
+{
+	switch (c) {
+	case ZYDIS_EXCEPTION_CLASS_E1:
+	case ZYDIS_EXCEPTION_CLASS_E2:
+	case ZYDIS_EXCEPTION_CLASS_E3:
+	case ZYDIS_EXCEPTION_CLASS_E4:
+	case ZYDIS_EXCEPTION_CLASS_E5:
+	case ZYDIS_EXCEPTION_CLASS_E6:
+	case ZYDIS_EXCEPTION_CLASS_E10:
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* Legacy SSE types 1, 2 and 4 (SDM vol. 2, 2.4) but for the unaligned moves */
+static bool must_align(const ZydisDecodedInstruction *zi)
+{
+	if (zi->meta.isa_ext == ZYDIS_ISA_EXT_SHA)
+		return false;
+	switch (zi->mnemonic) {
+	case ZYDIS_MNEMONIC_MOVUPS:
+	case ZYDIS_MNEMONIC_MOVUPD:
+	case ZYDIS_MNEMONIC_MOVDQU:
+	case ZYDIS_MNEMONIC_LDDQU:
+	case ZYDIS_MNEMONIC_PCMPESTRI:
+	case ZYDIS_MNEMONIC_PCMPESTRM:
+	case ZYDIS_MNEMONIC_PCMPISTRI:
+	case ZYDIS_MNEMONIC_PCMPISTRM:
+		return false;
+	case ZYDIS_MNEMONIC_MOVNTPS:
+	case ZYDIS_MNEMONIC_MOVNTPD:
+	case ZYDIS_MNEMONIC_MOVNTDQ:
+	case ZYDIS_MNEMONIC_MOVNTDQA:
+	case ZYDIS_MNEMONIC_CVTPD2PI:
+	case ZYDIS_MNEMONIC_CVTTPD2PI:
+		return true;
+	default:
+		return zi->meta.exception_class == ZYDIS_EXCEPTION_CLASS_SSE1 ||
+		       zi->meta.exception_class == ZYDIS_EXCEPTION_CLASS_SSE2 ||
+		       zi->meta.exception_class == ZYDIS_EXCEPTION_CLASS_SSE4;
+	}
+}
+
 static void set_flags(struct x86_insn *in, const ZydisDecodedInstruction *zi)
 {
 	if (zi->attributes & ZYDIS_ATTRIB_HAS_LOCK)
@@ -262,12 +308,15 @@ static void set_flags(struct x86_insn *in, const ZydisDecodedInstruction *zi)
 		in->flags |= X86_IN_REPNE;
 	if (zi->meta.branch_type == ZYDIS_BRANCH_TYPE_FAR)
 		in->flags |= X86_IN_FAR;
-	if (zi->avx.broadcast.mode != ZYDIS_BROADCAST_MODE_INVALID && !zi->avx.broadcast.is_static)
+	if (zi->avx.broadcast.mode != ZYDIS_BROADCAST_MODE_INVALID)
 		in->flags |= X86_IN_BCAST;
 	in->gate = gate_of(zi);
 	if (in->gate != X86_GATE_NONE)
 		in->flags |= X86_IN_VEC;
-	in->zeroing = zi->avx.mask.mode == ZYDIS_MASK_MODE_ZEROING;
+	in->vl = zi->avx.vector_length / 8;
+	in->packed = zi->meta.category == ZYDIS_CATEGORY_COMPRESS || zi->meta.category == ZYDIS_CATEGORY_EXPAND;
+	in->suppress = suppresses_faults(zi->meta.exception_class);
+	in->aligned = zi->encoding == ZYDIS_INSTRUCTION_ENCODING_LEGACY && must_align(zi);
 }
 
 static bool hidden_memory(const ZydisDecodedInstruction *zi, const ZydisDecodedOperand *zo)
@@ -313,7 +362,11 @@ int x86_decode(enum x86_dmode mode, const u8 *bytes, unsigned n, struct x86_insn
 	operands(in, &zi, zo);
 	op = is_string(&zi) ? x86_op_string(in->mnemonic) : &x86_op_table[in->mnemonic];
 	in->fn = op->fn ? op->fn : x86_native;
-	if (!op->fn && hidden_memory(&zi, zo))
+	if (zi.mnemonic == ZYDIS_MNEMONIC_PAUSE && zi.attributes & ZYDIS_ATTRIB_HAS_REX && zi.raw.rex.B)
+		in->fn = x86_native; /* F3 REX.B 90 is XCHG R8, RAX */
+	if (zi.meta.isa_ext == ZYDIS_ISA_EXT_AMD3DNOW && zi.encoding == ZYDIS_INSTRUCTION_ENCODING_3DNOW)
+		in->fn = x86_op_ud; /* no host of ours has it */
+	if (!op->fn && (hidden_memory(&zi, zo) || in->mem.vsib))
 		in->fn = x86_op_emulation; /* the stub would follow a guest pointer */
 	in->op_flags = op->flags;
 	return 0;

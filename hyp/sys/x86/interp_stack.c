@@ -267,7 +267,10 @@ enum x86_ret x86_op_xlat(struct hyp_cpu *cpu, const struct x86_insn *in)
 	return X86_OK;
 }
 
+/* 0F 0D (prefetches) with a register is a NOP on some CPUs and #UD on others: ask the host. */
 enum x86_ret x86_op_nop(struct hyp_cpu *cpu, const struct x86_insn *in)
 {
+	if (in->opcode == 0x0d && in->nopnd && in->opnd[0].type == X86_OPND_GPR)
+		return x86_native_at(cpu, (struct x86_insn *)in, NULL);
 	return X86_OK;
 }

@@ -94,7 +94,7 @@ static void *zmm16(struct hyp_cpu *cpu, unsigned r) { return cpu->s.xsave + comp
 
 void x86_vec_get(struct hyp_cpu *cpu, unsigned reg, void *buf, unsigned size)
 {
-	u8 v[64];
+	u8 v[64] = { 0 };
 
 	if (reg >= 16) {
 		comp_touch(cpu, XC_HI16_ZMM);
@@ -105,7 +105,7 @@ void x86_vec_get(struct hyp_cpu *cpu, unsigned reg, void *buf, unsigned size)
 	comp_touch(cpu, XC_AVX);
 	memcpy(v, xmm(cpu, reg), 16);
 	memcpy(v + 16, ymm_hi(cpu, reg), 16);
-	if (size > 32) {
+	if (size > 32 && comp[XC_ZMM_HI256].size) {
 		comp_touch(cpu, XC_ZMM_HI256);
 		memcpy(v + 32, zmm_hi(cpu, reg), 32);
 	}
@@ -130,6 +130,32 @@ void x86_vec_set(struct hyp_cpu *cpu, unsigned reg, const void *buf, unsigned si
 		comp_dirty(cpu, XC_ZMM_HI256);
 		memcpy(zmm_hi(cpu, reg), v + 32, 32);
 	}
+}
+
+/* The area holds ST(i) at slot i, MMi is physical register i: they differ by TOP. */
+static unsigned x87_top(const struct hyp_cpu *cpu)
+{
+	return cpu->s.xsave[3] >> 3 & 7;
+}
+
+void x86_mmx_get(struct hyp_cpu *cpu, unsigned reg, void *buf)
+{
+	comp_touch(cpu, XC_X87);
+	memcpy(buf, cpu->s.xsave + 32 + 16 * ((reg - x87_top(cpu)) & 7), 8);
+}
+
+/* What every MMX instruction does: TOP becomes 0, all registers valid. */
+void x86_mmx_enter(struct hyp_cpu *cpu)
+{
+	unsigned top = x87_top(cpu);
+	u8 old[128];
+
+	comp_dirty(cpu, XC_X87);
+	memcpy(old, cpu->s.xsave + 32, sizeof(old));
+	for (unsigned i = 0; i < 8; i++)
+		memcpy(cpu->s.xsave + 32 + 16 * i, old + 16 * ((i - top) & 7), 16);
+	cpu->s.xsave[3] &= ~0x38;
+	cpu->s.xsave[4] = 0xff;
 }
 
 u64 x86_mask_get(struct hyp_cpu *cpu, unsigned k)

@@ -32,6 +32,7 @@
 
 #include "hyp/sys/x86/interp.h"
 
+#define MXCSR_MM 0x20000u /* AMD: misaligned exception mask */
 #define POOL_SIZE (1u << 20)
 #define SLOT_SIZE 32u
 #define STUB_HASH (2 * POOL_SIZE / SLOT_SIZE)
@@ -357,10 +358,21 @@ static enum x86_ret run_bounced(struct hyp_cpu *cpu, struct x86_insn *in, gva_t 
 	return acc & X86_ACC_W ? x86_mem_write(cpu, gva, buf, size, X86_ACC_W) : X86_OK;
 }
 
+/* #GP for misalignment, which the stub finds out by itself, comes before #PF. */
+static enum x86_ret page_fault(struct hyp_cpu *cpu, const struct x86_insn *in, gva_t gva)
+{
+	u32 mxcsr = *(const u32 *)(cpu->s.xsave + 24);
+
+	if (in->aligned && in->mem.size == 16 && gva & 15 && !(mxcsr & MXCSR_MM))
+		return x86_raise_err(cpu, X86_GP, 0);
+	return X86_FAULT;
+}
+
 /* Plain RAM within a page is operated on in place: that is what makes LOCK mean something. */
 enum x86_ret x86_native_mem(struct hyp_cpu *cpu, const struct x86_insn *cin, gva_t gva)
 {
 	struct x86_insn *in = (struct x86_insn *)cin; /* stub_get caches the stub in it */
+	bool masked = in->mask_reg && in->suppress;
 	enum x86_ret ret = X86_OK;
 	gpa_t gpa;
 	u8 *host;
@@ -370,9 +382,11 @@ enum x86_ret x86_native_mem(struct hyp_cpu *cpu, const struct x86_insn *cin, gva
 		host = hyp_mem_ptr(cpu, gva, in->mem.acc, &gpa, &ret);
 		if (likely(host != NULL))
 			return x86_native_at(cpu, in, host);
-		if (ret == X86_FAULT)
-			return ret;
+		if (ret == X86_FAULT && !masked)
+			return page_fault(cpu, in, gva);
 	}
+	if (masked)
+		return x86_native_masked(cpu, in, gva);
 	return run_bounced(cpu, in, gva);
 }
 

@@ -140,6 +140,7 @@ static bool size_fixed(const struct enc *e)
 	case ZYDIS_MNEMONIC_ADOX:
 	case ZYDIS_MNEMONIC_ADCX:
 	case ZYDIS_MNEMONIC_MOVNTI:
+	case ZYDIS_MNEMONIC_MOVDIRI:
 		return true;
 	default:
 		return e->in->flags & X86_IN_VEC && e->zi.meta.isa_ext != ZYDIS_ISA_EXT_X87;
@@ -197,6 +198,39 @@ static bool has_gpr(const struct enc *e)
 	return false;
 }
 
+/* Outside 64-bit mode W is ignored where it would select a 64-bit general-purpose operand. */
+static bool w_ignored(const struct enc *e)
+{
+	switch (e->zi.mnemonic) {
+	case ZYDIS_MNEMONIC_VCVTSI2SD:
+	case ZYDIS_MNEMONIC_VCVTSI2SS:
+	case ZYDIS_MNEMONIC_VCVTSI2SH:
+	case ZYDIS_MNEMONIC_VCVTUSI2SD:
+	case ZYDIS_MNEMONIC_VCVTUSI2SS:
+	case ZYDIS_MNEMONIC_VCVTUSI2SH:
+	case ZYDIS_MNEMONIC_VMOVD:
+	case ZYDIS_MNEMONIC_VPEXTRD:
+	case ZYDIS_MNEMONIC_VPINSRD:
+		return true;
+	default:
+		return has_gpr(e);
+	}
+}
+
+/* ... but for these with VEX, where it is #UD. */
+static bool w_invalid(const struct enc *e)
+{
+	return e->legacy && e->zi.raw.vex.W && (e->zi.mnemonic == ZYDIS_MNEMONIC_VPEXTRD || e->zi.mnemonic == ZYDIS_MNEMONIC_VPINSRD);
+}
+
+/* Bit 7 of a register in an immediate is ignored outside 64-bit mode. */
+static void fix_is4(struct enc *e)
+{
+	for (unsigned i = 0; e->legacy && i < e->zi.operand_count; i++)
+		if (e->op[i].encoding == ZYDIS_OPERAND_ENCODING_IS4)
+			e->out[e->n - 1] &= 0x7f;
+}
+
 static unsigned encode_vex(struct enc *e)
 {
 	const u8 *p = e->in->bytes + e->zi.raw.vex.offset;
@@ -205,7 +239,9 @@ static unsigned encode_vex(struct enc *e)
 
 	if (e->legacy)
 		last |= 0x40;
-	if (e->legacy && three && has_gpr(e))
+	if (w_invalid(e))
+		return 0;
+	if (e->legacy && three && w_ignored(e))
 		last &= 0x7f;
 	if (rsp_in(e, ZYDIS_OPERAND_ENCODING_NDSNDD))
 		last = (last & ~0x78) | (~e->in->rsp_reg & 0xf) << 3;
@@ -214,6 +250,7 @@ static unsigned encode_vex(struct enc *e)
 		emit(e, p[1] | (e->mem ? 0x60 : 0) | (e->legacy ? 0xe0 : 0));
 	emit(e, last);
 	emit_body(e, e->zi.raw.vex.offset + e->zi.raw.vex.size);
+	fix_is4(e);
 	return e->n;
 }
 
@@ -221,9 +258,13 @@ static unsigned encode_evex(struct enc *e)
 {
 	const u8 *p = e->in->bytes + e->zi.raw.evex.offset;
 
+	u8 p1 = e->legacy ? p[2] | 0x40 : p[2];
+
+	if (e->legacy && w_ignored(e))
+		p1 &= 0x7f;
 	emit(e, 0x62);
 	emit(e, p[1] | (e->mem ? 0x60 : 0) | (e->legacy ? 0xf0 : 0));
-	emit(e, e->legacy ? p[2] | 0x40 : p[2]);
+	emit(e, p1);
 	emit(e, e->legacy ? p[3] | 0x08 : p[3]);
 	emit_body(e, e->zi.raw.evex.offset + 4);
 	return e->n;
