@@ -269,10 +269,10 @@ static bool suppresses_faults(ZydisExceptionClass c)
 	}
 }
 
-/* Legacy SSE types 1, 2 and 4 (SDM vol. 2, 2.4) but for the unaligned moves */
+/* Legacy SSE operands of 16 bytes must be aligned, but for these (SDM vol. 2, 2.4) */
 static bool must_align(const ZydisDecodedInstruction *zi)
 {
-	if (zi->meta.isa_ext == ZYDIS_ISA_EXT_SHA)
+	if (zi->encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY || zi->meta.isa_ext == ZYDIS_ISA_EXT_SHA)
 		return false;
 	switch (zi->mnemonic) {
 	case ZYDIS_MNEMONIC_MOVUPS:
@@ -284,17 +284,8 @@ static bool must_align(const ZydisDecodedInstruction *zi)
 	case ZYDIS_MNEMONIC_PCMPISTRI:
 	case ZYDIS_MNEMONIC_PCMPISTRM:
 		return false;
-	case ZYDIS_MNEMONIC_MOVNTPS:
-	case ZYDIS_MNEMONIC_MOVNTPD:
-	case ZYDIS_MNEMONIC_MOVNTDQ:
-	case ZYDIS_MNEMONIC_MOVNTDQA:
-	case ZYDIS_MNEMONIC_CVTPD2PI:
-	case ZYDIS_MNEMONIC_CVTTPD2PI:
-		return true;
 	default:
-		return zi->meta.exception_class == ZYDIS_EXCEPTION_CLASS_SSE1 ||
-		       zi->meta.exception_class == ZYDIS_EXCEPTION_CLASS_SSE2 ||
-		       zi->meta.exception_class == ZYDIS_EXCEPTION_CLASS_SSE4;
+		return true;
 	}
 }
 
@@ -315,8 +306,8 @@ static void set_flags(struct x86_insn *in, const ZydisDecodedInstruction *zi)
 		in->flags |= X86_IN_VEC;
 	in->vl = zi->avx.vector_length / 8;
 	in->packed = zi->meta.category == ZYDIS_CATEGORY_COMPRESS || zi->meta.category == ZYDIS_CATEGORY_EXPAND;
-	in->suppress = suppresses_faults(zi->meta.exception_class);
-	in->aligned = zi->encoding == ZYDIS_INSTRUCTION_ENCODING_LEGACY && must_align(zi);
+	in->suppress = suppresses_faults(zi->meta.exception_class) && zi->mnemonic != ZYDIS_MNEMONIC_VDBPSADBW;
+	in->aligned = in->gate == X86_GATE_SSE && must_align(zi);
 }
 
 static bool hidden_memory(const ZydisDecodedInstruction *zi, const ZydisDecodedOperand *zo)

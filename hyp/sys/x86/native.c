@@ -359,35 +359,57 @@ static enum x86_ret run_bounced(struct hyp_cpu *cpu, struct x86_insn *in, gva_t 
 }
 
 /* #GP for misalignment, which the stub finds out by itself, comes before #PF. */
-static enum x86_ret page_fault(struct hyp_cpu *cpu, const struct x86_insn *in, gva_t gva)
+static enum x86_ret page_fault(struct hyp_cpu *cpu, const struct x86_insn *in, gva_t gva, u64 old_cr2)
 {
 	u32 mxcsr = *(const u32 *)(cpu->s.xsave + 24);
 
-	if (in->aligned && in->mem.size == 16 && gva & 15 && !(mxcsr & MXCSR_MM))
-		return x86_raise_err(cpu, X86_GP, 0);
-	return X86_FAULT;
+	if (!in->aligned || in->mem.size != 16 || !(gva & 15) || mxcsr & MXCSR_MM)
+		return X86_FAULT;
+	cpu->s.cr2 = old_cr2;
+	return x86_raise_err(cpu, X86_GP, 0);
 }
 
-/* Plain RAM within a page is operated on in place: that is what makes LOCK mean something. */
+/* In place: plain RAM within a page. That is what makes LOCK mean something. NULL: *ret says why not. */
+static u8 *in_place(struct hyp_cpu *cpu, const struct x86_insn *in, gva_t gva, enum x86_ret *ret)
+{
+	gpa_t gpa;
+
+	*ret = X86_EXIT;
+	return crosses_page(gva, in->mem.size) ? NULL : hyp_mem_ptr(cpu, gva, in->mem.acc, &gpa, ret);
+}
+
+/* A write-mask decides what is accessed. A load is tried whole first: the host then does the masking. */
+static enum x86_ret run_masked(struct hyp_cpu *cpu, struct x86_insn *in, gva_t gva, enum x86_ret ret)
+{
+	u64 cr2 = cpu->s.cr2;
+
+	if (!(in->mem.acc & X86_ACC_W) && ret == X86_EXIT) {
+		ret = run_bounced(cpu, in, gva);
+		if (ret != X86_FAULT || cpu->fault.vector != X86_PF)
+			return ret;
+	}
+	cpu->s.cr2 = cr2;
+	return x86_native_masked(cpu, in, gva);
+}
+
 enum x86_ret x86_native_mem(struct hyp_cpu *cpu, const struct x86_insn *cin, gva_t gva)
 {
 	struct x86_insn *in = (struct x86_insn *)cin; /* stub_get caches the stub in it */
-	bool masked = in->mask_reg && in->suppress;
-	enum x86_ret ret = X86_OK;
-	gpa_t gpa;
+	u64 cr2 = cpu->s.cr2;
+	enum x86_ret ret;
 	u8 *host;
 
 	x86_note_access(cpu, gva, in->mem.size, in->mem.acc & X86_ACC_W);
-	if (!crosses_page(gva, in->mem.size)) {
-		host = hyp_mem_ptr(cpu, gva, in->mem.acc, &gpa, &ret);
-		if (likely(host != NULL))
-			return x86_native_at(cpu, in, host);
-		if (ret == X86_FAULT && !masked)
-			return page_fault(cpu, in, gva);
+	host = in_place(cpu, in, gva, &ret);
+	if (likely(host != NULL))
+		return x86_native_at(cpu, in, host);
+	if (in->mask_reg && in->suppress) {
+		cpu->s.cr2 = cr2;
+		return run_masked(cpu, in, gva, ret);
 	}
-	if (masked)
-		return x86_native_masked(cpu, in, gva);
-	return run_bounced(cpu, in, gva);
+	if (ret != X86_FAULT)
+		ret = run_bounced(cpu, in, gva);
+	return ret == X86_FAULT && cpu->fault.vector == X86_PF ? page_fault(cpu, in, gva, cr2) : ret;
 }
 
 enum x86_ret x86_native(struct hyp_cpu *cpu, const struct x86_insn *in)
