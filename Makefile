@@ -18,21 +18,23 @@ $(BUILD)/build.ninja:
 		|| { cat $(BUILD).setup.log >&2; rm -f $(BUILD).setup.log; exit 1; }
 	@rm -f $(BUILD).setup.log
 
-run: all
+run: $(BUILD)/build.ninja
 	@tools/deps run
+	@ninja -C $(BUILD) -j $(JOBS) --quiet kuse
 	@tools/fetch-kernel
 	@$(BUILD)/kuse run $(ARGS)
 
 test: all
-	@tools/deps build run test
+	@tools/deps run test
 	@tools/test --build $(BUILD)
 
 check:
 	@tools/deps build check
 	@tools/check
 
-bench: all
+bench: $(BUILD)/build.ninja
 	@tools/deps run bench
+	@ninja -C $(BUILD) -j $(JOBS) --quiet kuse
 	@bench/bench --build $(BUILD) $(ARGS)
 
 # Longer than a test run has time for: random instruction sequences, until FUZZ_SECONDS are over.
