@@ -54,7 +54,7 @@ static void cpio_bytes(struct cpio *cpio, const void *data, size_t len)
 {
 	size_t need = cpio->len + len;
 
-	if (cpio->failed)
+	if (cpio->failed || len == 0)
 		return;
 	if (need > cpio->max) {
 		size_t max = MAX(need, cpio->max * 2);
