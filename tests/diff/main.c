@@ -3,14 +3,18 @@
  * diff_test [--seed N] [--cases N] [--seconds S] [--mode M] [--engine interp|rewrite] [--case SEED]
  *           [--native-twice] [--keep-going N] [--list]
  *
- * Cases are run in batches: the child runs one on the host CPU while we run it on hyp. Exit status
+ * Cases are run in batches: the child runs one on the host CPU while a worker runs it on hyp. Where the
+ * engine brings the worker down, the case it was at is a difference like any other. Exit status
  * 0: all equal; 1: differences (each printed with its seed, and minimized); 2: could not run.
  */
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "hyp/hyp.h"
 #include "tests/diff/diff.h"
@@ -24,12 +28,20 @@ struct options {
 	int mode; /* -1: all */
 };
 
+/* Survives a worker. */
+struct progress {
+	u64 next;    /* first case not run yet */
+	u64 current; /* the case on hyp */
+	u64 failed, vectors[256];
+	struct dt_result isolated;
+};
+
 struct run {
 	struct options o;
 	struct dt_batch *batch;
 	struct guest *guest[DT_MODES];
 	struct dt_result result;
-	u64 done, failed, vectors[256];
+	struct progress *p;
 };
 
 static double now(void)
@@ -49,6 +61,25 @@ static u64 case_seed(const struct options *o, u64 i)
 
 /* ---- one case again, and smaller ------------------------------------------------------------------ */
 
+/* On a CPU of its own, in a process of its own. */
+static void guest_run_isolated(struct run *r, const struct dt_case *c)
+{
+	pid_t pid;
+
+	r->p->isolated.vector = DT_STRANGE;
+	fflush(stdout);
+	pid = fork();
+	if (!pid) {
+		struct guest *g = guest_create(c->mode);
+
+		if (g)
+			guest_run(g, c, &r->p->isolated);
+		_exit(0);
+	}
+	waitpid(pid, NULL, 0);
+	r->result = r->p->isolated;
+}
+
 /* Runs batch->c[0] on both sides. True where they agree. */
 static bool agree(struct run *r, bool print)
 {
@@ -61,7 +92,7 @@ static bool agree(struct run *r, bool print)
 		native_submit(1);
 		native_wait();
 	} else {
-		guest_run(r->guest[c->mode], c, &r->result);
+		guest_run_isolated(r, c);
 	}
 	return result_equal(c, &r->batch->native[0], &r->result, print);
 }
@@ -136,18 +167,17 @@ static void run_batch(struct run *r, u64 first, u32 n)
 	for (u32 i = 0; i < n; i++)
 		case_generate(&b->c[i], case_seed(&r->o, first + i), mode_of(r, first + i));
 	native_submit(n);
-	if (r->o.twice)
-		native_wait();
 	for (u32 i = 0; i < n; i++) {
+		r->p->current = first + i;
 		guest_run(r->guest[b->c[i].mode], &b->c[i], &r->result);
 		if (!i)
 			native_wait();
-		r->vectors[b->native[i].vector]++;
+		r->p->vectors[b->native[i].vector]++;
 		if (!result_equal(&b->c[i], &b->native[i], &r->result, false))
 			failed[nfailed++] = first + i;
 	}
-	r->done += n;
-	for (u32 i = 0; i < nfailed && r->failed < r->o.keep_going; i++, r->failed++)
+	r->p->next = first + n;
+	for (u32 i = 0; i < nfailed && r->p->failed < r->o.keep_going; i++, r->p->failed++)
 		report(r, case_seed(&r->o, failed[i]), mode_of(r, failed[i]));
 }
 
@@ -159,34 +189,34 @@ static void run_twice(struct run *r, u64 i)
 		case_print(&r->batch->c[0]);
 	if (!agree(r, false)) {
 		report(r, case_seed(&r->o, i), mode_of(r, i));
-		r->failed++;
+		r->p->failed++;
 	}
-	r->vectors[r->batch->native[0].vector]++;
-	r->done++;
+	r->p->vectors[r->batch->native[0].vector]++;
+	r->p->next++;
 }
 
-static void run_all(struct run *r)
+static void run_all(struct run *r, double end)
 {
-	double end = now() + r->o.seconds;
-
-	while (r->done < r->o.cases && r->failed < r->o.keep_going) {
+	while (r->p->next < r->o.cases && r->p->failed < r->o.keep_going) {
 		if (r->o.seconds && now() > end)
 			break;
 		if (r->o.twice)
-			run_twice(r, r->done);
+			run_twice(r, r->p->next);
 		else
-			run_batch(r, r->done, MIN((u64)DT_BATCH, r->o.cases - r->done));
+			run_batch(r, r->p->next, MIN((u64)DT_BATCH, r->o.cases - r->p->next));
 	}
 }
 
 static void summary(const struct run *r, double t)
 {
-	printf("%llu cases, %llu different, %.1f s; seed %llu; ended by", (unsigned long long)r->done,
-	       (unsigned long long)r->failed, t, (unsigned long long)r->o.seed);
+	const struct progress *p = r->p;
+
+	printf("%llu cases, %llu different, %.1f s; seed %llu; ended by", (unsigned long long)p->next,
+	       (unsigned long long)p->failed, t, (unsigned long long)r->o.seed);
 	for (unsigned v = 0; v < 256; v++)
-		if (r->vectors[v])
+		if (p->vectors[v])
 			printf(" %s%u:%llu", v == DT_TIMEOUT ? "timeout " : v == DT_STRANGE ? "strange " : "#", v,
-			       (unsigned long long)r->vectors[v]);
+			       (unsigned long long)p->vectors[v]);
 	printf("\n");
 }
 
@@ -246,7 +276,7 @@ static bool start(struct run *r)
 
 static int run_one(struct run *r)
 {
-	enum dt_mode mode = r->o.mode < 0 ? DT_LONG_USER : r->o.mode;
+	enum dt_mode mode = r->o.mode < 0 ? DT_LONG_USER : (enum dt_mode)r->o.mode;
 	struct dt_case *c = &r->batch->c[0];
 
 	case_generate(c, r->o.one, mode);
@@ -260,6 +290,62 @@ static int run_one(struct run *r)
 	return 1;
 }
 
+/* ---- workers ------------------------------------------------------------------------------------------------ */
+
+enum { WORK_ALL, WORK_ONE, WORK_CRASHED };
+
+static int work(struct run *r, int what, double end)
+{
+	int ret = 0;
+
+	if (!start(r)) {
+		fprintf(stderr, "diff_test: cannot start\n");
+		return 2;
+	}
+	if (what == WORK_ONE)
+		ret = run_one(r);
+	else if (what == WORK_CRASHED)
+		report(r, case_seed(&r->o, r->p->current), mode_of(r, r->p->current));
+	else
+		run_all(r, end);
+	native_stop();
+	return ret;
+}
+
+/* Exit status, or 128 + signal. */
+static int worker(struct run *r, int what, double end)
+{
+	int st;
+	pid_t pid;
+
+	fflush(stdout);
+	pid = fork();
+	if (!pid) {
+		int ret = work(r, what, end);
+
+		fflush(stdout);
+		_exit(ret);
+	}
+	if (waitpid(pid, &st, 0) != pid)
+		return 2;
+	return WIFEXITED(st) ? WEXITSTATUS(st) : 128 + WTERMSIG(st);
+}
+
+static int run_workers(struct run *r, double end)
+{
+	int ret;
+
+	while ((ret = worker(r, WORK_ALL, end)) > 127) {
+		printf("\nthe engine ended with signal %d\n", ret - 128);
+		r->p->failed++;
+		worker(r, WORK_CRASHED, end);
+		r->p->next = r->p->current + 1;
+		if (r->p->failed >= r->o.keep_going)
+			break;
+	}
+	return ret == 2 ? 2 : r->p->failed ? 1 : 0;
+}
+
 int main(int argc, char **argv)
 {
 	static struct run r = { .o = { .seed = 1, .cases = 4000, .mode = -1, .keep_going = 10 } };
@@ -267,17 +353,12 @@ int main(int argc, char **argv)
 	int ret;
 
 	parse(argc, argv, &r.o);
-	if (!start(&r)) {
-		fprintf(stderr, "diff_test: cannot start\n");
+	r.p = mmap(NULL, sizeof(*r.p), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (r.p == MAP_FAILED)
 		return 2;
-	}
-	if (r.o.have_one) {
-		ret = run_one(&r);
-	} else {
-		run_all(&r);
-		summary(&r, now() - t);
-		ret = r.failed ? 1 : 0;
-	}
-	native_stop();
+	if (r.o.have_one)
+		return worker(&r, WORK_ONE, 0);
+	ret = run_workers(&r, t + r.o.seconds);
+	summary(&r, now() - t);
 	return ret;
 }

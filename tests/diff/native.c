@@ -244,6 +244,7 @@ static _Noreturn void child_main(void)
 	u32 seen = 0;
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	signal(SIGALRM, SIG_DFL);
 	asm volatile("rdfsbase %0" : "=r"(native_own_fs));
 	st.ss_sp = mmap(NULL, st.ss_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
 	if (map_areas() || sigaltstack(&st, NULL))
