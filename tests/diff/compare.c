@@ -111,11 +111,10 @@ static bool decode_item(const struct dt_case *c, const struct dt_item *it, Zydis
 	return ZYAN_SUCCESS(ZydisDecoderDecodeInstruction(gen_decoder(c->mode), NULL, it->b, it->len, in));
 }
 
-/* Flags that the instructions from a faulting one on overwrite before anything reads them: the frame of
- * the fault may hold anything there (docs/caveats). */
-static u32 dead_flags(const struct dt_case *c, u64 rip)
+/* Flags that the instructions from `it` on overwrite before anything reads them, on every path: the frame
+ * of a fault there may hold anything in them (docs/caveats). */
+static u32 dead_flags(const struct dt_case *c, const struct dt_item *it, unsigned budget)
 {
-	const struct dt_item *it = item_at(c, rip);
 	u32 open = 0x8d5, dead = 0;
 
 	for (; it && it < &c->item[c->n] && open; it++) {
@@ -123,13 +122,20 @@ static u32 dead_flags(const struct dt_case *c, u64 rip)
 
 		if (it->dead)
 			continue;
-		if (it->fix == DT_FIX_REL || !decode_item(c, it, &in))
+		if (!budget-- || !decode_item(c, it, &in))
 			break;
-		if (!in.cpu_flags)
+		if (in.cpu_flags) {
+			open &= ~in.cpu_flags->tested;
+			if (in.meta.category != ZYDIS_CATEGORY_STRINGOP)
+				dead |= open & (in.cpu_flags->modified | in.cpu_flags->set_0 | in.cpu_flags->set_1 |
+						in.cpu_flags->undefined);
+			open &= ~dead;
+		}
+		if (it->fix != DT_FIX_REL)
 			continue;
-		open &= ~in.cpu_flags->tested;
-		dead |= open & (in.cpu_flags->modified | in.cpu_flags->set_0 | in.cpu_flags->set_1 | in.cpu_flags->undefined);
-		open &= ~dead;
+		if (in.meta.category == ZYDIS_CATEGORY_COND_BR)
+			open &= dead_flags(c, it + 1, budget / 2);
+		return dead | (open & dead_flags(c, &c->item[it->target], budget / 2));
 	}
 	return dead;
 }
@@ -167,7 +173,7 @@ bool result_equal(const struct dt_case *c, const struct dt_result *nat, const st
 	u32 flags = 0xcd5 & ~undefined_at(c, nat->s.rip);
 
 	if (rewriting()) {
-		flags &= ~dead_flags(c, nat->s.rip);
+		flags &= ~dead_flags(c, item_at(c, nat->s.rip), 64);
 		if (same_but_target(nat, hyp))
 			return true;
 	}

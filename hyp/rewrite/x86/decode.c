@@ -309,6 +309,8 @@ static bool mem_is_special(const struct insn *in)
 {
 	if (!in->has_mem)
 		return false;
+	if (!(in->z.attributes & ZYDIS_ATTRIB_HAS_MODRM))
+		return true; /* MOV with an absolute 64-bit address */
 	if (in->z.avx.mask.mode != ZYDIS_MASK_MODE_INVALID && in->z.avx.mask.mode != ZYDIS_MASK_MODE_DISABLED)
 		return true;
 	switch (in->z.mnemonic) {
@@ -501,6 +503,8 @@ static u8 class_of(struct insn *in, u32 key)
 		return INSN_NOP;
 	if (key & KEY_CODE32)
 		return INSN_INTERP;
+	if (in->z.raw.prefix_count != in->op_start) /* a REX that is not the last prefix is ignored */
+		return cls == INSN_COPY ? INSN_INTERP : INSN_INTERP_END;
 	if (cls == INSN_COPY || cls == INSN_INTERP_END) {
 		u8 sys = class_of_system(in, key);
 
