@@ -413,18 +413,17 @@ static void test_queue(void **state)
 
 	machine_long(cpu, 0);
 	hyp_x86_queue_exception(cpu, X86_UD, false, 0);
-	assert_int_equal(s->inject.vector, X86_UD);
-	assert_true(cpu->attention & HYP_ATTN_EVENT);
+	assert_int_equal(cpu->fault.vector, X86_UD);
 	assert_false(hyp_x86_irq_allowed(cpu));
 	hyp_x86_queue_exception(cpu, X86_GP, true, 8);
-	assert_int_equal(s->inject.vector, X86_GP);
-	assert_int_equal(s->inject.error, 8);
+	assert_int_equal(cpu->fault.vector, X86_GP);
+	assert_int_equal(cpu->fault.error, 8);
 	hyp_x86_queue_exception(cpu, X86_NP, true, 8);
-	assert_int_equal(s->inject.vector, X86_DF);
-	assert_int_equal(s->inject.error, 0);
-	assert_true(s->inject.has_error);
+	assert_int_equal(cpu->fault.vector, X86_DF);
+	assert_int_equal(cpu->fault.error, 0);
+	assert_true(cpu->fault.has_error);
 	hyp_x86_queue_exception(cpu, X86_PF, true, 0);
-	assert_int_equal(x86_deliver(cpu, &s->inject), X86_EXIT);
+	assert_int_equal(x86_deliver(cpu, &cpu->fault), X86_EXIT);
 	assert_int_equal(s->exit.reason, HYP_EXIT_SHUTDOWN);
 }
 
@@ -462,10 +461,11 @@ static void test_skip(void **state)
 	assert_int_equal(cpu->fault.type, X86_EVENT_NONE);
 	s->rflags |= X86_FL_TF;
 	hyp_x86_skip(cpu);
-	assert_int_equal(s->inject.vector, X86_DB);
+	assert_int_equal(cpu->fault.vector, X86_DB);
 	assert_int_equal(s->dr6 & 0x4000, 0x4000);
-	assert_true(cpu->attention & HYP_ATTN_EVENT);
-	s->inject.type = X86_EVENT_NONE;
+	assert_false(hyp_x86_irq_allowed(cpu)); /* the trap goes first */
+	assert_ok(x86_deliver(cpu, &cpu->fault));
+	assert_int_equal(s->rip, HANDLER64(X86_DB));
 	s->dr6 = 0xffff0ff0;
 	s->guest_debug = X86_GDBG_SINGLESTEP;
 	hyp_x86_skip(cpu);

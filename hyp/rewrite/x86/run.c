@@ -85,8 +85,10 @@ static enum x86_ret execute(struct hyp_cpu *cpu)
 {
 	enum x86_ret ret = hyp_must_interpret(cpu) ? interpret(cpu) : hyp_run_translated(cpu);
 
-	if (ret != X86_FAULT)
+	if (ret != X86_FAULT) {
+		cpu->fault.type = X86_EVENT_NONE; /* of an access that was only tried */
 		return ret;
+	}
 	cpu->stats[HYP_STAT_events]++;
 	return x86_deliver(cpu, &cpu->fault);
 }
@@ -104,7 +106,7 @@ static enum hyp_exit run_loop(struct hyp_cpu *cpu)
 {
 	struct x86_state *s = &cpu->s;
 
-	if (cpu->fault.type && x86_deliver(cpu, &cpu->fault) == X86_EXIT) /* hyp_x86_skip, single-stepping */
+	if (cpu->fault.type && x86_deliver(cpu, &cpu->fault) == X86_EXIT) /* left by hyp_x86_skip, _complete_io */
 		return s->exit.reason;
 	for (;;) {
 		if (s->inject.type && deliver_injected(cpu) == X86_EXIT)

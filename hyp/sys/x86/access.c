@@ -196,6 +196,7 @@ void hyp_x86_abort_access(struct hyp_cpu *cpu)
 {
 	x86_mmio_drop(cpu);
 	cpu->mmio.io_ready = false;
+	cpu->fault.type = X86_EVENT_NONE;
 }
 
 /* ---- linear accesses ---- */

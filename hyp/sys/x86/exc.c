@@ -102,6 +102,7 @@ static void combine(struct x86_event *first, const struct x86_event *second)
 		*first = *second;
 }
 
+/* Between two runs cpu->fault is the queue: the next hyp_cpu_run delivers it before anything else. */
 void hyp_x86_queue_exception(struct hyp_cpu *cpu, u8 vector, bool has_error, u32 error)
 {
 	struct x86_event ev;
@@ -109,13 +110,11 @@ void hyp_x86_queue_exception(struct hyp_cpu *cpu, u8 vector, bool has_error, u32
 	set_exception(&ev, vector, has_error, error);
 	if (vector == X86_PF)
 		ev.cr2_or_dr6 = cpu->s.cr2;
-	hyp_x86_abort_access(cpu);
-	cpu->fault.type = X86_EVENT_NONE; /* this is what becomes of it */
-	if (cpu->s.inject.type == X86_EVENT_EXCEPTION)
-		combine(&cpu->s.inject, &ev);
+	x86_mmio_drop(cpu);
+	if (cpu->fault.type == X86_EVENT_EXCEPTION)
+		combine(&cpu->fault, &ev);
 	else
-		cpu->s.inject = ev;
-	__atomic_or_fetch(&cpu->attention, HYP_ATTN_EVENT, __ATOMIC_SEQ_CST);
+		cpu->fault = ev;
 }
 
 /* ---- delivery: what the three modes share ---- */
@@ -515,7 +514,7 @@ enum x86_ret x86_softint(struct hyp_cpu *cpu, u8 vector, u64 next_rip)
 /* An event is due already, or an instruction waits for the rest of its input. */
 static bool mid_instruction(const struct hyp_cpu *cpu)
 {
-	return cpu->s.inject.type || cpu->mmio.n || cpu->mmio.io_ready || cpu->mmio.wnext < cpu->mmio.wn;
+	return cpu->s.inject.type || cpu->fault.type || cpu->mmio.n || cpu->mmio.io_ready || cpu->mmio.wnext < cpu->mmio.wn;
 }
 
 bool hyp_x86_irq_allowed(struct hyp_cpu *cpu)
@@ -538,10 +537,6 @@ void hyp_x86_skip(struct hyp_cpu *cpu)
 	s->shadow = 0;
 	s->rflags &= ~(u64)X86_FL_RF;
 	x86_mmio_retire(cpu);
-	if (unlikely(s->guest_debug & X86_GDBG_SINGLESTEP)) {
-		x86_raise_db(cpu, DR6_BS); /* leaves as HYP_EXIT_DEBUG at the next entry */
-	} else if (unlikely(s->rflags & X86_FL_TF)) {
-		s->dr6 |= DR6_BS;
-		hyp_x86_queue_exception(cpu, X86_DB, false, 0);
-	}
+	if (unlikely((s->rflags & X86_FL_TF) || (s->guest_debug & X86_GDBG_SINGLESTEP)))
+		x86_raise_db(cpu, DR6_BS); /* the next entry delivers it, or leaves with HYP_EXIT_DEBUG */
 }

@@ -157,16 +157,20 @@ enum x86_ret x86_op_outs(struct hyp_cpu *cpu, const struct x86_insn *in)
 
 /* ---- the answer -------------------------------------------------------------------------------------------- */
 
-/* Runs the IN or INS again, with the data at hand. A fault on the way is delivered at the next entry. */
+/* Runs the IN or INS again, with the data at hand. A fault on the way stays in cpu->fault, and so does a
+ * debug exit, for the next entry. */
 void hyp_x86_complete_io(struct hyp_cpu *cpu)
 {
-	const struct x86_event *ev = &cpu->fault;
+	enum x86_ret ret;
 
 	if (!cpu->s.exit.io.in)
 		return;
 	cpu->df = cpu->s.rflags & X86_FL_DF;
 	cpu->mmio.io_ready = true;
-	if (x86_interp_step(cpu) == X86_FAULT)
-		hyp_x86_queue_exception(cpu, ev->vector, ev->has_error, ev->error);
+	ret = x86_interp_step(cpu);
+	if (ret != X86_FAULT)
+		cpu->fault.type = X86_EVENT_NONE;
+	if (ret == X86_EXIT && cpu->s.exit.reason == HYP_EXIT_DEBUG)
+		x86_raise_db(cpu, cpu->s.exit.debug.dr6 & 0xe00f);
 	cpu->mmio.io_ready = false;
 }

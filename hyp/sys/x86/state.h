@@ -237,7 +237,8 @@ void hyp_x86_complete_io(struct hyp_cpu *cpu);
  * instruction (it may exit again for a further piece). Writes need no answer. */
 void hyp_x86_complete_mmio(struct hyp_cpu *cpu);
 
-/* Drops a half-answered MMIO/IO instruction (state was set by user space in between). */
+/* Drops a half-answered MMIO/IO instruction and what hyp_x86_queue_exception, hyp_x86_skip or
+ * hyp_x86_complete_io left to be delivered (state was set by user space in between). */
 void hyp_x86_abort_access(struct hyp_cpu *cpu);
 
 /* True where an external interrupt (NMI) could be delivered right now. */
