@@ -81,7 +81,7 @@ static void report_kuse(struct report *r)
 static void report_host_kvm(struct report *r)
 {
 	char why[200] = "a test guest runs on it (real mode and long mode)";
-	bool works = accel_probe_host(ACCEL_PROBE_MS, why, sizeof(why));
+	bool works = accel_probe_host(why, sizeof(why));
 
 	put(r, (struct finding){
 		.group = "the host's KVM",

@@ -34,7 +34,7 @@ static const struct accel *choose_accel(enum accel_choice choice)
 		return &accel_host_kvm;
 	if (choice == ACCEL_KUSE)
 		return &accel_kuse;
-	if (accel_probe_host(ACCEL_PROBE_MS, why, sizeof(why))) {
+	if (accel_probe_host(why, sizeof(why))) {
 		fprintf(stderr, "kuse: using %s: a test guest runs on it\n", accel_host_kvm.title);
 		return &accel_host_kvm;
 	}

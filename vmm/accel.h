@@ -29,10 +29,9 @@ struct accel {
 extern const struct accel accel_host_kvm;
 
 /*
- * Does the host's KVM really run guests? Tried in a child process, which is abandoned after
- * timeout_ms, because an unusual /dev/kvm may hang. True if it does; else why (a phrase) says what is wrong.
+ * Does the host's KVM really run guests? Tried in a child process, which is abandoned after a fraction of a
+ * second, because an unusual /dev/kvm may hang. True if it does; else why (a phrase) says what is wrong.
  */
-#define ACCEL_PROBE_MS 500
-bool accel_probe_host(int timeout_ms, char *why, size_t len);
+bool accel_probe_host(char *why, size_t len);
 
 #endif

@@ -23,6 +23,9 @@
 #include "lib/types.h"
 #include "vmm/accel.h"
 
+/* For creating the VM and a few instructions; for a loop that takes a CPU 3 ms. */
+#define ACCEL_PROBE_START_MS 500
+#define ACCEL_PROBE_LOOP_MS 150
 #define PROBE_RAM 0x10000u
 #define PROBE_CODE 0x1000u
 #define PROBE_PML4 0x2000u
@@ -133,12 +136,14 @@ static bool probe_long_mode(struct probe *p)
 	return probe_run(p, "long", 0x42);
 }
 
+/* Into the pipe: one byte when real mode has worked, then the verdict, empty if all is well. */
 static void __attribute__((noreturn)) probe_child(int fd)
 {
 	struct probe p = {.kvm = -1};
-	ssize_t n;
+	bool ok = probe_create(&p) && probe_real_mode(&p);
+	ssize_t n = write(fd, "", 1);
 
-	if (probe_create(&p) && probe_real_mode(&p))
+	if (ok)
 		probe_long_mode(&p);
 	n = write(fd, p.why, strlen(p.why) + 1);
 	_exit(n < 0);
@@ -154,14 +159,38 @@ static void probe_reap(pid_t pid)
 		nanosleep(&tick, NULL);
 }
 
-bool accel_probe_host(int timeout_ms, char *why, size_t len)
+/* One message of the child, at most len bytes, in time: its length, 0 if the child died, -1 if it hangs. */
+static ssize_t probe_hear(int fd, void *buf, size_t len, int timeout_ms)
 {
-	struct pollfd pfd = {.events = POLLIN};
-	ssize_t n = 0;
+	struct pollfd pfd = {.fd = fd, .events = POLLIN};
+
+	return poll(&pfd, 1, timeout_ms) > 0 ? read(fd, buf, len) : -1;
+}
+
+static bool probe_parent(int fd, char *why, size_t len)
+{
+	ssize_t n = probe_hear(fd, why, 1, ACCEL_PROBE_START_MS);
+
+	if (n > 0)
+		n = probe_hear(fd, why, len - 1, ACCEL_PROBE_LOOP_MS);
+	if (n > 0) {
+		why[n] = 0;
+		return why[0] == 0;
+	}
+	if (n < 0)
+		snprintf(why, len, "/dev/kvm is there, but a test guest hangs or is interpreted at a crawl");
+	else
+		snprintf(why, len, "/dev/kvm is there, but the process of a test guest died");
+	return false;
+}
+
+bool accel_probe_host(char *why, size_t len)
+{
+	bool works = false;
 	int fds[2];
 	pid_t pid;
 
-	snprintf(why, len, "the probe could not be started");
+	snprintf(why, len, "the probe of /dev/kvm could not be started");
 	if (access("/dev/kvm", F_OK) < 0) {
 		snprintf(why, len, "there is no /dev/kvm");
 		return false;
@@ -172,16 +201,10 @@ bool accel_probe_host(int timeout_ms, char *why, size_t len)
 	if (pid == 0)
 		probe_child(fds[1]);
 	close(fds[1]);
-	pfd.fd = fds[0];
-	if (pid > 0 && poll(&pfd, 1, timeout_ms) == 0)
-		snprintf(why, len, "/dev/kvm is there, but a test guest hangs or is interpreted (nothing after %d ms)",
-			 timeout_ms);
-	else if (pid > 0 && (n = read(fds[0], why, len - 1)) <= 0)
-		snprintf(why, len, "/dev/kvm crashed the test guest's process");
-	close(fds[0]);
-	if (pid > 0)
+	if (pid > 0) {
+		works = probe_parent(fds[0], why, len);
 		probe_reap(pid);
-	if (n > 0)
-		why[n] = 0;
-	return n > 0 && why[0] == 0;
+	}
+	close(fds[0]);
+	return works;
 }
