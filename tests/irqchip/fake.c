@@ -5,7 +5,7 @@
 
 #include "tests/irqchip/fake.h"
 
-#define MAX_DEVS   16
+#define MAX_DEVS 16
 #define MAX_ROUTES 64
 
 struct fake_log fake;

@@ -6,7 +6,7 @@
 #include "tests/irqchip/tests.h"
 
 #define BASE IOAPIC_DEFAULT_BASE_ADDRESS
-#define WIN  (BASE + 0x10)
+#define WIN (BASE + 0x10)
 
 static u32 ioapic_read(struct kvm *kvm, u8 reg)
 {

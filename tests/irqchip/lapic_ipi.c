@@ -3,8 +3,8 @@
 #include "tests/irqchip/fake.h"
 #include "tests/irqchip/tests.h"
 
-#define FIXED      APIC_DM_FIXED
-#define ASSERT     APIC_INT_ASSERT
+#define FIXED APIC_DM_FIXED
+#define ASSERT APIC_INT_ASSERT
 #define ID_MDA(id) ((u32)(id) << 24)
 
 static struct kvm *ipi_vm(unsigned nr)

@@ -4,8 +4,8 @@
 #include "tests/irqchip/tests.h"
 
 #define MASTER 0x20
-#define SLAVE  0xa0
-#define EOI    0x20
+#define SLAVE 0xa0
+#define EOI 0x20
 
 static struct kvm *pic_vm(void)
 {

@@ -6,7 +6,7 @@
 #include "tests/irqchip/tests.h"
 
 #define FREQ 1193182ull
-#define CTL  0x43
+#define CTL 0x43
 
 /* The ns at which n input clocks are just over. */
 static u64 clocks(u64 n)
