@@ -26,31 +26,31 @@
 #include "arch/x86/i8254.h"
 #include "arch/x86/lapic.h"
 
-#define PIT_FREQ          1193182u
-#define NSEC_PER_SEC      1000000000u
+#define PIT_FREQ 1193182u
+#define NSEC_PER_SEC 1000000000u
 #define MIN_PERIOD_CLOCKS 239u /* 200 us: Linux's min_timer_period_us */
-#define PIT_BASE          0x40
-#define PIT_CONTROL       3 /* offset of the control word register */
-#define PIT_MODE_NONE     0xff
-#define SPEAKER_PORT      0x61
-#define SPEAKER_GATE2     0x01
-#define SPEAKER_DATA      0x02
-#define SPEAKER_REFRESH   0x10
-#define SPEAKER_OUT2      0x20
-#define REFRESH_SHIFT     14 /* the refresh bit toggles every 15 us: about 2^14 ns */
+#define PIT_BASE 0x40
+#define PIT_CONTROL 3 /* offset of the control word register */
+#define PIT_MODE_NONE 0xff
+#define SPEAKER_PORT 0x61
+#define SPEAKER_GATE2 0x01
+#define SPEAKER_DATA 0x02
+#define SPEAKER_REFRESH 0x10
+#define SPEAKER_OUT2 0x20
+#define REFRESH_SHIFT 14 /* the refresh bit toggles every 15 us: about 2^14 ns */
 
 /* read_state and write_state: which byte comes next */
 enum { RW_LSB = 1, RW_MSB, RW_WORD0, RW_WORD1 };
 /* control word */
 #define CW_CHANNEL(cw) ((cw) >> 6)
-#define CW_ACCESS(cw)  ((cw) >> 4 & 3)
-#define CW_MODE(cw)    ((cw) >> 1 & 7)
-#define CW_BCD         0x01
-#define CW_READ_BACK   3
-#define RB_NO_COUNT    0x20
-#define RB_NO_STATUS   0x10
-#define STATUS_OUT     0x80
-#define STATUS_NULL    0x40
+#define CW_ACCESS(cw) ((cw) >> 4 & 3)
+#define CW_MODE(cw) ((cw) >> 1 & 7)
+#define CW_BCD 0x01
+#define CW_READ_BACK 3
+#define RB_NO_COUNT 0x20
+#define RB_NO_STATUS 0x10
+#define STATUS_OUT 0x80
+#define STATUS_NULL 0x40
 
 static u64 pit_clocks_to_ns(u64 clocks)
 {
@@ -67,7 +67,7 @@ static s64 pit_now(void)
 	return kvm_clock_monotonic_ns();
 }
 
-/* ---- one channel ------------------------------------------------------------------------------- */
+/* ---- one channel ----------------------------------------------------------------------------- */
 
 /* Gate low stops the count in these modes; in 1 and 5 the gate only triggers. */
 static bool pit_gate_stops(const struct pit_channel *c)
@@ -113,8 +113,12 @@ static u16 pit_get_count(const struct pit_channel *c)
 	if (!count)
 		return 0;
 	switch (c->reg.mode) {
-	case 2: value = count - d % count; break;
-	case 3: value = pit_square_count(count, d); break;
+	case 2:
+		value = count - d % count;
+		break;
+	case 3:
+		value = pit_square_count(count, d);
+		break;
 	default: /* one-shot modes wrap around at zero and go on */
 		value = (count + range - d % range) % range;
 	}
@@ -130,11 +134,15 @@ static bool pit_get_out(const struct pit_channel *c)
 		return c->reg.mode != 0;
 	switch (c->reg.mode) {
 	case 0:
-	case 1: return d >= count;
-	case 2: return !c->reg.gate || d % count != count - 1;
-	case 3: return !c->reg.gate || d % count < (count + 1) / 2;
+	case 1:
+		return d >= count;
+	case 2:
+		return !c->reg.gate || d % count != count - 1;
+	case 3:
+		return !c->reg.gate || d % count < (count + 1) / 2;
 	case 4:
-	case 5: return d != count;
+	case 5:
+		return d != count;
 	}
 	return true;
 }
@@ -171,7 +179,7 @@ static void pit_latch_status(struct pit_channel *c)
 	c->reg.status_latched = 1;
 }
 
-/* ---- channel 0's interrupts ------------------------------------------------------------------------ */
+/* ---- channel 0's interrupts ------------------------------------------------------------------ */
 
 static void pit_reset_reinject(struct kvm_pit *pit)
 {
@@ -264,7 +272,7 @@ static void pit_start(struct kvm_pit *pit, bool periodic)
 	kvm_timer_start(&pit->tick, pit_next_tick_ns(pit));
 }
 
-/* ---- registers ------------------------------------------------------------------------------------- */
+/* ---- registers ------------------------------------------------------------------------------- */
 
 /* count: 1 .. 65536 clocks. */
 static void pit_load_count(struct kvm_pit *pit, unsigned channel, u32 count)
@@ -279,10 +287,15 @@ static void pit_load_count(struct kvm_pit *pit, unsigned channel, u32 count)
 	switch (c->reg.mode) {
 	case 0:
 	case 1:
-	case 4: pit_start(pit, false); break;
+	case 4:
+		pit_start(pit, false);
+		break;
 	case 2:
-	case 3: pit_start(pit, true); break;
-	default: pit_stop(pit);
+	case 3:
+		pit_start(pit, true);
+		break;
+	default:
+		pit_stop(pit);
 	}
 }
 
@@ -292,7 +305,9 @@ static void pit_write_count(struct kvm_pit *pit, unsigned channel, u8 val)
 	u32 raw;
 
 	switch (c->reg.write_state) {
-	case RW_MSB: raw = val << 8; break;
+	case RW_MSB:
+		raw = val << 8;
+		break;
 	case RW_WORD0:
 		c->reg.write_latch = val;
 		c->reg.write_state = RW_WORD1;
@@ -301,7 +316,8 @@ static void pit_write_count(struct kvm_pit *pit, unsigned channel, u8 val)
 		raw = c->reg.write_latch | val << 8;
 		c->reg.write_state = RW_WORD0;
 		break;
-	default: raw = val;
+	default:
+		raw = val;
 	}
 	pit_load_count(pit, channel, !c->reg.bcd ? raw : raw ? pit_from_bcd(raw) : 10000);
 }
@@ -344,9 +360,15 @@ static void pit_write_control(struct kvm_pit *pit, u8 cw)
 static u8 pit_read_latched(struct kvm_pit_channel_state *r)
 {
 	switch (r->count_latched) {
-	case RW_MSB: r->count_latched = 0; return r->latched_count >> 8;
-	case RW_WORD0: r->count_latched = RW_MSB; return r->latched_count;
-	default: r->count_latched = 0; return r->latched_count;
+	case RW_MSB:
+		r->count_latched = 0;
+		return r->latched_count >> 8;
+	case RW_WORD0:
+		r->count_latched = RW_MSB;
+		return r->latched_count;
+	default:
+		r->count_latched = 0;
+		return r->latched_count;
 	}
 }
 
@@ -361,10 +383,16 @@ static u8 pit_read_channel(struct pit_channel *c)
 	if (r->count_latched)
 		return pit_read_latched(r);
 	switch (r->read_state) {
-	case RW_MSB: return pit_get_count(c) >> 8;
-	case RW_WORD0: r->read_state = RW_WORD1; return pit_get_count(c);
-	case RW_WORD1: r->read_state = RW_WORD0; return pit_get_count(c) >> 8;
-	default: return pit_get_count(c);
+	case RW_MSB:
+		return pit_get_count(c) >> 8;
+	case RW_WORD0:
+		r->read_state = RW_WORD1;
+		return pit_get_count(c);
+	case RW_WORD1:
+		r->read_state = RW_WORD0;
+		return pit_get_count(c) >> 8;
+	default:
+		return pit_get_count(c);
 	}
 }
 
@@ -444,7 +472,7 @@ static const struct kvm_io_device_ops speaker_dev_ops = {
 	.write = speaker_ioport_write,
 };
 
-/* ---- life --------------------------------------------------------------------------------------------- */
+/* ---- life ------------------------------------------------------------------------------------ */
 
 static void pit_set_reinject(struct kvm_pit *pit, bool reinject)
 {
@@ -535,7 +563,7 @@ void kvm_free_pit(struct kvm *kvm)
 	free(pit);
 }
 
-/* ---- KVM_GET/SET_PIT(2), KVM_REINJECT_CONTROL ------------------------------------------------------------ */
+/* ---- KVM_GET/SET_PIT(2), KVM_REINJECT_CONTROL ------------------------------------------------ */
 
 int kvm_vm_ioctl_get_pit(struct kvm *kvm, struct kvm_pit_state *ps)
 {

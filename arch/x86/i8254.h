@@ -5,7 +5,7 @@
 
 #include "arch/x86/irq.h"
 
-#define PIT_GSI      0
+#define PIT_GSI 0
 #define PIT_CHANNELS 3
 
 /* What the UAPI's struct kvm_pit_channel_state does not hold. */

@@ -24,21 +24,21 @@
 #include "arch/x86/irq_comm.h"
 #include "arch/x86/lapic.h"
 
-#define ICW1_INIT   0x10 /* command port: this bit makes a byte ICW1 */
-#define ICW1_SNGL   0x02
-#define ICW1_IC4    0x01
-#define ICW4_SFNM   0x10
-#define ICW4_AEOI   0x02
+#define ICW1_INIT 0x10 /* command port: this bit makes a byte ICW1 */
+#define ICW1_SNGL 0x02
+#define ICW1_IC4 0x01
+#define ICW4_SFNM 0x10
+#define ICW4_AEOI 0x02
 #define OCW3_SELECT 0x08 /* command port, ICW1_INIT clear: this bit makes a byte OCW3, else OCW2 */
-#define OCW3_ESMM   0x40
-#define OCW3_SMM    0x20
-#define OCW3_POLL   0x04
-#define OCW3_RR     0x02
-#define OCW3_RIS    0x01
-#define OCW2_R      0x80
-#define OCW2_SL     0x40
-#define OCW2_EOI    0x20
-#define POLL_INT    0x80
+#define OCW3_ESMM 0x40
+#define OCW3_SMM 0x20
+#define OCW3_POLL 0x04
+#define OCW3_RR 0x02
+#define OCW3_RIS 0x01
+#define OCW2_R 0x80
+#define OCW2_SL 0x40
+#define OCW2_EOI 0x20
+#define POLL_INT 0x80
 
 /* init_state: which byte the data port expects next */
 enum { PIC_READY, PIC_WANT_ICW2, PIC_WANT_ICW3, PIC_WANT_ICW4 };
@@ -229,7 +229,7 @@ bool kvm_pic_output(struct kvm *kvm)
 	return __atomic_load_n(&kvm->arch.vpic->output, __ATOMIC_ACQUIRE);
 }
 
-/* ---- ports ---------------------------------------------------------------------------------- */
+/* ---- ports ----------------------------------------------------------------------------------- */
 
 /* Starts initialization. Requests that are dropped here count as acknowledged: a PIT tick among
  * them must not stop the PIT's reinjection. */
@@ -320,13 +320,16 @@ static void pic_write_data(struct kvm_pic *pic, struct kvm_pic_state *c, u8 val)
 		c->irq_base = val & 0xf8;
 		c->init_state = pic->single[pic_index(pic, c)] ? pic_after_icw3(c) : PIC_WANT_ICW3;
 		break;
-	case PIC_WANT_ICW3: /* the wiring of a PC is fixed */ c->init_state = pic_after_icw3(c); break;
+	case PIC_WANT_ICW3: /* the wiring of a PC is fixed */
+		c->init_state = pic_after_icw3(c);
+		break;
 	case PIC_WANT_ICW4:
 		c->special_fully_nested_mode = !!(val & ICW4_SFNM);
 		c->auto_eoi = !!(val & ICW4_AEOI);
 		c->init_state = PIC_READY;
 		break;
-	default: pic_write_imr(pic, c, val);
+	default:
+		pic_write_imr(pic, c, val);
 	}
 }
 
@@ -440,7 +443,7 @@ PICDEV(master);
 PICDEV(slave);
 PICDEV(elcr);
 
-/* ---- life and state --------------------------------------------------------------------------- */
+/* ---- life and state -------------------------------------------------------------------------- */
 
 /* Registers the first n of the three port ranges; on failure none is registered. */
 static int pic_register_ports(struct kvm *kvm, struct kvm_pic *pic)

@@ -5,7 +5,7 @@
 
 #include "virt/kvm_host.h"
 
-#define PIC_NUM_PINS    16
+#define PIC_NUM_PINS 16
 #define PIC_CASCADE_PIN 2
 
 /* Both chips; the UAPI's struct kvm_pic_state is the register file of one. */

@@ -27,15 +27,15 @@
 #include "arch/x86/irq_comm.h"
 #include "arch/x86/lapic.h"
 
-#define IOAPIC_VERSION_ID  0x11u
-#define IOAPIC_REG_SELECT  0x00 /* memory-mapped: index of an indirect register, and its window */
-#define IOAPIC_REG_WINDOW  0x10
+#define IOAPIC_VERSION_ID 0x11u
+#define IOAPIC_REG_SELECT 0x00 /* memory-mapped: index of an indirect register, and its window */
+#define IOAPIC_REG_WINDOW 0x10
 #define IOAPIC_REG_APIC_ID 0x00 /* indirect */
 #define IOAPIC_REG_VERSION 0x01
-#define IOAPIC_REG_ARB_ID  0x02
-#define IOAPIC_REG_REDIR   0x10 /* entry n: low half at 0x10 + 2n, high half at 0x11 + 2n */
-#define RTE_READ_ONLY      (IOAPIC_RTE_REMOTE_IRR | IOAPIC_RTE_PENDING)
-#define EOI_STORM          10000
+#define IOAPIC_REG_ARB_ID 0x02
+#define IOAPIC_REG_REDIR 0x10 /* entry n: low half at 0x10 + 2n, high half at 0x11 + 2n */
+#define RTE_READ_ONLY (IOAPIC_RTE_REMOTE_IRR | IOAPIC_RTE_PENDING)
+#define EOI_STORM 10000
 #define EOI_STORM_PAUSE_NS 10000000ull
 
 static void ioapic_lock(struct kvm_ioapic *ioapic)
@@ -48,7 +48,7 @@ static void ioapic_unlock(struct kvm_ioapic *ioapic)
 	pthread_mutex_unlock(&ioapic->lock);
 }
 
-/* ---- sending ---------------------------------------------------------------------------------- */
+/* ---- sending --------------------------------------------------------------------------------- */
 
 static struct kvm_lapic_irq ioapic_message(u64 rte)
 {
@@ -117,7 +117,7 @@ void kvm_ioapic_clear_all(struct kvm_ioapic *ioapic, int irq_source_id)
 	ioapic_unlock(ioapic);
 }
 
-/* ---- EOI ---------------------------------------------------------------------------------------- */
+/* ---- EOI ------------------------------------------------------------------------------------- */
 
 static bool ioapic_wants_resend(const struct kvm_ioapic *ioapic, unsigned pin)
 {
@@ -180,7 +180,7 @@ void kvm_ioapic_update_eoi(struct kvm_vcpu *vcpu, u8 vector, bool level)
 	ioapic_unlock(ioapic);
 }
 
-/* ---- registers ------------------------------------------------------------------------------------ */
+/* ---- registers ------------------------------------------------------------------------------- */
 
 static void ioapic_update_vectors(struct kvm_ioapic *ioapic)
 {
@@ -201,9 +201,11 @@ static u32 ioapic_read_indirect(struct kvm_ioapic *ioapic)
 	u64 rte;
 
 	switch (ioapic->ioregsel) {
-	case IOAPIC_REG_VERSION: return (KVM_IOAPIC_NUM_PINS - 1) << 16 | IOAPIC_VERSION_ID;
+	case IOAPIC_REG_VERSION:
+		return (KVM_IOAPIC_NUM_PINS - 1) << 16 | IOAPIC_VERSION_ID;
 	case IOAPIC_REG_APIC_ID:
-	case IOAPIC_REG_ARB_ID: return (ioapic->id & 0xf) << 24;
+	case IOAPIC_REG_ARB_ID:
+		return (ioapic->id & 0xf) << 24;
 	}
 	rte = pin < KVM_IOAPIC_NUM_PINS ? ioapic->redirtbl[pin] : ~0ull;
 	return ioapic->ioregsel & 1 ? rte >> 32 : rte;
@@ -277,7 +279,7 @@ static const struct kvm_io_device_ops ioapic_mmio_ops = {
 	.write = ioapic_mmio_write,
 };
 
-/* ---- life and state --------------------------------------------------------------------------------- */
+/* ---- life and state -------------------------------------------------------------------------- */
 
 int kvm_ioapic_init(struct kvm *kvm)
 {

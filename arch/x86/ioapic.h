@@ -6,18 +6,18 @@
 #include "virt/kvm_host.h"
 
 #define IOAPIC_DEFAULT_BASE_ADDRESS 0xfec00000ull
-#define IOAPIC_MEM_LENGTH           0x100
+#define IOAPIC_MEM_LENGTH 0x100
 
 /* Redirection table entry */
-#define IOAPIC_RTE_VECTOR        0xffull
+#define IOAPIC_RTE_VECTOR 0xffull
 #define IOAPIC_RTE_DELIVERY_MODE 0x700ull /* the places of APIC_MODE_MASK and APIC_DEST_LOGICAL */
-#define IOAPIC_RTE_LOGICAL       0x800ull
-#define IOAPIC_RTE_PENDING       0x1000ull
-#define IOAPIC_RTE_ACTIVE_LOW    0x2000ull
-#define IOAPIC_RTE_REMOTE_IRR    0x4000ull
-#define IOAPIC_RTE_LEVEL         0x8000ull
-#define IOAPIC_RTE_MASK          0x10000ull
-#define IOAPIC_RTE_DEST_SHIFT    56
+#define IOAPIC_RTE_LOGICAL 0x800ull
+#define IOAPIC_RTE_PENDING 0x1000ull
+#define IOAPIC_RTE_ACTIVE_LOW 0x2000ull
+#define IOAPIC_RTE_REMOTE_IRR 0x4000ull
+#define IOAPIC_RTE_LEVEL 0x8000ull
+#define IOAPIC_RTE_MASK 0x10000ull
+#define IOAPIC_RTE_DEST_SHIFT 56
 
 struct kvm_ioapic {
 	pthread_mutex_t lock;

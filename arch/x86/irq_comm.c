@@ -17,11 +17,11 @@
 #include "arch/x86/lapic.h"
 
 #define MSI_ADDR_DEST_LOGICAL (1u << 2)
-#define MSI_ADDR_REDIRECT     (1u << 3)
-#define MSI_DATA_LEVEL        (1u << 15)
-#define RESERVED_IRQ_SOURCES  (BIT(KVM_USERSPACE_IRQ_SOURCE_ID) | BIT(KVM_IRQFD_RESAMPLE_IRQ_SOURCE_ID))
+#define MSI_ADDR_REDIRECT (1u << 3)
+#define MSI_DATA_LEVEL (1u << 15)
+#define RESERVED_IRQ_SOURCES (BIT(KVM_USERSPACE_IRQ_SOURCE_ID) | BIT(KVM_IRQFD_RESAMPLE_IRQ_SOURCE_ID))
 
-/* ---- routes --------------------------------------------------------------------------------------- */
+/* ---- routes ---------------------------------------------------------------------------------- */
 
 static int kvm_set_pic_irq(struct kvm_kernel_irq_routing_entry *e, struct kvm *kvm, int irq_source_id,
 			   int level, bool line_status)
@@ -108,7 +108,8 @@ int kvm_set_routing_entry(struct kvm *kvm, struct kvm_kernel_irq_routing_entry *
 			  const struct kvm_irq_routing_entry *ue)
 {
 	switch (ue->type) {
-	case KVM_IRQ_ROUTING_IRQCHIP: return kvm_set_irqchip_route(kvm, e, &ue->u.irqchip);
+	case KVM_IRQ_ROUTING_IRQCHIP:
+		return kvm_set_irqchip_route(kvm, e, &ue->u.irqchip);
 	case KVM_IRQ_ROUTING_MSI:
 		e->set = kvm_set_msi;
 		e->msi.address_lo = ue->u.msi.address_lo;
@@ -155,7 +156,7 @@ bool kvm_arch_can_set_irq_routing(struct kvm *kvm)
 	return irqchip_in_kernel(kvm);
 }
 
-/* ---- EOI of the split irqchip -------------------------------------------------------------------------- */
+/* ---- EOI of the split irqchip ---------------------------------------------------------------- */
 
 void kvm_arch_post_irq_routing_update(struct kvm *kvm)
 {
@@ -207,7 +208,7 @@ void vcpu_scan_ioapic(struct kvm_vcpu *vcpu)
 		kvm_scan_ioapic_routes(vcpu);
 }
 
-/* ---- sources, mask notifiers ------------------------------------------------------------------------------ */
+/* ---- sources, mask notifiers ----------------------------------------------------------------- */
 
 int kvm_request_irq_source_id(struct kvm *kvm)
 {
@@ -246,14 +247,14 @@ void kvm_fire_mask_notifiers(struct kvm *kvm, unsigned irqchip, unsigned pin, bo
 		kvm_pit_irq_unmasked(pit);
 }
 
-/* ---- ioctls ------------------------------------------------------------------------------------------------- */
+/* ---- ioctls ---------------------------------------------------------------------------------- */
 
 int kvm_vm_ioctl_irq_line(struct kvm *kvm, struct kvm_irq_level *irq_event, bool line_status)
 {
 	if (!irqchip_in_kernel(kvm))
 		return -ENXIO;
-	irq_event->status =
-		kvm_set_irq(kvm, KVM_USERSPACE_IRQ_SOURCE_ID, irq_event->irq, irq_event->level, line_status);
+	irq_event->status = kvm_set_irq(kvm, KVM_USERSPACE_IRQ_SOURCE_ID, irq_event->irq, irq_event->level,
+					line_status);
 	return 0;
 }
 
@@ -261,8 +262,12 @@ int kvm_vm_ioctl_get_irqchip(struct kvm *kvm, struct kvm_irqchip *chip)
 {
 	switch (chip->chip_id) {
 	case KVM_IRQCHIP_PIC_MASTER:
-	case KVM_IRQCHIP_PIC_SLAVE: kvm_get_pic(kvm, chip->chip_id, &chip->chip.pic); return 0;
-	case KVM_IRQCHIP_IOAPIC: kvm_get_ioapic(kvm, &chip->chip.ioapic); return 0;
+	case KVM_IRQCHIP_PIC_SLAVE:
+		kvm_get_pic(kvm, chip->chip_id, &chip->chip.pic);
+		return 0;
+	case KVM_IRQCHIP_IOAPIC:
+		kvm_get_ioapic(kvm, &chip->chip.ioapic);
+		return 0;
 	}
 	return -EINVAL;
 }
@@ -271,8 +276,12 @@ int kvm_vm_ioctl_set_irqchip(struct kvm *kvm, struct kvm_irqchip *chip)
 {
 	switch (chip->chip_id) {
 	case KVM_IRQCHIP_PIC_MASTER:
-	case KVM_IRQCHIP_PIC_SLAVE: kvm_set_pic(kvm, chip->chip_id, &chip->chip.pic); return 0;
-	case KVM_IRQCHIP_IOAPIC: kvm_set_ioapic(kvm, &chip->chip.ioapic); return 0;
+	case KVM_IRQCHIP_PIC_SLAVE:
+		kvm_set_pic(kvm, chip->chip_id, &chip->chip.pic);
+		return 0;
+	case KVM_IRQCHIP_IOAPIC:
+		kvm_set_ioapic(kvm, &chip->chip.ioapic);
+		return 0;
 	}
 	return -EINVAL;
 }

@@ -20,13 +20,13 @@
 
 #include "arch/x86/lapic.h"
 
-#define APIC_VERSION        0x14u
-#define LAPIC_MMIO_LENGTH   0x1000u
+#define APIC_VERSION 0x14u
+#define LAPIC_MMIO_LENGTH 0x1000u
 #define NR_LVT_WITHOUT_CMCI 6
-#define SPIV_WRITABLE       0x3ffu /* vector, enable, focus checking off */
-#define TDCR_WRITABLE       0xbu
+#define SPIV_WRITABLE 0x3ffu /* vector, enable, focus checking off */
+#define TDCR_WRITABLE 0xbu
 #define X2APIC_ICR_RESERVED (GENMASK_ULL(31, 20) | GENMASK_ULL(17, 16) | BIT_ULL(13))
-#define APIC_BASE_RESERVED  0x2ffull
+#define APIC_BASE_RESERVED 0x2ffull
 
 /* Who may access a register: R/W through the xAPIC page, through x2APIC MSRs. */
 enum { XR = 1, XW = 2, MR = 4, MW = 8, RO = XR | MR, RW = XR | XW | MR | MW };
@@ -37,7 +37,7 @@ struct lapic_reg {
 	int (*write)(struct kvm_lapic *apic, u32 reg, u32 val); /* 0, or 1: #GP from an MSR */
 };
 
-/* ---- registers with a meaning ------------------------------------------------------------------ */
+/* ---- registers with a meaning ---------------------------------------------------------------- */
 
 static bool lapic_has_lvt(const struct kvm_lapic *apic, u32 reg)
 {
@@ -279,7 +279,7 @@ static int lapic_reg_write(struct kvm_lapic *apic, u32 reg, u8 door, u32 val)
 	return ret;
 }
 
-/* ---- the xAPIC page ------------------------------------------------------------------------------- */
+/* ---- the xAPIC page -------------------------------------------------------------------------- */
 
 static int lapic_in_range(struct kvm_vcpu *vcpu, gpa_t addr)
 {
@@ -329,7 +329,7 @@ int kvm_lapic_mmio_write(struct kvm_vcpu *vcpu, gpa_t addr, int len, const void 
 	return 0;
 }
 
-/* ---- x2APIC MSRs ------------------------------------------------------------------------------------ */
+/* ---- x2APIC MSRs ----------------------------------------------------------------------------- */
 
 static int kvm_x2apic_icr_write(struct kvm_lapic *apic, u64 data)
 {
@@ -388,7 +388,7 @@ void kvm_lapic_set_eoi(struct kvm_vcpu *vcpu)
 	apic_set_eoi(vcpu->arch.apic);
 }
 
-/* ---- APIC_BASE ------------------------------------------------------------------------------------------ */
+/* ---- APIC_BASE ------------------------------------------------------------------------------- */
 
 static void lapic_set_base(struct kvm_vcpu *vcpu, u64 value)
 {
@@ -449,7 +449,7 @@ bool kvm_apic_x2apic_mode(struct kvm_vcpu *vcpu)
 	return vcpu->arch.apic && apic_x2apic_mode(vcpu->arch.apic);
 }
 
-/* ---- life -------------------------------------------------------------------------------------------------- */
+/* ---- life ------------------------------------------------------------------------------------ */
 
 /* The in-kernel IOAPIC is an 82093AA and has no EOI register, so it needs the EOI broadcast: only
  * with an IOAPIC in user space is "directed EOI" offered. */
@@ -553,7 +553,7 @@ void kvm_free_lapic(struct kvm_vcpu *vcpu)
 	free(apic);
 }
 
-/* ---- KVM_GET_LAPIC, KVM_SET_LAPIC ----------------------------------------------------------------------------- */
+/* ---- KVM_GET_LAPIC, KVM_SET_LAPIC ------------------------------------------------------------ */
 
 static u32 lapic_state_get(const struct kvm_lapic_state *s, u32 reg)
 {

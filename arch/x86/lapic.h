@@ -9,13 +9,13 @@
 
 #include "arch/x86/irq.h"
 
-/* ---- MSR_IA32_APICBASE ------------------------------------------------------------------- */
-#define APIC_DEFAULT_PHYS_BASE   0xfee00000ull
-#define MSR_IA32_APICBASE_BSP    (1ull << 8)
-#define X2APIC_ENABLE            (1ull << 10)
+/* ---- MSR_IA32_APICBASE ----------------------------------------------------------------------- */
+#define APIC_DEFAULT_PHYS_BASE 0xfee00000ull
+#define MSR_IA32_APICBASE_BSP (1ull << 8)
+#define X2APIC_ENABLE (1ull << 10)
 #define MSR_IA32_APICBASE_ENABLE (1ull << 11)
-#define MSR_IA32_APICBASE_BASE   0x000ffffffffff000ull
-#define APIC_BASE_MSR            0x800 /* first x2APIC MSR: register offset >> 4 */
+#define MSR_IA32_APICBASE_BASE 0x000ffffffffff000ull
+#define APIC_BASE_MSR 0x800 /* first x2APIC MSR: register offset >> 4 */
 
 enum lapic_mode {
 	LAPIC_MODE_DISABLED = 0,
@@ -24,74 +24,74 @@ enum lapic_mode {
 	LAPIC_MODE_X2APIC = MSR_IA32_APICBASE_ENABLE | X2APIC_ENABLE,
 };
 
-/* ---- register offsets -------------------------------------------------------------------------- */
-#define APIC_ID                0x20
-#define APIC_LVR               0x30
-#define APIC_LVR_DIRECTED_EOI  (1u << 24)
-#define APIC_TASKPRI           0x80
-#define APIC_ARBPRI            0x90
-#define APIC_PROCPRI           0xa0
-#define APIC_EOI               0xb0
-#define APIC_LDR               0xd0
-#define APIC_LDR_MASK          0xff000000u
-#define APIC_DFR               0xe0
-#define APIC_DFR_CLUSTER       0x0fffffffu
-#define APIC_DFR_FLAT          0xffffffffu
-#define APIC_SPIV              0xf0
+/* ---- register offsets ------------------------------------------------------------------------ */
+#define APIC_ID 0x20
+#define APIC_LVR 0x30
+#define APIC_LVR_DIRECTED_EOI (1u << 24)
+#define APIC_TASKPRI 0x80
+#define APIC_ARBPRI 0x90
+#define APIC_PROCPRI 0xa0
+#define APIC_EOI 0xb0
+#define APIC_LDR 0xd0
+#define APIC_LDR_MASK 0xff000000u
+#define APIC_DFR 0xe0
+#define APIC_DFR_CLUSTER 0x0fffffffu
+#define APIC_DFR_FLAT 0xffffffffu
+#define APIC_SPIV 0xf0
 #define APIC_SPIV_APIC_ENABLED (1u << 8)
 #define APIC_SPIV_DIRECTED_EOI (1u << 12)
-#define APIC_ISR               0x100
-#define APIC_TMR               0x180
-#define APIC_IRR               0x200
-#define APIC_ESR               0x280
-#define APIC_LVTCMCI           0x2f0
-#define APIC_ICR               0x300
-#define APIC_ICR2              0x310
-#define APIC_LVTT              0x320
-#define APIC_LVTTHMR           0x330
-#define APIC_LVTPC             0x340
-#define APIC_LVT0              0x350
-#define APIC_LVT1              0x360
-#define APIC_LVTERR            0x370
-#define APIC_TMICT             0x380
-#define APIC_TMCCT             0x390
-#define APIC_TDCR              0x3e0
-#define APIC_SELF_IPI          0x3f0
-#define APIC_REG_MAX           0x3f0
-#define LAPIC_REGS_SIZE        0x400 /* bytes of the page that exist */
+#define APIC_ISR 0x100
+#define APIC_TMR 0x180
+#define APIC_IRR 0x200
+#define APIC_ESR 0x280
+#define APIC_LVTCMCI 0x2f0
+#define APIC_ICR 0x300
+#define APIC_ICR2 0x310
+#define APIC_LVTT 0x320
+#define APIC_LVTTHMR 0x330
+#define APIC_LVTPC 0x340
+#define APIC_LVT0 0x350
+#define APIC_LVT1 0x360
+#define APIC_LVTERR 0x370
+#define APIC_TMICT 0x380
+#define APIC_TMCCT 0x390
+#define APIC_TDCR 0x3e0
+#define APIC_SELF_IPI 0x3f0
+#define APIC_REG_MAX 0x3f0
+#define LAPIC_REGS_SIZE 0x400 /* bytes of the page that exist */
 
-/* ---- ICR and LVT fields: delivery mode, destination mode and so on share their places ------------ */
-#define APIC_VECTOR_MASK           0xffu
-#define APIC_MODE_MASK             0x700u
-#define APIC_DM_FIXED              0x000u
-#define APIC_DM_LOWEST             0x100u
-#define APIC_DM_SMI                0x200u
-#define APIC_DM_REMRD              0x300u
-#define APIC_DM_NMI                0x400u
-#define APIC_DM_INIT               0x500u
-#define APIC_DM_STARTUP            0x600u
-#define APIC_DM_EXTINT             0x700u
-#define APIC_DEST_PHYSICAL         0u
-#define APIC_DEST_LOGICAL          0x800u
-#define APIC_DEST_MASK             0x800u
-#define APIC_ICR_BUSY              0x1000u
-#define APIC_INT_ASSERT            0x4000u
-#define APIC_INT_LEVELTRIG         0x8000u
-#define APIC_DEST_NOSHORT          0u
-#define APIC_DEST_SELF             0x40000u
-#define APIC_DEST_ALLINC           0x80000u
-#define APIC_DEST_ALLBUT           0xc0000u
-#define APIC_SHORT_MASK            0xc0000u
-#define APIC_SEND_PENDING          0x1000u
-#define APIC_INPUT_POLARITY        0x2000u
-#define APIC_LVT_REMOTE_IRR        0x4000u
-#define APIC_LVT_LEVEL_TRIGGER     0x8000u
-#define APIC_LVT_MASKED            0x10000u
-#define APIC_LVT_TIMER_ONESHOT     (0u << 17)
-#define APIC_LVT_TIMER_PERIODIC    (1u << 17)
+/* ---- ICR and LVT fields: delivery mode, destination mode and so on share their places -------- */
+#define APIC_VECTOR_MASK 0xffu
+#define APIC_MODE_MASK 0x700u
+#define APIC_DM_FIXED 0x000u
+#define APIC_DM_LOWEST 0x100u
+#define APIC_DM_SMI 0x200u
+#define APIC_DM_REMRD 0x300u
+#define APIC_DM_NMI 0x400u
+#define APIC_DM_INIT 0x500u
+#define APIC_DM_STARTUP 0x600u
+#define APIC_DM_EXTINT 0x700u
+#define APIC_DEST_PHYSICAL 0u
+#define APIC_DEST_LOGICAL 0x800u
+#define APIC_DEST_MASK 0x800u
+#define APIC_ICR_BUSY 0x1000u
+#define APIC_INT_ASSERT 0x4000u
+#define APIC_INT_LEVELTRIG 0x8000u
+#define APIC_DEST_NOSHORT 0u
+#define APIC_DEST_SELF 0x40000u
+#define APIC_DEST_ALLINC 0x80000u
+#define APIC_DEST_ALLBUT 0xc0000u
+#define APIC_SHORT_MASK 0xc0000u
+#define APIC_SEND_PENDING 0x1000u
+#define APIC_INPUT_POLARITY 0x2000u
+#define APIC_LVT_REMOTE_IRR 0x4000u
+#define APIC_LVT_LEVEL_TRIGGER 0x8000u
+#define APIC_LVT_MASKED 0x10000u
+#define APIC_LVT_TIMER_ONESHOT (0u << 17)
+#define APIC_LVT_TIMER_PERIODIC (1u << 17)
 #define APIC_LVT_TIMER_TSCDEADLINE (2u << 17)
 
-#define APIC_BROADCAST   0xffu
+#define APIC_BROADCAST 0xffu
 #define X2APIC_BROADCAST 0xffffffffu
 
 #define MCG_CMCI_P (1ull << 10) /* IA32_MCG_CAP: LVT CMCI exists */
@@ -202,7 +202,7 @@ static inline u32 kvm_apic_calc_x2apic_ldr(u32 id)
 	return (id >> 4) << 16 | 1u << (id & 0xf);
 }
 
-/* ---- lapic_irq.c: from acceptance to EOI -------------------------------------------------------- */
+/* ---- lapic_irq.c: from acceptance to EOI ----------------------------------------------------- */
 /* Any thread. 1 accepted, 0 discarded. */
 int kvm_apic_set_irq(struct kvm_vcpu *vcpu, const struct kvm_lapic_irq *irq);
 /* One of the LVT's sources fires. Any thread. */
@@ -212,7 +212,7 @@ void apic_update_ppr(struct kvm_lapic *apic);
 int apic_set_eoi(struct kvm_lapic *apic);
 void kvm_apic_ack_interrupt(struct kvm_vcpu *vcpu, int vector);
 
-/* ---- lapic_map.c: destinations ------------------------------------------------------------------ */
+/* ---- lapic_map.c: destinations --------------------------------------------------------------- */
 /* Something that the map depends on has changed (ID, LDR, DFR, enable bits). */
 void kvm_apic_map_dirty(struct kvm *kvm);
 /* Builds the map anew if it is dirty. Never call it inside an irq_srcu read section. */
@@ -225,7 +225,7 @@ bool kvm_irq_delivery_to_apic_fast(struct kvm *kvm, struct kvm_lapic *src, const
 bool kvm_apic_match_dest(struct kvm_vcpu *vcpu, struct kvm_lapic *src, const struct kvm_lapic_irq *irq);
 void kvm_apic_send_ipi(struct kvm_lapic *apic, u32 icr_low, u32 icr_high);
 
-/* ---- lapic_timer.c (own thread) -------------------------------------------------------------------- */
+/* ---- lapic_timer.c (own thread) -------------------------------------------------------------- */
 void lapic_timer_init(struct kvm_lapic *apic);
 void lapic_timer_cancel(struct kvm_lapic *apic);
 void lapic_timer_update_mode(struct kvm_lapic *apic);   /* LVTT was written */

@@ -23,12 +23,12 @@
 #include "arch/x86/lapic.h"
 #include "uapi/kuse_kvm.h"
 
-#define KVM_MSR_PV_ENABLED   1u /* bit 0 of MSR_KVM_PV_EOI_EN */
-#define PV_EOI_BIT           1u /* KVM_PV_EOI_ENABLED in the guest's word */
+#define KVM_MSR_PV_ENABLED 1u /* bit 0 of MSR_KVM_PV_EOI_EN */
+#define PV_EOI_BIT 1u         /* KVM_PV_EOI_ENABLED in the guest's word */
 #define KVM_APIC_CHECK_VAPIC 0
-#define VECTOR_FIRST_VALID   16
+#define VECTOR_FIRST_VALID 16
 
-/* ---- IRR, ISR, PPR ---------------------------------------------------------------------------- */
+/* ---- IRR, ISR, PPR --------------------------------------------------------------------------- */
 
 static int lapic_highest(struct kvm_lapic *apic, u32 reg)
 {
@@ -113,7 +113,7 @@ bool kvm_apic_pending_eoi(struct kvm_vcpu *vcpu, int vector)
 	return lapic_test_vector(apic, APIC_ISR, vector) || lapic_test_vector(apic, APIC_IRR, vector);
 }
 
-/* ---- acceptance (any thread) --------------------------------------------------------------------- */
+/* ---- acceptance (any thread) ----------------------------------------------------------------- */
 
 static void lapic_notify(struct kvm_vcpu *vcpu)
 {
@@ -166,20 +166,24 @@ int kvm_apic_set_irq(struct kvm_vcpu *vcpu, const struct kvm_lapic_irq *irq)
 
 	switch (irq->delivery_mode) {
 	case APIC_DM_FIXED:
-	case APIC_DM_LOWEST: return lapic_accept_fixed(apic, irq);
+	case APIC_DM_LOWEST:
+		return lapic_accept_fixed(apic, irq);
 	case APIC_DM_NMI:
 		kvm_inject_nmi(vcpu);
 		kvm_vcpu_kick(vcpu);
 		return 1;
-	case APIC_DM_INIT: return lapic_accept_init(apic, irq);
-	case APIC_DM_STARTUP: return lapic_accept_sipi(apic, irq);
+	case APIC_DM_INIT:
+		return lapic_accept_init(apic, irq);
+	case APIC_DM_STARTUP:
+		return lapic_accept_sipi(apic, irq);
 	case APIC_DM_REMRD: /* only KVM_HC_KICK_CPU uses it */
 		__atomic_store_n(&vcpu->arch.pv_unhalted, true, __ATOMIC_SEQ_CST);
 		lapic_notify(vcpu);
 		return 1;
 	case APIC_DM_SMI:    /* no SMM is offered (DESIGN 9), so nobody takes it: as Linux without KVM_SMM */
 	case APIC_DM_EXTINT: /* the PIC asks kvm_apic_accept_pic_intr instead */
-	default: return 0;
+	default:
+		return 0;
 	}
 }
 
@@ -214,7 +218,7 @@ bool kvm_apic_accept_pic_intr(struct kvm_vcpu *vcpu)
 	return (lvt0 & (APIC_LVT_MASKED | APIC_MODE_MASK)) == APIC_DM_EXTINT;
 }
 
-/* ---- EOI ------------------------------------------------------------------------------------------ */
+/* ---- EOI ------------------------------------------------------------------------------------- */
 
 static bool lapic_ioapic_handles(struct kvm_vcpu *vcpu, u8 vector)
 {
@@ -251,7 +255,7 @@ int apic_set_eoi(struct kvm_lapic *apic)
 	return vector;
 }
 
-/* ---- PV EOI and the TPR shadow: around guest entry --------------------------------------------------- */
+/* ---- PV EOI and the TPR shadow: around guest entry ------------------------------------------- */
 
 int kvm_lapic_set_pv_eoi(struct kvm_vcpu *vcpu, u64 data)
 {
@@ -343,7 +347,7 @@ int kvm_lapic_set_vapic_addr(struct kvm_vcpu *vcpu, gpa_t vapic_addr)
 	return 0;
 }
 
-/* ---- INIT and SIPI --------------------------------------------------------------------------------------- */
+/* ---- INIT and SIPI --------------------------------------------------------------------------- */
 
 static unsigned long lapic_events(struct kvm_vcpu *vcpu)
 {

@@ -46,7 +46,7 @@ static bool is_lowest_prio(const struct kvm_lapic_irq *irq)
 	return irq->delivery_mode == APIC_DM_LOWEST || irq->msi_redir_hint;
 }
 
-/* ---- building --------------------------------------------------------------------------------------- */
+/* ---- building -------------------------------------------------------------------------------- */
 
 void kvm_apic_map_dirty(struct kvm *kvm)
 {
@@ -170,7 +170,7 @@ void kvm_apic_map_destroy(struct kvm *kvm)
 	kvm->arch.apic_map = NULL;
 }
 
-/* ---- asking one APIC ----------------------------------------------------------------------------------- */
+/* ---- asking one APIC ------------------------------------------------------------------------- */
 
 static bool apic_is_broadcast(const struct kvm_lapic *apic, u32 mda)
 {
@@ -192,8 +192,10 @@ static bool apic_match_logical(const struct kvm_lapic *apic, u32 mda)
 		return ldr >> 16 == mda >> 16 && (ldr & mda & 0xffff);
 	ldr >>= 24;
 	switch (kvm_lapic_get_reg(apic, APIC_DFR)) {
-	case APIC_DFR_FLAT: return ldr & mda;
-	case APIC_DFR_CLUSTER: return ldr >> 4 == mda >> 4 && (ldr & mda & 0xf);
+	case APIC_DFR_FLAT:
+		return ldr & mda;
+	case APIC_DFR_CLUSTER:
+		return ldr >> 4 == mda >> 4 && (ldr & mda & 0xf);
 	}
 	return false;
 }
@@ -216,14 +218,17 @@ bool kvm_apic_match_dest(struct kvm_vcpu *vcpu, struct kvm_lapic *src, const str
 	struct kvm_lapic *apic = vcpu->arch.apic;
 
 	switch (irq->shorthand) {
-	case APIC_DEST_SELF: return apic == src;
-	case APIC_DEST_ALLINC: return true;
-	case APIC_DEST_ALLBUT: return apic != src;
+	case APIC_DEST_SELF:
+		return apic == src;
+	case APIC_DEST_ALLINC:
+		return true;
+	case APIC_DEST_ALLBUT:
+		return apic != src;
 	}
 	return apic_match_mda(apic, src, irq);
 }
 
-/* ---- asking the map --------------------------------------------------------------------------------------- */
+/* ---- asking the map -------------------------------------------------------------------------- */
 
 /* The map and those who read it may see different modes while a CPU changes its own: broadcasts, in
  * whichever form, are left to the slow way. */
@@ -252,10 +257,17 @@ static struct apic_dests apic_map_x2apic_cluster(const struct kvm_apic_map *map,
 static bool apic_map_logical(const struct kvm_apic_map *map, u32 mda, struct apic_dests *dests)
 {
 	switch (map->logical_mode) {
-	case LOGICAL_UNMAPPED: return false;
-	case LOGICAL_NONE: *dests = (struct apic_dests){ NULL, 0 }; return true;
-	case LOGICAL_X2APIC: *dests = apic_map_x2apic_cluster(map, mda); return true;
-	default: *dests = apic_map_row(map, mda); return true;
+	case LOGICAL_UNMAPPED:
+		return false;
+	case LOGICAL_NONE:
+		*dests = (struct apic_dests){ NULL, 0 };
+		return true;
+	case LOGICAL_X2APIC:
+		*dests = apic_map_x2apic_cluster(map, mda);
+		return true;
+	default:
+		*dests = apic_map_row(map, mda);
+		return true;
 	}
 }
 
@@ -277,7 +289,7 @@ static bool apic_map_lookup(struct kvm *kvm, struct kvm_lapic *src, const struct
 	return true;
 }
 
-/* ---- delivery ------------------------------------------------------------------------------------------------ */
+/* ---- delivery -------------------------------------------------------------------------------- */
 
 /* Lowest priority takes one candidate, the (vector mod n)th: reserves the same CPU for a vector. */
 static u32 apic_pick_lowest(const struct apic_dests *d, u32 vector)
@@ -386,7 +398,7 @@ void kvm_apic_send_ipi(struct kvm_lapic *apic, u32 icr_low, u32 icr_high)
 	kvm_irq_delivery_to_apic(apic->vcpu->kvm, apic, &irq);
 }
 
-/* ---- paravirtual: KVM_HC_SEND_IPI, KVM_HC_KICK_CPU ----------------------------------------------------- */
+/* ---- paravirtual: KVM_HC_SEND_IPI, KVM_HC_KICK_CPU ------------------------------------------- */
 
 struct kvm_vcpu *kvm_get_vcpu_by_apicid(struct kvm *kvm, u32 apicid)
 {

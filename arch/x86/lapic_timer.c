@@ -15,10 +15,10 @@
  */
 #include "arch/x86/lapic.h"
 
-#define MIN_PERIOD_NS             200000u /* Linux's min_timer_period_us: a guest cannot make us spin */
+#define MIN_PERIOD_NS 200000u /* Linux's min_timer_period_us: a guest cannot make us spin */
 #define APIC_BUS_CYCLE_NS_DEFAULT 1u
-#define TDCR_LOW                  0x3u
-#define TDCR_HIGH                 0x8u
+#define TDCR_LOW 0x3u
+#define TDCR_HIGH 0x8u
 
 static u32 timer_mode(const struct kvm_lapic *apic)
 {
@@ -96,7 +96,7 @@ void lapic_timer_cancel(struct kvm_lapic *apic)
 	__atomic_store_n(&apic->timer.pending, 0, __ATOMIC_RELAXED);
 }
 
-/* ---- counting modes ---------------------------------------------------------------------------------- */
+/* ---- counting modes -------------------------------------------------------------------------- */
 
 static u32 timer_divide(u32 tdcr)
 {
@@ -157,7 +157,7 @@ void lapic_timer_update_divide(struct kvm_lapic *apic)
 		timer_start_counting(apic, remaining * new / old);
 }
 
-/* ---- mode ------------------------------------------------------------------------------------------------ */
+/* ---- mode ------------------------------------------------------------------------------------ */
 
 u32 lapic_timer_mode_mask(const struct kvm_lapic *apic)
 {
@@ -182,7 +182,7 @@ void lapic_timer_update_mode(struct kvm_lapic *apic)
 	timer_set_period(apic);
 }
 
-/* ---- TSC deadline -------------------------------------------------------------------------------------------- */
+/* ---- TSC deadline ---------------------------------------------------------------------------- */
 
 u64 kvm_get_lapic_tscdeadline_msr(struct kvm_vcpu *vcpu)
 {
@@ -216,7 +216,7 @@ void kvm_set_lapic_tscdeadline_msr(struct kvm_vcpu *vcpu, u64 data)
 	timer_start_deadline(apic);
 }
 
-/* ---- state, delivery ------------------------------------------------------------------------------------------- */
+/* ---- state, delivery ------------------------------------------------------------------------- */
 
 /* An expired one-shot timer (current 0) fires once more: its interrupt may not have been seen. */
 static u64 timer_restored_ns(struct kvm_lapic *apic, u32 current)

@@ -20,7 +20,7 @@ static struct {
 static struct list_head timers;
 static struct x86_state state;
 
-/* ---- time ------------------------------------------------------------------------------------- */
+/* ---- time ------------------------------------------------------------------------------------ */
 
 u64 kvm_clock_monotonic_ns(void)
 {
@@ -95,7 +95,7 @@ u64 kvm_guest_tsc_to_monotonic(struct kvm_vcpu *vcpu, u64 tsc)
 	return (tsc + FAKE_TSC_PER_NS - 1) / FAKE_TSC_PER_NS;
 }
 
-/* ---- requests, vCPUs ---------------------------------------------------------------------------- */
+/* ---- requests, vCPUs ------------------------------------------------------------------------- */
 
 void kvm_make_request(unsigned int req, struct kvm_vcpu *vcpu)
 {
@@ -149,7 +149,7 @@ bool take_event(struct kvm_vcpu *vcpu)
 	return kvm_check_request(KVM_REQ_EVENT, vcpu);
 }
 
-/* ---- guest memory, srcu ------------------------------------------------------------------------- */
+/* ---- guest memory, srcu ---------------------------------------------------------------------- */
 
 int kvm_read_guest(struct kvm *kvm, gpa_t gpa, void *data, unsigned long len)
 {
@@ -173,7 +173,7 @@ void synchronize_srcu(struct srcu_struct *ssp)
 	assert_int_equal(ssp->readers[0] + ssp->readers[1], 0);
 }
 
-/* ---- buses ---------------------------------------------------------------------------------------- */
+/* ---- buses ----------------------------------------------------------------------------------- */
 
 int kvm_io_bus_register_dev(struct kvm *kvm, enum kvm_bus bus, gpa_t addr, int len, struct kvm_io_device *dev)
 {
@@ -247,7 +247,7 @@ u32 mmio_read32(struct kvm *kvm, gpa_t addr)
 	return val;
 }
 
-/* ---- routing ---------------------------------------------------------------------------------------- */
+/* ---- routing --------------------------------------------------------------------------------- */
 
 int kvm_set_irq_routing(struct kvm *kvm, const struct kvm_irq_routing_entry *ue, unsigned nr, unsigned flags)
 {
@@ -335,7 +335,7 @@ void kvm_notify_acked_irq(struct kvm *kvm, unsigned irqchip, unsigned pin)
 			kian->irq_acked(kian);
 }
 
-/* ---- the machine -------------------------------------------------------------------------------------- */
+/* ---- the machine ----------------------------------------------------------------------------- */
 
 struct kvm_vcpu *fake_add_vcpu(struct kvm *kvm, int id)
 {

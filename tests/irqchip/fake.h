@@ -19,7 +19,7 @@
 #include "arch/x86/lapic.h"
 
 #define FAKE_TSC_PER_NS 2
-#define FAKE_GUEST_RAM  0x10000
+#define FAKE_GUEST_RAM 0x10000
 
 /* What the chips did to the outside. */
 struct fake_log {

@@ -361,7 +361,7 @@ static void test_directed_eoi(void **state)
 	fake_vm_free(kvm);
 }
 
-/* ---- PV EOI ------------------------------------------------------------------------------------- */
+/* ---- PV EOI ---------------------------------------------------------------------------------- */
 
 static void test_pv_eoi(void **state)
 {
@@ -436,7 +436,7 @@ static void test_vapic(void **state)
 	fake_vm_free(kvm);
 }
 
-/* ---- KVM_GET/SET_LAPIC ---------------------------------------------------------------------------- */
+/* ---- KVM_GET/SET_LAPIC ----------------------------------------------------------------------- */
 
 static u32 state_reg(struct kvm_lapic_state *s, u32 reg)
 {
@@ -508,7 +508,7 @@ static void test_state_x2apic(void **state)
 	fake_vm_free(kvm);
 }
 
-/* ---- INIT, SIPI ------------------------------------------------------------------------------------ */
+/* ---- INIT, SIPI ------------------------------------------------------------------------------ */
 
 static void test_init_sipi(void **state)
 {

@@ -40,7 +40,7 @@ static bool stop;
 static u32 handled[NR_VCPUS][256];
 static u32 hops;
 
-/* ---- what this part of arch/x86 and hyp/ offer to virt/ --------------------------------------------- */
+/* ---- what this part of arch/x86 and hyp/ offer to virt/ -------------------------------------- */
 
 bool kvm_arch_vcpu_runnable(struct kvm_vcpu *vcpu)
 {
@@ -105,7 +105,7 @@ int copy_from_client(void *dst, unsigned long src, size_t len)
 	return -EFAULT;
 }
 
-/* ---- the guest ------------------------------------------------------------------------------------------- */
+/* ---- the guest ------------------------------------------------------------------------------- */
 
 static void apic_write(struct kvm_vcpu *vcpu, u32 reg, u64 val)
 {
@@ -146,7 +146,7 @@ static void *vcpu_thread(void *arg)
 	return NULL;
 }
 
-/* ---- devices: raise, wait until handled ---------------------------------------------------------------------- */
+/* ---- devices: raise, wait until handled ------------------------------------------------------ */
 
 static u32 handled_anywhere(u8 vector)
 {
@@ -196,7 +196,7 @@ static void *map_churner(void *arg)
 	return NULL;
 }
 
-/* ---- the machine -------------------------------------------------------------------------------------------------- */
+/* ---- the machine ----------------------------------------------------------------------------- */
 
 static void make_vcpu(int id)
 {
