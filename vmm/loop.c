@@ -217,6 +217,13 @@ static void stuck_check(struct loop *loop)
 
 enum { FD_WAKE, FD_SIGNAL, FD_INPUT, FD_OUTPUT, FD_COUNT };
 
+static int time_left(const struct loop *loop)
+{
+	u64 now = now_ms();
+
+	return loop->next_check_ms > now ? loop->next_check_ms - now : 0;
+}
+
 static void loop_turn(struct loop *loop)
 {
 	const struct timespec gather = {.tv_nsec = GATHER_NS};
@@ -228,9 +235,9 @@ static void loop_turn(struct loop *loop)
 		[FD_INPUT] = {.fd = input ? STDIN_FILENO : -1, .events = POLLIN},
 		[FD_OUTPUT] = {.fd = output && loop->stdout_open ? STDOUT_FILENO : -1, .events = POLLOUT},
 	};
-	u64 now = now_ms(), count;
+	u64 count;
 
-	poll(fds, FD_COUNT, loop->next_check_ms > now ? loop->next_check_ms - now : 0);
+	poll(fds, FD_COUNT, output && !loop->stdout_open ? 0 : time_left(loop));
 	if ((fds[FD_WAKE].revents & POLLIN) && read(loop->vm->wake_fd, &count, sizeof(count)) > 0)
 		nanosleep(&gather, NULL);
 	if (fds[FD_SIGNAL].revents & POLLIN)
