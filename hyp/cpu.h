@@ -24,7 +24,7 @@ enum {
 /* ---- soft TLB ---------------------------------------------------------------------------- */
 
 /* One entry answers "may this page be read / written, and where is it on the host". The tags are
- * the page's linear address, or HYP_TLB_NONE, which no canonical page has. write_tag stays NONE for
+ * the page's linear address, or HYP_TLB_NONE, which no page of this slot has. write_tag stays NONE for
  * pages that must be seen on write: not dirty yet, with translated code, read-only, clean PTE. */
 struct hyp_tlb_entry {
 	u64 read_tag;
@@ -32,7 +32,9 @@ struct hyp_tlb_entry {
 	u64 host; /* hva of the page */
 	u64 gpa;  /* page's guest-physical address | HYP_TLBE_* */
 };
-#define HYP_TLB_NONE 0x8000000000000000ull /* non-canonical with 48 and with 57 bits */
+/* Non-canonical with 48 and with 57 bits, and in another slot: a guest that uses this very address looks for
+ * it elsewhere. */
+#define HYP_TLB_NONE(slot) (0x8000000000000000ull | (u64)((slot) ^ 1u) << 12)
 #define HYP_TLBE_GLOBAL 1ull
 #define HYP_TLB_SIZE 1024
 #define HYP_TLB_SLOT_SHIFT 5 /* log2(sizeof(struct hyp_tlb_entry)) */

@@ -109,7 +109,7 @@ static void drop_write_entries(struct hyp_cpu *cpu, gpa_t gpa)
 	for (unsigned p = 0; p < HYP_TLB_PARTS; p++)
 		for (unsigned i = 0; i < HYP_TLB_SIZE; i++)
 			if (cpu->tlb[p][i].gpa >> PAGE_SHIFT == gpa >> PAGE_SHIFT)
-				cpu->tlb[p][i].write_tag = HYP_TLB_NONE;
+				cpu->tlb[p][i].write_tag = HYP_TLB_NONE(i);
 }
 
 void hyp_as_mark_code(struct hyp_cpu *cpu, gpa_t gpa)

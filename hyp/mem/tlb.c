@@ -65,7 +65,7 @@ static void fill(struct hyp_cpu *cpu, unsigned part, gva_t gva, const struct x86
 	gva_t page = gva & PAGE_MASK;
 
 	if (e->read_tag != page)
-		e->write_tag = HYP_TLB_NONE;
+		e->write_tag = HYP_TLB_NONE(slot_of(gva));
 	e->read_tag = page;
 	e->host = (u64)host & PAGE_MASK;
 	e->gpa = (w->gpa & PAGE_MASK) | (w->global ? HYP_TLBE_GLOBAL : 0);
@@ -186,13 +186,13 @@ static void itlb_flush(struct hyp_cpu *cpu, unsigned part, bool global)
 
 	for (unsigned i = 0; i < HYP_ITLB_SIZE; i++)
 		if (global || !(e[i].gpa & HYP_TLBE_GLOBAL))
-			e[i].tag = HYP_TLB_NONE;
+			e[i].tag = HYP_TLB_NONE(i);
 }
 
 static void flush_part(struct hyp_cpu *cpu, unsigned part)
 {
 	for (unsigned i = 0; i < HYP_TLB_SIZE; i++)
-		cpu->tlb[part][i].read_tag = cpu->tlb[part][i].write_tag = HYP_TLB_NONE;
+		cpu->tlb[part][i].read_tag = cpu->tlb[part][i].write_tag = HYP_TLB_NONE(i);
 	for (unsigned i = 0; i < ARRAY_SIZE(cpu->large_areas[part]); i++)
 		cpu->large_areas[part][i] = 0;
 	itlb_flush(cpu, part, true);
@@ -217,7 +217,7 @@ void hyp_tlb_flush_nonglobal(struct hyp_cpu *cpu)
 	}
 	for (unsigned i = 0; i < HYP_TLB_SIZE; i++)
 		if (!(e[i].gpa & HYP_TLBE_GLOBAL))
-			e[i].read_tag = e[i].write_tag = HYP_TLB_NONE;
+			e[i].read_tag = e[i].write_tag = HYP_TLB_NONE(i);
 	itlb_flush(cpu, HYP_TLB_KERNEL, false);
 	if (cpu->jc_nonglobal)
 		jc_flush(cpu, HYP_TLB_KERNEL);
@@ -230,7 +230,7 @@ static void flush_area(struct hyp_cpu *cpu, unsigned part, gva_t gva)
 {
 	for (unsigned i = 0; i < HYP_TLB_SIZE; i++)
 		if (cpu->tlb[part][i].read_tag >> 21 == gva >> 21)
-			cpu->tlb[part][i].read_tag = cpu->tlb[part][i].write_tag = HYP_TLB_NONE;
+			cpu->tlb[part][i].read_tag = cpu->tlb[part][i].write_tag = HYP_TLB_NONE(i);
 	itlb_flush(cpu, part, true);
 	jc_flush(cpu, part);
 }
@@ -238,7 +238,8 @@ static void flush_area(struct hyp_cpu *cpu, unsigned part, gva_t gva)
 static void flush_page_part(struct hyp_cpu *cpu, unsigned part, gva_t gva)
 {
 	struct hyp_tlb_entry *e = &cpu->tlb[part][slot_of(gva)];
-	struct hyp_itlb_entry *ie = &cpu->itlb[part][(gva >> PAGE_SHIFT) & (HYP_ITLB_SIZE - 1)];
+	unsigned islot = (gva >> PAGE_SHIFT) & (HYP_ITLB_SIZE - 1);
+	struct hyp_itlb_entry *ie = &cpu->itlb[part][islot];
 	gva_t page = gva & PAGE_MASK;
 
 	if (filter_has(cpu->large_areas[part], gva >> 21)) {
@@ -246,9 +247,9 @@ static void flush_page_part(struct hyp_cpu *cpu, unsigned part, gva_t gva)
 		return;
 	}
 	if (e->read_tag == page)
-		e->read_tag = e->write_tag = HYP_TLB_NONE;
+		e->read_tag = e->write_tag = HYP_TLB_NONE(slot_of(gva));
 	if (ie->tag == page)
-		ie->tag = HYP_TLB_NONE;
+		ie->tag = HYP_TLB_NONE(islot);
 	if (filter_has(cpu->jc_pages[part], gva >> PAGE_SHIFT))
 		jc_flush(cpu, part);
 }
