@@ -7,7 +7,6 @@
  * exit port. Exit status: what the guest wrote to port 0xf4; 0 for a shutdown that was expected;
  * 120 and up where the run itself failed.
  */
-#include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
@@ -18,10 +17,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-#include "lib/types.h"
+#include "tests/guest_elf.h"
 #include "virt/sys.h"
 
 #define RAM_SIZE (64ul << 20)
@@ -46,54 +44,6 @@ static int check(int ret, const char *what)
 	if (ret < 0)
 		fail(what);
 	return ret;
-}
-
-/* ---- the program ------------------------------------------------------------------------------- */
-
-static void find_entry(const u8 *notes, size_t len)
-{
-	while (len >= sizeof(Elf64_Nhdr)) {
-		const Elf64_Nhdr *n = (const void *)notes;
-		size_t name = ALIGN_UP(n->n_namesz, 4u), size = sizeof(*n) + name + ALIGN_UP(n->n_descsz, 4u);
-
-		if (size > len)
-			return;
-		if (n->n_type == 18 && !strcmp((const char *)(n + 1), "Xen"))
-			memcpy(&g.entry, notes + sizeof(*n) + name, 4);
-		notes += size;
-		len -= size;
-	}
-}
-
-static void load_segment(const u8 *file, size_t size, const Elf64_Phdr *p)
-{
-	if (p->p_offset + p->p_filesz > size || p->p_paddr + p->p_memsz > RAM_SIZE)
-		fail("segment out of range");
-	if (p->p_type == PT_LOAD)
-		memcpy(g.ram + p->p_paddr, file + p->p_offset, p->p_filesz);
-	if (p->p_type == PT_NOTE)
-		find_entry(file + p->p_offset, p->p_filesz);
-}
-
-static void load(const char *path)
-{
-	int fd = check(open(path, O_RDONLY), path);
-	struct stat st;
-	const u8 *file;
-	const Elf64_Ehdr *e;
-	const Elf64_Phdr *p;
-
-	check(fstat(fd, &st), path);
-	file = mmap(NULL, st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-	e = (const void *)file;
-	if (file == MAP_FAILED || memcmp(e->e_ident, ELFMAG, 4))
-		fail("not an ELF file");
-	p = (const void *)(file + e->e_phoff);
-	for (unsigned i = 0; i < e->e_phnum; i++)
-		load_segment(file, st.st_size, &p[i]);
-	if (!g.entry)
-		fail("no PVH entry");
-	close(fd);
 }
 
 /* ---- the machine --------------------------------------------------------------------------------- */
@@ -274,7 +224,7 @@ int main(int argc, char **argv)
 	pthread_t t;
 
 	make_vm();
-	load(path);
+	g.entry = guest_elf_load(path, g.ram, RAM_SIZE);
 	for (int i = 1; i < g.cpus; i++)
 		if (pthread_create(&t, NULL, vcpu, (void *)(uintptr_t)i))
 			fail("thread");
