@@ -22,16 +22,16 @@ long kvm_ioctl_call(const struct kvm_ioctl_row *row, void *obj, unsigned long ar
 	size_t size = _IOC_SIZE(row->cmd);
 	long ret;
 
-	if (!(row->flags & (IOC_IN | IOC_OUT)))
+	if (!(row->flags & (ARG_IN | ARG_OUT)))
 		return row->fn(obj, NULL, arg);
 	if (size > sizeof(data))
 		return -EINVAL;
-	if (!(row->flags & IOC_IN))
+	if (!(row->flags & ARG_IN))
 		memset(data, 0, size);
 	else if (copy_from_client(data, arg, size))
 		return -EFAULT;
 	ret = row->fn(obj, data, arg);
-	if (ret >= 0 && (row->flags & IOC_OUT) && copy_to_client(arg, data, size))
+	if (ret >= 0 && (row->flags & ARG_OUT) && copy_to_client(arg, data, size))
 		return -EFAULT;
 	return ret;
 }

@@ -9,10 +9,10 @@
 
 #include "lib/types.h"
 
-#define IOC_PLAIN 0u /* arg is a number, or the function copies by itself (variable size) */
-#define IOC_IN 1u    /* *data is copied in; -EFAULT */
-#define IOC_OUT 2u   /* *data is copied out where the function returned >= 0 */
-#define IOC_NOLOCK 4u/* vcpu: without vcpu->mutex */
+#define ARG_PLAIN 0u /* arg is a number, or the function copies by itself (variable size) */
+#define ARG_IN 1u    /* *data is copied in; -EFAULT */
+#define ARG_OUT 2u   /* *data is copied out where the function returned >= 0 */
+#define ARG_NOLOCK 4u/* vcpu: without vcpu->mutex */
 
 struct kvm_ioctl_row {
 	unsigned int cmd;

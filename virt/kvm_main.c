@@ -176,10 +176,10 @@ static long dev_get_vcpu_mmap_size(void *obj, void *data, unsigned long arg)
 }
 
 static const struct kvm_ioctl_row dev_ioctls[] = {
-	IOCTL_ROW(KVM_GET_API_VERSION, IOC_PLAIN, dev_get_api_version),
-	IOCTL_ROW(KVM_CREATE_VM, IOC_PLAIN, dev_create_vm),
-	IOCTL_ROW(KVM_CHECK_EXTENSION, IOC_PLAIN, dev_check_extension),
-	IOCTL_ROW(KVM_GET_VCPU_MMAP_SIZE, IOC_PLAIN, dev_get_vcpu_mmap_size),
+	IOCTL_ROW(KVM_GET_API_VERSION, ARG_PLAIN, dev_get_api_version),
+	IOCTL_ROW(KVM_CREATE_VM, ARG_PLAIN, dev_create_vm),
+	IOCTL_ROW(KVM_CHECK_EXTENSION, ARG_PLAIN, dev_check_extension),
+	IOCTL_ROW(KVM_GET_VCPU_MMAP_SIZE, ARG_PLAIN, dev_get_vcpu_mmap_size),
 };
 
 static long kvm_dev_ioctl(struct kvm_file *file, unsigned int cmd, unsigned long arg)
@@ -219,22 +219,22 @@ VM_IOCTL(vm_get_stats_fd, kvm_vm_ioctl_get_stats_fd(kvm))
 VM_IOCTL(vm_create_device, -ENODEV) /* no device type exists on this architecture (Linux x86: only VFIO) */
 
 static const struct kvm_ioctl_row vm_ioctls[] = {
-	IOCTL_ROW(KVM_IRQ_LINE, IOC_IN, vm_irq_line),
-	IOCTL_ROW(KVM_IRQ_LINE_STATUS, IOC_IN | IOC_OUT, vm_irq_line_status),
-	IOCTL_ROW(KVM_SIGNAL_MSI, IOC_IN, vm_signal_msi),
-	IOCTL_ROW(KVM_CREATE_VCPU, IOC_PLAIN, vm_create_vcpu),
-	IOCTL_ROW(KVM_ENABLE_CAP, IOC_IN, vm_enable_cap),
-	IOCTL_ROW(KVM_SET_USER_MEMORY_REGION, IOC_IN, vm_set_memory_region),
-	IOCTL_ROW(KVM_GET_DIRTY_LOG, IOC_IN, vm_get_dirty_log),
-	IOCTL_ROW(KVM_CLEAR_DIRTY_LOG, IOC_IN, vm_clear_dirty_log),
-	IOCTL_ROW(KVM_REGISTER_COALESCED_MMIO, IOC_IN, vm_register_coalesced),
-	IOCTL_ROW(KVM_UNREGISTER_COALESCED_MMIO, IOC_IN, vm_unregister_coalesced),
-	IOCTL_ROW(KVM_IRQFD, IOC_IN, vm_irqfd),
-	IOCTL_ROW(KVM_IOEVENTFD, IOC_IN, vm_ioeventfd),
-	IOCTL_ROW(KVM_SET_GSI_ROUTING, IOC_PLAIN, vm_set_gsi_routing),
-	IOCTL_ROW(KVM_CHECK_EXTENSION, IOC_PLAIN, vm_check_extension),
-	IOCTL_ROW(KVM_CREATE_DEVICE, IOC_IN, vm_create_device),
-	IOCTL_ROW(KVM_GET_STATS_FD, IOC_PLAIN, vm_get_stats_fd),
+	IOCTL_ROW(KVM_IRQ_LINE, ARG_IN, vm_irq_line),
+	IOCTL_ROW(KVM_IRQ_LINE_STATUS, ARG_IN | ARG_OUT, vm_irq_line_status),
+	IOCTL_ROW(KVM_SIGNAL_MSI, ARG_IN, vm_signal_msi),
+	IOCTL_ROW(KVM_CREATE_VCPU, ARG_PLAIN, vm_create_vcpu),
+	IOCTL_ROW(KVM_ENABLE_CAP, ARG_IN, vm_enable_cap),
+	IOCTL_ROW(KVM_SET_USER_MEMORY_REGION, ARG_IN, vm_set_memory_region),
+	IOCTL_ROW(KVM_GET_DIRTY_LOG, ARG_IN, vm_get_dirty_log),
+	IOCTL_ROW(KVM_CLEAR_DIRTY_LOG, ARG_IN, vm_clear_dirty_log),
+	IOCTL_ROW(KVM_REGISTER_COALESCED_MMIO, ARG_IN, vm_register_coalesced),
+	IOCTL_ROW(KVM_UNREGISTER_COALESCED_MMIO, ARG_IN, vm_unregister_coalesced),
+	IOCTL_ROW(KVM_IRQFD, ARG_IN, vm_irqfd),
+	IOCTL_ROW(KVM_IOEVENTFD, ARG_IN, vm_ioeventfd),
+	IOCTL_ROW(KVM_SET_GSI_ROUTING, ARG_PLAIN, vm_set_gsi_routing),
+	IOCTL_ROW(KVM_CHECK_EXTENSION, ARG_PLAIN, vm_check_extension),
+	IOCTL_ROW(KVM_CREATE_DEVICE, ARG_IN, vm_create_device),
+	IOCTL_ROW(KVM_GET_STATS_FD, ARG_PLAIN, vm_get_stats_fd),
 };
 
 static long kvm_vm_ioctl(struct kvm_file *file, unsigned int cmd, unsigned long arg)

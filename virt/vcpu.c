@@ -255,9 +255,9 @@ static long vcpu_get_stats_fd(void *obj, void *data, unsigned long arg)
 }
 
 static const struct kvm_ioctl_row vcpu_ioctls[] = {
-	IOCTL_ROW(KVM_RUN, IOC_PLAIN, vcpu_run),
-	IOCTL_ROW(KVM_SET_SIGNAL_MASK, IOC_PLAIN, vcpu_set_signal_mask),
-	IOCTL_ROW(KVM_GET_STATS_FD, IOC_PLAIN, vcpu_get_stats_fd),
+	IOCTL_ROW(KVM_RUN, ARG_PLAIN, vcpu_run),
+	IOCTL_ROW(KVM_SET_SIGNAL_MASK, ARG_PLAIN, vcpu_set_signal_mask),
+	IOCTL_ROW(KVM_GET_STATS_FD, ARG_PLAIN, vcpu_get_stats_fd),
 };
 
 static long locked_ioctl(struct kvm_vcpu *vcpu, unsigned int cmd, unsigned long arg)

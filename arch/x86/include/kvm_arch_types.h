@@ -73,6 +73,8 @@ struct kvm_vcpu_arch {
 	bool nmi_injected;
 	bool triple_fault_pending;
 	bool smi_pending;
+	u8 handed_over;      /* enum x86_event_type given to the CPU for the coming entry */
+	bool tpr_access_reporting;
 	int pending_external_vector; /* userspace PIC with in-kernel LAPIC (split irqchip); -1 none */
 
 	/* split irqchip */
@@ -93,8 +95,9 @@ struct kvm_vcpu_arch {
 	bool pvclock_set_guest_stopped_request;
 	struct {
 		u64 msr_val;
-		u8 preempted;
-		u64 last_steal; /* ns of run delay already reported */
+		bool preempted;  /* the guest has been told so */
+		u64 last_tsc;    /* of the last look at the clocks */
+		u64 wall_ns, cpu_ns; /* CLOCK_MONOTONIC and thread CPU time then; 0: start anew */
 	} st;
 	struct {
 		u64 msr_en_val, msr_int_val;
@@ -127,20 +130,14 @@ struct kvm_vcpu_arch {
 	u64 debugctl;
 
 	u32 guest_debug; /* KVM_GUESTDBG_* as set */
-	bool exception_payload_enabled_unused;
-	struct {
-		u64 cr3_unused;
-	} walk;
 
 	/* what the next KVM_RUN has to finish first, set by the handler that left for user space */
 	int (*complete_userspace_io)(struct kvm_vcpu *vcpu);
 	struct {
-		u32 count, done;  /* elements of a string PIO */
-		u16 port;
-		u8 size;
-		bool in;
+		u64 linear_rip;   /* of the instruction that waits for an answer */
 	} pio;
-	u32 msr_user_index;
+	bool msr_user_write; /* KVM_EXIT_X86_WRMSR is out */
+	u64 cr8_before;      /* at the last entry */
 	u32 apic_attention;
 	gpa_t vapic_addr;
 };
@@ -161,11 +158,11 @@ struct kvm_arch {
 	u32 max_vcpu_ids;
 	bool x2apic_format;                 /* KVM_CAP_X2APIC_API */
 	bool x2apic_broadcast_quirk_disabled;
-	bool apic_timer_mode_unused;
 
 	u64 disabled_quirks; /* KVM_CAP_DISABLE_QUIRKS2 */
 	bool exception_payload_enabled, triple_fault_event;
 	bool pause_in_guest, hlt_in_guest, mwait_in_guest, cstate_in_guest;
+	bool exit_on_emulation_error;
 	bool bus_lock_detection_enabled, guest_can_read_msr_platform_info, enable_pmu;
 	u32 user_space_msr_mask; /* KVM_MSR_EXIT_REASON_* */
 	struct x86_msr_filter *msr_filter; /* srcu: kvm->srcu */

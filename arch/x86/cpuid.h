@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Shared by cpuid.c (features, lookup) and cpuid_leaf.c (leaves, ioctls). */
+#ifndef KUSE_ARCH_X86_CPUID_H
+#define KUSE_ARCH_X86_CPUID_H
+
+#include "arch/x86/x86.h"
+
+struct cpuid_feature_row {
+	u32 leaf, index;
+	int reg;
+	u32 host; /* offered where the host has it */
+	u32 ours; /* offered always */
+};
+
+struct cpuid_regs cpuid_host(u32 leaf, u32 index); /* zeros where the host lacks the leaf */
+u32 cpuid_supported(u32 leaf, u32 index, int reg);
+void cpuid_entry_now(struct kvm_vcpu *vcpu, struct kvm_cpuid_entry2 *e);
+
+#endif

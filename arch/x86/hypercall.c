@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Hypercalls: number in RAX, arguments in RBX RCX RDX RSI, result in RAX. Only CPL 0 may call. */
+#include <sched.h>
+#include "arch/x86/x86.h"
+
+struct hypercall {
+	struct kvm_vcpu *vcpu;
+	u64 a0, a1, a2, a3;
+	bool op_64_bit;
+};
+
+static s64 hc_vapic_poll_irq(struct hypercall *h)
+{
+	(void)h;
+	return 0;
+}
+
+static s64 hc_kick_cpu(struct hypercall *h)
+{
+	kvm_pv_kick_cpu_op(h->vcpu->kvm, (int)h->a1);
+	return 0;
+}
+
+static s64 hc_clock_pairing(struct hypercall *h)
+{
+	return kvm_pv_clock_pairing(h->vcpu, h->a0, h->a1);
+}
+
+static s64 hc_send_ipi(struct hypercall *h)
+{
+	return kvm_pv_send_ipi(h->vcpu->kvm, h->a0, h->a1, (u32)h->a2, h->a3, h->op_64_bit);
+}
+
+/* The host decides whom to run; the hint is that we may as well not. */
+static s64 hc_sched_yield(struct hypercall *h)
+{
+	struct kvm_vcpu *target = kvm_get_vcpu_by_apicid(h->vcpu->kvm, (u32)h->a0);
+
+	if (target && target != h->vcpu)
+		sched_yield();
+	return 0;
+}
+
+static const struct {
+	u64 nr;
+	u8 feature; /* bit of KVM_CPUID_FEATURES that must be in the guest's CPUID where enforced */
+	s64 (*fn)(struct hypercall *h);
+} hypercalls[] = {
+	{ KVM_HC_VAPIC_POLL_IRQ, 0xff, hc_vapic_poll_irq },
+	{ KVM_HC_KICK_CPU, KVM_FEATURE_PV_UNHALT, hc_kick_cpu },
+	{ KVM_HC_CLOCK_PAIRING, 0xff, hc_clock_pairing },
+	{ KVM_HC_SEND_IPI, KVM_FEATURE_PV_SEND_IPI, hc_send_ipi },
+	{ KVM_HC_SCHED_YIELD, KVM_FEATURE_PV_SCHED_YIELD, hc_sched_yield },
+};
+
+static bool pv_has(struct kvm_vcpu *vcpu, u8 feature)
+{
+	return feature == 0xff || !vcpu->arch.pv_cpuid_enforce || (vcpu->arch.pv_cpuid_features & (1u << feature));
+}
+
+static s64 dispatch(struct hypercall *h, u64 nr)
+{
+	if (x86_cpl(x86s(h->vcpu)))
+		return -KVM_EPERM;
+	for (size_t i = 0; i < ARRAY_SIZE(hypercalls); i++)
+		if (hypercalls[i].nr == nr && pv_has(h->vcpu, hypercalls[i].feature))
+			return hypercalls[i].fn(h);
+	return -KVM_ENOSYS;
+}
+
+int kvm_emulate_hypercall(struct kvm_vcpu *vcpu)
+{
+	struct x86_state *s = x86s(vcpu);
+	struct hypercall h = { vcpu, s->gpr[X86_RBX], s->gpr[X86_RCX], s->gpr[X86_RDX], s->gpr[X86_RSI],
+			       is_64_bit_mode(vcpu) };
+	u64 nr = s->gpr[X86_RAX];
+	s64 ret;
+
+	if (!h.op_64_bit) {
+		nr = (u32)nr;
+		h.a0 = (u32)h.a0;
+		h.a1 = (u32)h.a1;
+		h.a2 = (u32)h.a2;
+		h.a3 = (u32)h.a3;
+	}
+	vcpu->stat.hypercalls++;
+	ret = dispatch(&h, nr);
+	s->gpr[X86_RAX] = h.op_64_bit ? (u64)ret : (u32)ret;
+	hyp_x86_skip(vcpu->hyp);
+	return 1;
+}

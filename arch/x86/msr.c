@@ -1,0 +1,611 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Model-specific registers: one row per register or range, sorted by index, with what a guest's RDMSR and
+ * WRMSR do and what user space's KVM_GET_MSRS / KVM_SET_MSRS may do beyond that (`host`). A register that
+ * has no row does not exist: #GP, or KVM_EXIT_X86_RDMSR/WRMSR where user space asked for that.
+ *
+ * Return values: 0, or 1 for #GP.
+ */
+#include "arch/x86/msr.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include "virt/uaccess.h"
+
+#define ARCH(f) offsetof(struct kvm_vcpu_arch, f)
+#define STATE(f) offsetof(struct x86_state, f)
+
+static u64 *arch_word(struct kvm_vcpu *vcpu, const struct msr_row *row)
+{
+	return (u64 *)((char *)&vcpu->arch + row->offset);
+}
+
+static u64 *state_word(struct kvm_vcpu *vcpu, const struct msr_row *row)
+{
+	return (u64 *)((char *)x86s(vcpu) + row->offset);
+}
+
+/* ---- plain kinds -------------------------------------------------------------------------------- */
+
+static int get_arch(struct msr_access *a)
+{
+	a->data = *arch_word(a->vcpu, a->row);
+	return 0;
+}
+
+static int set_arch(struct msr_access *a)
+{
+	if (a->data & ~a->row->valid)
+		return 1;
+	*arch_word(a->vcpu, a->row) = a->data;
+	return 0;
+}
+
+/* User space sets it, the guest only reads. */
+static int set_arch_host(struct msr_access *a)
+{
+	return a->host ? set_arch(a) : 1;
+}
+
+/* The guest's write is dropped. */
+static int set_arch_host_else_ignore(struct msr_access *a)
+{
+	return a->host ? set_arch(a) : 0;
+}
+
+static int get_state(struct msr_access *a)
+{
+	a->data = *state_word(a->vcpu, a->row);
+	return 0;
+}
+
+static int set_state(struct msr_access *a)
+{
+	*state_word(a->vcpu, a->row) = a->data;
+	return 0;
+}
+
+static bool canonical(u64 va)
+{
+	return (u64)((s64)(va << 16) >> 16) == va;
+}
+
+static int set_state_canonical(struct msr_access *a)
+{
+	return canonical(a->data) ? set_state(a) : 1;
+}
+
+static int get_const(struct msr_access *a)
+{
+	a->data = a->row->valid;
+	return 0;
+}
+
+static int get_zero(struct msr_access *a)
+{
+	a->data = 0;
+	return 0;
+}
+
+static int set_ignore(struct msr_access *a)
+{
+	(void)a;
+	return 0;
+}
+
+static int set_zero_only(struct msr_access *a)
+{
+	return a->data != 0;
+}
+
+static int set_fault(struct msr_access *a)
+{
+	(void)a;
+	return 1;
+}
+
+/* ---- registers with a life of their own ------------------------------------------------------------ */
+
+static int get_tsc(struct msr_access *a)
+{
+	a->data = kvm_read_l1_tsc(a->vcpu);
+	return 0;
+}
+
+static int set_tsc(struct msr_access *a)
+{
+	s64 delta;
+
+	if (a->host) {
+		kvm_synchronize_tsc(a->vcpu, a->data);
+		return 0;
+	}
+	delta = (s64)(a->data - kvm_read_l1_tsc(a->vcpu));
+	kvm_adjust_tsc_offset(a->vcpu, delta);
+	a->vcpu->arch.ia32_tsc_adjust_msr += (u64)delta;
+	return 0;
+}
+
+static int set_tsc_adjust(struct msr_access *a)
+{
+	if (!a->host)
+		kvm_adjust_tsc_offset(a->vcpu, (s64)(a->data - a->vcpu->arch.ia32_tsc_adjust_msr));
+	a->vcpu->arch.ia32_tsc_adjust_msr = a->data;
+	return 0;
+}
+
+static int set_apic_base(struct msr_access *a)
+{
+	return kvm_set_apic_base(a->vcpu, a->data, a->host);
+}
+
+static int get_tsc_deadline(struct msr_access *a)
+{
+	a->data = lapic_in_kernel(a->vcpu) ? kvm_get_lapic_tscdeadline_msr(a->vcpu) : 0;
+	return 0;
+}
+
+static int set_tsc_deadline(struct msr_access *a)
+{
+	if (lapic_in_kernel(a->vcpu))
+		kvm_set_lapic_tscdeadline_msr(a->vcpu, a->data);
+	return 0;
+}
+
+static int get_x2apic(struct msr_access *a)
+{
+	return lapic_in_kernel(a->vcpu) ? kvm_x2apic_msr_read(a->vcpu, a->index, &a->data) : 1;
+}
+
+static int set_x2apic(struct msr_access *a)
+{
+	return lapic_in_kernel(a->vcpu) ? kvm_x2apic_msr_write(a->vcpu, a->index, a->data) : 1;
+}
+
+static int set_efer(struct msr_access *a)
+{
+	struct x86_state *s = x86s(a->vcpu);
+	u64 lma = s->efer & X86_EFER_LMA;
+
+	if (a->data & ~s->efer_valid)
+		return 1;
+	if (!a->host && (s->cr0 & X86_CR0_PG) && ((a->data ^ s->efer) & X86_EFER_LME))
+		return 1;
+	s->efer = (a->data & ~(u64)X86_EFER_LMA) | lma; /* LMA is the CPU's */
+	hyp_x86_state_changed(a->vcpu->hyp);
+	return 0;
+}
+
+static int get_seg_base(struct msr_access *a)
+{
+	a->data = x86s(a->vcpu)->seg[a->index == 0xc0000100 ? X86_FS : X86_GS].base;
+	return 0;
+}
+
+static int set_seg_base(struct msr_access *a)
+{
+	if (!canonical(a->data))
+		return 1;
+	x86s(a->vcpu)->seg[a->index == 0xc0000100 ? X86_FS : X86_GS].base = a->data;
+	hyp_x86_state_changed(a->vcpu->hyp);
+	return 0;
+}
+
+static int set_tsc_aux(struct msr_access *a)
+{
+	return a->data >> 32 ? 1 : set_state(a);
+}
+
+/* Memory types 0, 1, 4-7 (PAT) in each byte. */
+static int set_pat(struct msr_access *a)
+{
+	for (int i = 0; i < 64; i += 8) {
+		u64 type = (a->data >> i) & 0xff;
+
+		if (type > 7 || type == 2 || type == 3)
+			return 1;
+	}
+	return set_state(a);
+}
+
+static bool mtrr_type_ok(u64 t)
+{
+	return t < 7 && t != 2 && t != 3;
+}
+
+static int set_mtrr_deftype(struct msr_access *a)
+{
+	if ((a->data & ~0xcffull) || !mtrr_type_ok(a->data & 0xff))
+		return 1;
+	return set_arch(a);
+}
+
+/* MSR -> index in mtrr.fixed[]: 250, 258, 259, 268..26f. */
+static int mtrr_fixed_index(u32 msr)
+{
+	return msr == 0x250 ? 0 : msr < 0x260 ? (int)(msr - 0x258 + 1) : (int)(msr - 0x268 + 3);
+}
+
+static int get_mtrr_fixed(struct msr_access *a)
+{
+	a->data = a->vcpu->arch.mtrr.fixed[mtrr_fixed_index(a->index)];
+	return 0;
+}
+
+static int set_mtrr_fixed(struct msr_access *a)
+{
+	for (int i = 0; i < 64; i += 8)
+		if (!mtrr_type_ok((a->data >> i) & 0xff))
+			return 1;
+	a->vcpu->arch.mtrr.fixed[mtrr_fixed_index(a->index)] = a->data;
+	return 0;
+}
+
+static int get_mtrr_var(struct msr_access *a)
+{
+	a->data = a->vcpu->arch.mtrr.var[a->index - 0x200];
+	return 0;
+}
+
+static int set_mtrr_var(struct msr_access *a)
+{
+	u64 above = ~(BIT_ULL(x86s(a->vcpu)->maxphyaddr) - 1);
+	bool mask = a->index & 1;
+
+	if (a->data & (above | (mask ? 0x7ff : 0xf00)))
+		return 1;
+	if (!mask && !mtrr_type_ok(a->data & 0xff))
+		return 1;
+	a->vcpu->arch.mtrr.var[a->index - 0x200] = a->data;
+	return 0;
+}
+
+static int get_feat_ctl(struct msr_access *a)
+{
+	a->data = 1; /* locked, nothing enabled */
+	return x86s(a->vcpu)->is_amd;
+}
+
+static int get_arch_capabilities(struct msr_access *a)
+{
+	a->data = a->vcpu->arch.arch_capabilities;
+	return !a->host && !a->vcpu->arch.guest_has_arch_capabilities;
+}
+
+static int get_platform_info(struct msr_access *a)
+{
+	a->data = a->vcpu->arch.msr_platform_info;
+	return !a->host && !a->vcpu->kvm->arch.guest_can_read_msr_platform_info;
+}
+
+#define PLATFORM_INFO_CPUID_FAULT BIT_ULL(31)
+
+static int set_misc_features(struct msr_access *a)
+{
+	if ((a->data & ~1ull) || ((a->data & 1) && !(a->vcpu->arch.msr_platform_info & PLATFORM_INFO_CPUID_FAULT)))
+		return 1;
+	x86s(a->vcpu)->cpuid_faulting = a->data & 1;
+	return set_arch(a);
+}
+
+static int set_debugctl(struct msr_access *a)
+{
+	return (a->data & ~3ull) != 0; /* LBR and BTF are accepted and have no effect */
+}
+
+static int set_hwcr(struct msr_access *a)
+{
+	/* Ignored bits first, as on Linux: MONMWAITDIS, FFDIS, TLBCACHEDIS ... McStatusWrEn and TscFreqSel stay. */
+	a->data &= ~(0x40ull | 0x100 | 0x8);
+	if (a->data & ~(BIT_ULL(18) | BIT_ULL(24)))
+		return 1;
+	return set_arch(a);
+}
+
+static int set_xss(struct msr_access *a)
+{
+	return a->data ? 1 : set_state(a); /* XSAVES is not offered */
+}
+
+static int get_xss(struct msr_access *a)
+{
+	return !a->host && !guest_cpuid_has(a->vcpu, 0xd, 1, CPUID_EAX, 3) ? 1 : get_state(a);
+}
+
+/* ---- paravirtual ------------------------------------------------------------------------------------ */
+
+static int get_wall_clock(struct msr_access *a)
+{
+	a->data = a->vcpu->kvm->arch.wall_clock;
+	return 0;
+}
+
+static int set_wall_clock(struct msr_access *a)
+{
+	a->vcpu->kvm->arch.wall_clock = a->data;
+	kvm_write_wall_clock(a->vcpu->kvm, a->data);
+	return 0;
+}
+
+static int set_system_time(struct msr_access *a)
+{
+	return kvm_set_system_time_msr(a->vcpu, a->data, a->index == MSR_KVM_SYSTEM_TIME);
+}
+
+static int set_steal_time(struct msr_access *a)
+{
+	return kvm_set_steal_time_msr(a->vcpu, a->data);
+}
+
+static int set_pv_eoi(struct msr_access *a)
+{
+	return kvm_lapic_set_pv_eoi(a->vcpu, a->data);
+}
+
+static int set_poll_control(struct msr_access *a)
+{
+	return a->data & ~1ull ? 1 : set_arch(a);
+}
+
+/* ---- the table ------------------------------------------------------------------------------------------ */
+
+#define LIST MSR_LIST
+#define FEAT MSR_FEATURE
+#define ALL (~0ull)
+
+static const struct msr_row msr_table[] = {
+	{ 0x10, 0x10, LIST, get_tsc, set_tsc },
+	{ 0x11, 0x11, LIST, get_wall_clock, set_wall_clock },                            /* MSR_KVM_WALL_CLOCK */
+	{ 0x12, 0x12, LIST, get_arch, set_system_time, ARCH(time) },                     /* MSR_KVM_SYSTEM_TIME */
+	{ 0x17, 0x17, 0, get_zero, set_fault },                                          /* PLATFORM_ID */
+	{ 0x1b, 0x1b, 0, get_arch, set_apic_base, ARCH(apic_base) },
+	{ 0x2a, 0x2a, 0, get_const, set_fault, .valid = 1 << 24 },                       /* EBL_CR_POWERON */
+	{ 0x34, 0x34, 0, get_arch, set_arch_host, ARCH(smi_count), ALL },                /* SMI_COUNT */
+	{ 0x3a, 0x3a, 0, get_feat_ctl, set_fault },                                      /* FEAT_CTL */
+	{ 0x3b, 0x3b, LIST, get_arch, set_tsc_adjust, ARCH(ia32_tsc_adjust_msr) },
+	{ 0x79, 0x79, 0, get_zero, set_ignore },                                         /* UCODE_WRITE */
+	{ 0x8b, 0x8b, LIST | FEAT, get_arch, set_arch_host_else_ignore, ARCH(microcode_version), ALL },
+	{ 0xc1, 0xc2, 0, get_zero, set_zero_only },                                      /* P6 PERFCTR0, 1 */
+	{ 0xcd, 0xcd, 0, get_const, set_fault, .valid = 3 },                             /* FSB_FREQ */
+	{ 0xce, 0xce, LIST, get_platform_info, set_arch_host, ARCH(msr_platform_info), PLATFORM_INFO_CPUID_FAULT },
+	{ 0xfe, 0xfe, 0, get_const, set_fault, .valid = 0x500 | KVM_NR_VAR_MTRR },       /* MTRRcap: WC, fixed */
+	{ 0x10a, 0x10a, LIST | FEAT, get_arch_capabilities, set_arch_host, ARCH(arch_capabilities), ALL },
+	{ 0x140, 0x140, LIST, get_arch, set_misc_features, ARCH(msr_misc_features_enables), ALL },
+	{ 0x174, 0x174, LIST, get_state, set_state, STATE(sysenter_cs) },
+	{ 0x175, 0x175, LIST, get_state, set_state_canonical, STATE(sysenter_esp) },
+	{ 0x176, 0x176, LIST, get_state, set_state_canonical, STATE(sysenter_eip) },
+	{ 0x179, 0x179, 0, get_arch, set_fault, ARCH(mcg_cap) },
+	{ 0x17a, 0x17a, LIST, get_arch, set_arch, ARCH(mcg_status), ALL },
+	{ 0x17b, 0x17b, LIST, kvm_msr_get_mcg_ctl, kvm_msr_set_mcg_ctl, ARCH(mcg_ctl) },
+	{ 0x186, 0x187, 0, get_zero, set_zero_only },                                    /* P6 EVNTSEL0, 1 */
+	{ 0x198, 0x198, 0, get_const, set_fault, .valid = 1000ull | 4ull << 40 },        /* PERF_STATUS */
+	{ 0x199, 0x199, 0, get_zero, set_zero_only },                                    /* PERF_CTL */
+	{ 0x1a0, 0x1a0, LIST, get_arch, set_arch, ARCH(ia32_misc_enable), ALL },
+	{ 0x1d9, 0x1d9, 0, get_zero, set_debugctl },                                     /* DEBUGCTL */
+	{ 0x1db, 0x1de, 0, get_zero, set_fault },                                        /* last branch, last int */
+	{ 0x200, 0x20f, 0, get_mtrr_var, set_mtrr_var },
+	{ 0x250, 0x250, 0, get_mtrr_fixed, set_mtrr_fixed },
+	{ 0x258, 0x259, 0, get_mtrr_fixed, set_mtrr_fixed },
+	{ 0x268, 0x26f, 0, get_mtrr_fixed, set_mtrr_fixed },
+	{ 0x277, 0x277, LIST, get_state, set_pat, STATE(pat) },
+	{ 0x280, 0x29f, 0, kvm_msr_get_mci_ctl2, kvm_msr_set_mci_ctl2 },
+	{ 0x2ff, 0x2ff, 0, get_arch, set_mtrr_deftype, ARCH(mtrr.deftype), ALL },
+	{ 0x400, 0x47f, 0, kvm_msr_get_mce_bank, kvm_msr_set_mce_bank },
+	{ 0x606, 0x606, 0, get_zero, set_fault },                                        /* RAPL_POWER_UNIT */
+	{ 0x611, 0x611, 0, get_zero, set_fault },                                        /* energy status, package */
+	{ 0x619, 0x619, 0, get_zero, set_fault },
+	{ 0x639, 0x639, 0, get_zero, set_fault },
+	{ 0x641, 0x641, 0, get_zero, set_fault },
+	{ 0x6e0, 0x6e0, LIST, get_tsc_deadline, set_tsc_deadline },
+	{ 0x800, 0x8ff, 0, get_x2apic, set_x2apic },
+	{ 0xda0, 0xda0, 0, get_xss, set_xss, STATE(xss) },
+	{ 0x4b564d00, 0x4b564d00, LIST, get_wall_clock, set_wall_clock },
+	{ 0x4b564d01, 0x4b564d01, LIST, get_arch, set_system_time, ARCH(time) },
+	{ 0x4b564d02, 0x4b564d02, 0, get_zero, set_zero_only },                          /* ASYNC_PF_EN: not offered */
+	{ 0x4b564d03, 0x4b564d03, LIST, get_arch, set_steal_time, ARCH(st.msr_val) },
+	{ 0x4b564d04, 0x4b564d04, LIST, get_arch, set_pv_eoi, ARCH(pv_eoi.msr_val) },
+	{ 0x4b564d05, 0x4b564d05, LIST, get_arch, set_poll_control, ARCH(msr_kvm_poll_control), 1 },
+	{ 0x4b564d06, 0x4b564d07, 0, get_zero, set_zero_only },                          /* ASYNC_PF_INT, _ACK */
+	{ 0xc0000080, 0xc0000080, 0, get_state, set_efer, STATE(efer) },
+	{ 0xc0000081, 0xc0000081, LIST, get_state, set_state, STATE(star) },
+	{ 0xc0000082, 0xc0000082, LIST, get_state, set_state_canonical, STATE(lstar) },
+	{ 0xc0000083, 0xc0000083, LIST, get_state, set_state_canonical, STATE(cstar) },
+	{ 0xc0000084, 0xc0000084, LIST, get_state, set_state, STATE(sfmask) },
+	{ 0xc0000100, 0xc0000101, 0, get_seg_base, set_seg_base },
+	{ 0xc0000102, 0xc0000102, LIST, get_state, set_state_canonical, STATE(kernel_gs_base) },
+	{ 0xc0000103, 0xc0000103, LIST, get_state, set_tsc_aux, STATE(tsc_aux) },
+	{ 0xc0010000, 0xc0010007, 0, get_zero, set_ignore },                             /* K7 EVNTSEL, PERFCTR */
+	{ 0xc0010010, 0xc0010010, 0, get_zero, set_ignore },                             /* SYSCFG */
+	{ 0xc0010015, 0xc0010015, LIST, get_arch, set_hwcr, ARCH(hwcr), ALL },
+	{ 0xc001001b, 0xc001001b, 0, get_const, set_fault, .valid = 0x20000000 },        /* K7_CLK_CTL */
+	{ 0xc001001f, 0xc0010020, 0, get_zero, set_ignore },                             /* NB_CFG, PATCH_LOADER */
+	{ 0xc0010055, 0xc0010055, 0, get_zero, set_ignore },                             /* INT_PENDING_MSG */
+	{ 0xc0010058, 0xc0010058, 0, get_zero, set_zero_only },                          /* FAM10H_MMIO_CONF_BASE */
+	{ 0xc0010112, 0xc0010113, 0, get_zero, set_fault },                              /* K8_TSEG_ADDR, _MASK */
+	{ 0xc0010117, 0xc0010117, 0, get_zero, set_ignore },                             /* VM_HSAVE_PA */
+	{ 0xc0010140, 0xc0010140, 0, get_arch, set_arch_host, ARCH(osvw_length), ALL },
+	{ 0xc0010141, 0xc0010141, 0, get_arch, set_arch_host, ARCH(osvw_status), ALL },
+	{ 0xc0011020, 0xc0011023, 0, get_zero, set_ignore },                             /* LS_CFG, DC_CFG, TW_CFG */
+	{ 0xc0011029, 0xc0011029, FEAT, get_const, set_ignore, .valid = 2 },             /* DE_CFG: LFENCE serializes */
+	{ 0xc001102a, 0xc001102a, 0, get_zero, set_ignore },                             /* BU_CFG2 */
+	{ 0xc001102c, 0xc001102c, 0, get_zero, set_ignore },                             /* F15H_EX_CFG */
+};
+
+/*
+ * IA32_ARCH_CAPABILITIES as offered: RDCL_NO, SKIP_L1DFL_VMENTRY, SSB_NO, MDS_NO, PSCHANGE_MC_NO, TAA_NO,
+ * SBDR_SSDP_NO, FBSDP_NO, PSDP_NO, FB_CLEAR, BHI_NO, PBRSB_NO, GDS_NO, RFDS_NO. The guest's privilege levels
+ * are not the processor's here, so nothing the guest could do against these has an effect; only cost.
+ */
+#define ARCH_CAPABILITIES_OFFERED                                                                                \
+	(BIT_ULL(0) | BIT_ULL(3) | BIT_ULL(4) | BIT_ULL(5) | BIT_ULL(6) | BIT_ULL(8) | BIT_ULL(13) | BIT_ULL(14) | \
+	 BIT_ULL(15) | BIT_ULL(17) | BIT_ULL(20) | BIT_ULL(24) | BIT_ULL(26) | BIT_ULL(27))
+#define UCODE_REV_DEFAULT_AMD 0x01000065ull
+#define UCODE_REV_DEFAULT_INTEL 0x100000000ull
+
+static const struct msr_row *find_row(u32 index)
+{
+	size_t lo = 0, hi = ARRAY_SIZE(msr_table);
+
+	while (lo < hi) {
+		size_t mid = (lo + hi) / 2;
+
+		if (msr_table[mid].last < index)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo < ARRAY_SIZE(msr_table) && msr_table[lo].first <= index ? &msr_table[lo] : NULL;
+}
+
+/* Linux (arm64): kvm_sys_reg_table_init. */
+int kvm_msr_table_init(const char **verdict, const char **remedy)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(msr_table); i++) {
+		const struct msr_row *r = &msr_table[i];
+
+		if (r->first > r->last || !r->get || !r->set || (i && msr_table[i - 1].last >= r->first)) {
+			*verdict = "the table of MSRs is not sorted or has a row without access functions";
+			return -EINVAL;
+		}
+	}
+	*verdict = "table sorted, every row has guest and host access";
+	return 0;
+}
+
+int kvm_get_msr(struct kvm_vcpu *vcpu, u32 index, u64 *data, bool host)
+{
+	struct msr_access a = { .vcpu = vcpu, .row = find_row(index), .index = index, .host = host };
+	int ret = a.row ? a.row->get(&a) : KVM_MSR_RET_INVALID;
+
+	if (!ret)
+		*data = a.data;
+	return ret;
+}
+
+int kvm_set_msr(struct kvm_vcpu *vcpu, u32 index, u64 data, bool host)
+{
+	struct msr_access a = { .vcpu = vcpu, .row = find_row(index), .index = index, .data = data, .host = host };
+
+	return a.row ? a.row->set(&a) : KVM_MSR_RET_INVALID;
+}
+
+static u64 default_ucode_rev(void)
+{
+	return kvm_vendor_amd_host() ? UCODE_REV_DEFAULT_AMD : UCODE_REV_DEFAULT_INTEL;
+}
+
+void kvm_msrs_reset(struct kvm_vcpu *vcpu)
+{
+	struct kvm_vcpu_arch *v = &vcpu->arch;
+
+	v->ia32_misc_enable = BIT_ULL(11) | BIT_ULL(12); /* BTS, PEBS unavailable */
+	v->msr_platform_info = PLATFORM_INFO_CPUID_FAULT;
+	v->microcode_version = default_ucode_rev();
+	v->arch_capabilities = ARCH_CAPABILITIES_OFFERED;
+	v->msr_kvm_poll_control = 1;
+	v->osvw_length = 5;
+	v->osvw_status = 2;
+}
+
+/* ---- ioctls ----------------------------------------------------------------------------------------------- */
+
+#define MAX_IO_MSRS 256
+
+typedef int (*msr_fn)(struct kvm_vcpu *vcpu, struct kvm_msr_entry *e);
+
+static int get_one(struct kvm_vcpu *vcpu, struct kvm_msr_entry *e)
+{
+	u64 data = 0;
+	int ret = kvm_get_msr(vcpu, e->index, &data, true);
+
+	e->data = data;
+	return ret;
+}
+
+static int set_one(struct kvm_vcpu *vcpu, struct kvm_msr_entry *e)
+{
+	return kvm_set_msr(vcpu, e->index, e->data, true);
+}
+
+/* System-wide: what a feature MSR can be. */
+static int get_feature(struct kvm_vcpu *vcpu, struct kvm_msr_entry *e)
+{
+	const struct msr_row *row = find_row(e->index);
+
+	if (!row || !(row->flags & FEAT))
+		return 1;
+	if (row->get == get_const)
+		e->data = row->valid;
+	else
+		e->data = e->index == 0x10a ? ARCH_CAPABILITIES_OFFERED : default_ucode_rev();
+	return 0;
+}
+
+/* The number of entries done before the first that failed. */
+static long msr_io(struct kvm_vcpu *vcpu, unsigned long arg, msr_fn fn, bool writeback)
+{
+	struct kvm_msr_entry *e;
+	struct kvm_msrs head;
+	size_t size;
+	long n = 0;
+
+	if (copy_from_client(&head, arg, sizeof(head)))
+		return -EFAULT;
+	if (head.nmsrs >= MAX_IO_MSRS)
+		return -E2BIG;
+	size = head.nmsrs * sizeof(*e);
+	e = malloc(size + 1);
+	if (!e)
+		return -ENOMEM;
+	if (copy_from_client(e, arg + sizeof(head), size))
+		n = -EFAULT;
+	while (n >= 0 && n < (long)head.nmsrs && !fn(vcpu, &e[n]))
+		n++;
+	if (n >= 0 && writeback && copy_to_client(arg + sizeof(head), e, size))
+		n = -EFAULT;
+	free(e);
+	return n;
+}
+
+long kvm_vcpu_ioctl_get_msrs(struct kvm_vcpu *vcpu, unsigned long arg)
+{
+	return msr_io(vcpu, arg, get_one, true);
+}
+
+long kvm_vcpu_ioctl_set_msrs(struct kvm_vcpu *vcpu, unsigned long arg)
+{
+	return msr_io(vcpu, arg, set_one, false);
+}
+
+long kvm_dev_ioctl_get_msrs(unsigned long arg)
+{
+	return msr_io(NULL, arg, get_feature, true);
+}
+
+static u32 list_msrs(u32 *out, u32 flag)
+{
+	u32 n = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(msr_table); i++)
+		for (u32 m = msr_table[i].first; (msr_table[i].flags & flag) && m <= msr_table[i].last; m++)
+			out[n++] = m;
+	return n;
+}
+
+/* E2BIG still tells how many there are. */
+long kvm_dev_ioctl_get_msr_index_list(unsigned long arg, bool features)
+{
+	u32 list[ARRAY_SIZE(msr_table) * 2];
+	struct kvm_msr_list head;
+	u32 room;
+
+	if (copy_from_client(&head, arg, sizeof(head)))
+		return -EFAULT;
+	room = head.nmsrs;
+	head.nmsrs = list_msrs(list, features ? FEAT : LIST);
+	if (copy_to_client(arg, &head, sizeof(head)))
+		return -EFAULT;
+	if (room < head.nmsrs)
+		return -E2BIG;
+	return copy_to_client(arg + sizeof(head), list, head.nmsrs * sizeof(u32));
+}

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Steal time and the "preempted" flag. KVM tells the guest how long its vCPU could have run but did not,
+ * and whether it is out of the guest now. A guest with PV TLB flush does not interrupt a preempted vCPU
+ * but sets KVM_VCPU_FLUSH_TLB in the flag; the flush is done before that vCPU runs again.
+ *
+ * The kernel's run delay is not to be had without reading /proc, so stolen time is what the clock advanced
+ * minus the CPU time of the thread, looked at every STEAL_PERIOD cycles while in KVM_RUN and not asleep.
+ */
+#include <time.h>
+#include <x86intrin.h>
+#include "arch/x86/x86.h"
+
+struct kvm_steal_time_page {
+	u64 steal;
+	u32 version, flags;
+	u8 preempted;
+	u8 u8_pad[3];
+	u32 pad[11];
+};
+_Static_assert(sizeof(struct kvm_steal_time_page) == 64, "steal time ABI");
+
+#define VCPU_PREEMPTED 1u
+#define VCPU_FLUSH_TLB 2u
+#define STEAL_PERIOD (1u << 26) /* TSC cycles, some 20 ms */
+#define VALID_BITS (~63ull)
+
+int kvm_set_steal_time_msr(struct kvm_vcpu *vcpu, u64 data)
+{
+	if (data & ~(VALID_BITS | 1)) /* bits 5:1 are reserved */
+		return 1;
+	vcpu->arch.st.msr_val = data;
+	vcpu->arch.st.preempted = false;
+	if (data & 1)
+		kvm_make_request(KVM_REQ_STEAL_UPDATE, vcpu);
+	return 0;
+}
+
+static struct kvm_steal_time_page *steal_page(struct kvm_vcpu *vcpu)
+{
+	if (!(vcpu->arch.st.msr_val & 1))
+		return NULL;
+	return (struct kvm_steal_time_page *)hyp_as_hva(vcpu->kvm->as, vcpu->arch.st.msr_val & VALID_BITS, true);
+}
+
+static void written(struct kvm_vcpu *vcpu)
+{
+	hyp_as_mark_written(vcpu->kvm->as, vcpu->arch.st.msr_val & VALID_BITS, sizeof(struct kvm_steal_time_page));
+}
+
+static u64 clock_ns(clockid_t id)
+{
+	struct timespec ts;
+
+	clock_gettime(id, &ts);
+	return (u64)ts.tv_sec * 1000000000ull + (u64)ts.tv_nsec;
+}
+
+/* Time since the last look in which the thread wanted to run and did not. */
+static u64 stolen_ns(struct kvm_vcpu *vcpu)
+{
+	u64 wall = clock_ns(CLOCK_MONOTONIC), cpu = clock_ns(CLOCK_THREAD_CPUTIME_ID), stolen = 0;
+
+	if (vcpu->arch.st.wall_ns) {
+		u64 passed = wall - vcpu->arch.st.wall_ns, used = cpu - vcpu->arch.st.cpu_ns;
+
+		stolen = passed > used ? passed - used : 0;
+	}
+	vcpu->arch.st.wall_ns = wall;
+	vcpu->arch.st.cpu_ns = cpu;
+	return stolen;
+}
+
+void kvm_record_steal_time(struct kvm_vcpu *vcpu)
+{
+	struct kvm_steal_time_page *st = steal_page(vcpu);
+
+	if (!st)
+		return;
+	if (__atomic_exchange_n(&st->preempted, 0, __ATOMIC_SEQ_CST) & VCPU_FLUSH_TLB)
+		hyp_x86_flush_tlb(vcpu->hyp);
+	vcpu->arch.st.preempted = false;
+	st->version = st->version | 1; /* odd while it changes; a page never written may start odd */
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	st->steal += stolen_ns(vcpu);
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	st->version++;
+	vcpu->arch.st.last_tsc = __rdtsc();
+	written(vcpu);
+}
+
+/* Leaving the guest for long: asleep, or back in user space. */
+void kvm_steal_time_set_preempted(struct kvm_vcpu *vcpu)
+{
+	struct kvm_steal_time_page *st;
+
+	if (!(vcpu->arch.st.msr_val & 1) || vcpu->arch.st.preempted)
+		return;
+	vcpu->arch.st.wall_ns = 0; /* time away is not stolen */
+	st = steal_page(vcpu);
+	if (!st)
+		return;
+	vcpu->arch.st.preempted = true;
+	__atomic_store_n(&st->preempted, VCPU_PREEMPTED, __ATOMIC_SEQ_CST);
+	written(vcpu);
+}
+
+void kvm_steal_time_tick(struct kvm_vcpu *vcpu)
+{
+	if (!(vcpu->arch.st.msr_val & 1))
+		return;
+	if (vcpu->arch.st.preempted || __rdtsc() - vcpu->arch.st.last_tsc > STEAL_PERIOD)
+		kvm_record_steal_time(vcpu);
+}
