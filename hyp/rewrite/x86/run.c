@@ -40,7 +40,7 @@ bool hyp_must_interpret(struct hyp_cpu *cpu)
 	const struct x86_state *s = &cpu->s;
 
 	return cpu->code_size != 64 || s->shadow || s->rflags & X86_FL_TF || s->guest_debug || s->dr7 & 0xff ||
-	       cpu->engine->interp_only || cpu->mmio.n || cpu->mmio.io_ready;
+	       x86_alignment_checked(s) || cpu->engine->interp_only || cpu->mmio.n || cpu->mmio.io_ready;
 }
 
 static void drop_queued_pages(struct hyp_cpu *cpu)

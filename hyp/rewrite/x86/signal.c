@@ -46,12 +46,12 @@ static bool find_insn(struct hyp_engine *e, const struct hyp_block *b, u32 off, 
 	return true;
 }
 
-/* SIMD floating-point faults leave an unmasked flag set in MXCSR; otherwise it was the x87. */
+/* #XM or #MF, as the host CPU said. Without CR4.OSXMMEXCPT the former is #UD. */
 static u8 fp_vector(const ucontext_t *uc)
 {
-	u32 mxcsr = uc->uc_mcontext.fpregs ? uc->uc_mcontext.fpregs->mxcsr : 0;
-
-	return mxcsr & ~(mxcsr >> 7) & 0x3f ? X86_XM : X86_MF;
+	if (uc->uc_mcontext.gregs[REG_TRAPNO] != X86_XM)
+		return X86_MF;
+	return hyp_current->s.cr4 & X86_CR4_OSXMMEXCPT ? X86_XM : X86_UD;
 }
 
 /* Vector and error of the guest exception, or false where it is none. */

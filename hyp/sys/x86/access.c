@@ -69,6 +69,14 @@ static enum x86_ret seg_fault(struct hyp_cpu *cpu, unsigned seg)
 	return x86_raise_err(cpu, seg == X86_SS ? X86_SS_VEC : X86_GP, 0);
 }
 
+/* SDM vol. 3, 6.15, #AC: integer operands. */
+static enum x86_ret check_alignment(struct hyp_cpu *cpu, gva_t lin, unsigned size)
+{
+	if (likely(!x86_alignment_checked(&cpu->s)) || size > 8 || !(lin & (size - 1)) || size & (size - 1))
+		return X86_OK;
+	return x86_raise_err(cpu, X86_AC, 0);
+}
+
 enum x86_ret x86_linear(struct hyp_cpu *cpu, unsigned seg, u64 off, unsigned size, unsigned acc, gva_t *out)
 {
 	const struct x86_seg *sg = &cpu->s.seg[seg];
@@ -80,7 +88,7 @@ enum x86_ret x86_linear(struct hyp_cpu *cpu, unsigned seg, u64 off, unsigned siz
 
 		*out = lin;
 		if (likely(x86_is_canonical(&cpu->s, lin) && x86_is_canonical(&cpu->s, last)))
-			return X86_OK;
+			return check_alignment(cpu, lin, size);
 		return seg_fault(cpu, seg);
 	}
 	off = (u32)off;
@@ -90,7 +98,7 @@ enum x86_ret x86_linear(struct hyp_cpu *cpu, unsigned seg, u64 off, unsigned siz
 	/* real-address modes know only the limit */
 	if (cpu->mode > HYP_MODE_VM86 && ((sg->ar & X86_AR_UNUSABLE) || !type_allows(sg->ar, acc)))
 		return seg_fault(cpu, seg);
-	return X86_OK;
+	return check_alignment(cpu, *out, size);
 }
 
 /* ---- MMIO ---- */

@@ -263,4 +263,10 @@ static inline unsigned x86_cpl(const struct x86_state *s)
 	return (s->seg[X86_SS].ar & X86_AR_DPL) >> X86_AR_DPL_SHIFT;
 }
 
+/* Misaligned accesses raise #AC. */
+static inline bool x86_alignment_checked(const struct x86_state *s)
+{
+	return (s->rflags & X86_FL_AC) && (s->cr0 & X86_CR0_AM) && x86_cpl(s) == 3;
+}
+
 #endif
