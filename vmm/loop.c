@@ -23,6 +23,7 @@
 #define STUCK_ANSWER_MS 200
 #define GATHER_NS 500000  /* output is gathered this long before it is written */
 #define DRAIN_MS 2000     /* at the end, a stalled reader of stdout is given up after this */
+#define IN_QUEUE 4096
 #define OUT_CHUNK 4096    /* a pipe that polls writable takes this much without blocking */
 
 struct loop {
@@ -30,7 +31,9 @@ struct loop {
 	int signal_fd;
 	int escape;          /* term_escape's state */
 	bool stdin_open, stdout_open;
-	bool line_open;      /* the last byte received was not a newline */
+	u8 in[IN_QUEUE];     /* typed, not yet received by the serial port */
+	u32 in_at, in_len;
+	bool line_open;      /* the last byte queued was not a newline */
 	u8 out[OUT_CHUNK];   /* taken from the serial port, not yet written */
 	u32 out_at, out_len;
 	u64 next_check_ms;
@@ -86,12 +89,21 @@ static void output_drain(struct loop *loop)
 
 /* ---- input ---- */
 
+/* On a full queue typed bytes are lost, as on a PC; but Ctrl-A x must get through, so all are read. */
+static void input_queue(struct loop *loop, u8 byte)
+{
+	if (loop->in_len == IN_QUEUE)
+		return;
+	loop->in[(loop->in_at + loop->in_len++) % IN_QUEUE] = byte;
+	loop->line_open = byte != '\n';
+}
+
 static void input_key(struct loop *loop, u8 byte)
 {
 	enum term_key key = loop->vm->cfg->escape ? term_escape(&loop->escape, byte) : TERM_SEND;
 
 	if (key == TERM_SEND)
-		serial_receive(loop->vm->serial, &byte, 1);
+		input_queue(loop, byte);
 	else if (key == TERM_QUIT)
 		vm_end(loop->vm, VM_END_QUIT, 0, "%s", "");
 	else if (key == TERM_HELP && write(STDERR_FILENO, term_help, strlen(term_help)) < 0)
@@ -101,28 +113,43 @@ static void input_key(struct loop *loop, u8 byte)
 /* The end of input is no exit; a CMD in the guest gets it as its terminal's end-of-file character. */
 static void input_end(struct loop *loop)
 {
-	static const u8 eof[2] = {4, 4};
+	const u8 eof = 4;
 
 	loop->stdin_open = false;
-	if (loop->vm->cfg->command && !loop->vm->cfg->escape)
-		serial_receive(loop->vm->serial, eof, loop->line_open ? 2 : 1);
+	if (!loop->vm->cfg->command || loop->vm->cfg->escape)
+		return;
+	if (loop->line_open)
+		input_queue(loop, eof); /* in the midst of a line it only passes the line on */
+	input_queue(loop, eof);
+}
+
+/* A file or pipe waits until the guest has taken what is queued (with room left for the end of file). */
+static bool input_wanted(const struct loop *loop)
+{
+	return loop->stdin_open && (loop->vm->cfg->escape || loop->in_len < IN_QUEUE / 2);
 }
 
 static void input_read(struct loop *loop)
 {
-	u8 buf[16];
-	u32 room = serial_room(loop->vm->serial);
-	ssize_t n = read(STDIN_FILENO, buf, MIN(room, sizeof(buf)));
+	u8 buf[IN_QUEUE / 4];
+	ssize_t n = read(STDIN_FILENO, buf, sizeof(buf));
 
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
-	if (n <= 0) {
+	if (n <= 0)
 		input_end(loop);
-		return;
-	}
 	for (ssize_t i = 0; i < n; i++)
 		input_key(loop, buf[i]);
-	loop->line_open = buf[n - 1] != '\n';
+}
+
+static void input_feed(struct loop *loop)
+{
+	u32 room = loop->in_len ? serial_room(loop->vm->serial) : 0;
+
+	for (; room > 0 && loop->in_len > 0; room--, loop->in_len--) {
+		serial_receive(loop->vm->serial, &loop->in[loop->in_at], 1);
+		loop->in_at = (loop->in_at + 1) % IN_QUEUE;
+	}
 }
 
 /* ---- signals ---- */
@@ -227,12 +254,11 @@ static int time_left(const struct loop *loop)
 static void loop_turn(struct loop *loop)
 {
 	const struct timespec gather = {.tv_nsec = GATHER_NS};
-	bool input = loop->stdin_open && serial_room(loop->vm->serial) > 0;
 	bool output = output_pending(loop);
 	struct pollfd fds[FD_COUNT] = {
 		[FD_WAKE] = {.fd = loop->vm->wake_fd, .events = POLLIN},
 		[FD_SIGNAL] = {.fd = loop->signal_fd, .events = POLLIN},
-		[FD_INPUT] = {.fd = input ? STDIN_FILENO : -1, .events = POLLIN},
+		[FD_INPUT] = {.fd = input_wanted(loop) ? STDIN_FILENO : -1, .events = POLLIN},
 		[FD_OUTPUT] = {.fd = output && loop->stdout_open ? STDOUT_FILENO : -1, .events = POLLOUT},
 	};
 	u64 count;
@@ -244,6 +270,7 @@ static void loop_turn(struct loop *loop)
 		signals_read(loop);
 	if (fds[FD_INPUT].revents)
 		input_read(loop);
+	input_feed(loop);
 	if (output && (fds[FD_OUTPUT].revents || !loop->stdout_open))
 		output_write(loop);
 	stuck_check(loop);

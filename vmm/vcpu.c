@@ -242,7 +242,7 @@ static void *vcpu_thread(void *arg)
 	this_vcpu = vcpu;
 	snprintf(name, sizeof(name), "vcpu-%u", vcpu->id);
 	pthread_setname_np(pthread_self(), name);
-	while (more && !atomic_true(&vm->stopping)) {
+	while (more && !vm_ended(vm) && !atomic_true(&vm->stopping)) {
 		if (vm->accel->ioctl(vcpu->fd, KVM_RUN, 0) < 0)
 			more = vcpu_interrupted(vcpu);
 		else
