@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "virt/sys.h"
+#include "virt/trace.h"
 #include "virt/uaccess.h"
 
 #define INIT_STEPS_MAX 48
@@ -45,6 +46,8 @@ static int run_step(const struct kvm_init_step *step, struct kuse_init_step *out
 		out->error = step->init(&out->verdict, &out->remedy);
 	}
 	out->ns = kvm_clock_monotonic_ns() - start;
+	kvm_trace(KVM_TRACE_INIT, "init", { "step", 0, step->name }, { "error", (u64)-out->error, NULL },
+		  { "ns", out->ns, NULL });
 	return out->error;
 }
 

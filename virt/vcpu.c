@@ -12,6 +12,7 @@
 #include "virt/ioctl.h"
 #include "virt/stats.h"
 #include "virt/sys.h"
+#include "virt/trace.h"
 #include "virt/uaccess.h"
 #include "virt/vm.h"
 
@@ -207,6 +208,20 @@ static void sigset_activate(struct kvm_vcpu *vcpu, sigset_t *saved)
 	pthread_sigmask(SIG_SETMASK, &run, saved);
 }
 
+/* The engine's counters, after each KVM_RUN: blocks translated, linked, dropped. */
+static void trace_blocks(struct kvm_vcpu *vcpu)
+{
+	struct kvm_trace_field f[32] = { { "vcpu", (u64)vcpu->vcpu_id, NULL } };
+	const struct hyp_stat_desc *desc;
+	const u64 *values;
+	size_t n = hyp_stats(vcpu->hyp, &desc, &values);
+
+	n = MIN(n, ARRAY_SIZE(f) - 1);
+	for (size_t i = 0; i < n; i++)
+		f[i + 1] = (struct kvm_trace_field){ desc[i].name, values[i], NULL };
+	kvm_trace_emit("block", f, n + 1);
+}
+
 static long vcpu_run(void *obj, void *data, unsigned long arg)
 {
 	struct kvm_vcpu *vcpu = obj;
@@ -225,6 +240,8 @@ static long vcpu_run(void *obj, void *data, unsigned long arg)
 	__atomic_signal_fence(__ATOMIC_SEQ_CST);
 	running_vcpu = NULL;
 	kvm_vcpu_stats_publish(vcpu);
+	if (unlikely(kvm_trace_mask & KVM_TRACE_BLOCK))
+		trace_blocks(vcpu);
 	return ret;
 }
 

@@ -7,6 +7,7 @@
  */
 #include <string.h>
 #include "arch/x86/x86.h"
+#include "virt/trace.h"
 
 static int inject_gp(struct kvm_vcpu *vcpu)
 {
@@ -279,6 +280,44 @@ static int (*const exit_handlers[HYP_EXIT_NR])(struct kvm_vcpu *vcpu) = {
 	[HYP_EXIT_INTERNAL] = handle_internal,
 };
 
+static const char *const exit_names[HYP_EXIT_NR] = {
+	[HYP_EXIT_INTR] = "intr", [HYP_EXIT_IRQ_WINDOW] = "irq-window", [HYP_EXIT_NMI_WINDOW] = "nmi-window",
+	[HYP_EXIT_IO] = "io", [HYP_EXIT_MMIO] = "mmio", [HYP_EXIT_HLT] = "hlt", [HYP_EXIT_CPUID] = "cpuid",
+	[HYP_EXIT_RDMSR] = "rdmsr", [HYP_EXIT_WRMSR] = "wrmsr", [HYP_EXIT_HYPERCALL] = "hypercall",
+	[HYP_EXIT_CR8] = "cr8", [HYP_EXIT_XSETBV] = "xsetbv", [HYP_EXIT_PAUSE] = "pause", [HYP_EXIT_MWAIT] = "mwait",
+	[HYP_EXIT_RDPMC] = "rdpmc", [HYP_EXIT_INVD] = "invd", [HYP_EXIT_DEBUG] = "debug",
+	[HYP_EXIT_SHUTDOWN] = "shutdown", [HYP_EXIT_EMULATION] = "emulation", [HYP_EXIT_RSM] = "rsm",
+	[HYP_EXIT_EVENT_DELIVERY] = "event-delivery", [HYP_EXIT_INTERNAL] = "internal",
+};
+
+/* The one number that tells most about an exit. */
+static u64 exit_detail(struct kvm_vcpu *vcpu, enum hyp_exit reason)
+{
+	struct x86_state *s = x86s(vcpu);
+
+	switch (reason) {
+	case HYP_EXIT_IO:
+		return s->exit.io.port;
+	case HYP_EXIT_MMIO:
+	case HYP_EXIT_EVENT_DELIVERY:
+		return s->exit.mmio.gpa;
+	case HYP_EXIT_RDMSR:
+	case HYP_EXIT_WRMSR:
+		return (u32)s->gpr[X86_RCX];
+	case HYP_EXIT_CPUID:
+	case HYP_EXIT_HYPERCALL:
+		return (u32)s->gpr[X86_RAX];
+	default:
+		return 0;
+	}
+}
+
+static void trace_exit(struct kvm_vcpu *vcpu, enum hyp_exit reason)
+{
+	kvm_trace(KVM_TRACE_EXIT, "exit", { "vcpu", (u64)vcpu->vcpu_id, NULL }, { "reason", 0, exit_names[reason] },
+		  { "rip", x86s(vcpu)->rip, NULL }, { "detail", exit_detail(vcpu, reason), NULL });
+}
+
 int kvm_handle_exit(struct kvm_vcpu *vcpu, enum hyp_exit reason)
 {
 	if ((unsigned)reason >= HYP_EXIT_NR || !exit_handlers[reason]) {
@@ -286,6 +325,7 @@ int kvm_handle_exit(struct kvm_vcpu *vcpu, enum hyp_exit reason)
 
 		return kvm_exit_internal(vcpu, KVM_INTERNAL_ERROR_UNEXPECTED_EXIT_REASON, data, 1);
 	}
+	trace_exit(vcpu, reason);
 	vcpu->stat.exits++;
 	vcpu->stat.exit_reason[reason]++;
 	return exit_handlers[reason](vcpu);

@@ -9,6 +9,7 @@
  * leave as soon as the next one can be taken.
  */
 #include "arch/x86/x86.h"
+#include "virt/trace.h"
 
 enum exception_class { CONTRIBUTORY, PAGE_FAULT, BENIGN };
 
@@ -208,6 +209,9 @@ int kvm_inject_events(struct kvm_vcpu *vcpu, bool want_window)
 			inject_interrupt(vcpu);
 	}
 	vcpu->arch.handed_over = s->inject.type;
+	if (s->inject.type)
+		kvm_trace(KVM_TRACE_IRQ, "inject", { "vcpu", (u64)vcpu->vcpu_id, NULL }, { "type", s->inject.type, NULL },
+			  { "vector", s->inject.vector, NULL }, { "rip", s->rip, NULL });
 	ask_for_windows(vcpu, want_window);
 	return 0;
 }
