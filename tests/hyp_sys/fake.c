@@ -12,6 +12,10 @@ u8 *hyp_phys_ptr(struct hyp_cpu *cpu, gpa_t gpa, bool write)
 {
 	if (gpa >= RAM_SIZE || (write && gpa >= ROM_START && gpa < ROM_END))
 		return NULL;
+	if (write && fake.race_at && gpa == fake.race_at) {
+		ram64_set(gpa, fake.race_val);
+		fake.race_at = 0;
+	}
 	return fake_ram + gpa;
 }
 
@@ -215,6 +219,7 @@ int main(int argc, char **argv)
 		{ "walk", run_walk_tests }, { "access", run_access_tests }, { "seg", run_seg_tests },
 		{ "exc", run_exc_tests }, { "far", run_far_tests }, { "syscall", run_syscall_tests },
 		{ "sysreg", run_sysreg_tests },
+		{ "random", run_random_tests },
 	};
 	int failed = 0, ran = 0;
 

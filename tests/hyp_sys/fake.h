@@ -22,6 +22,9 @@
 struct fake_counts {
 	unsigned flush_all, flush_nonglobal, flush_page, state_changed;
 	gva_t flushed;
+	/* Another CPU: when the walker asks to write gpa `race_at`, the entry becomes `race_val` first, once. */
+	gpa_t race_at;
+	u64 race_val;
 };
 extern struct fake_counts fake;
 extern u8 *fake_ram;
@@ -103,5 +106,6 @@ int run_exc_tests(void);
 int run_far_tests(void);
 int run_syscall_tests(void);
 int run_sysreg_tests(void);
+int run_random_tests(void);
 
 #endif

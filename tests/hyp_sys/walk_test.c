@@ -381,6 +381,38 @@ static void test_rom_tables(void **state)
 	assert_int_equal(ram64(ROM_START + (PAGE >> 12) * 8), PAGE | 3);
 }
 
+/* The table changes between the walker's read and its A/D write: the new entry counts. */
+static void test_race(void **state)
+{
+	struct hyp_cpu *cpu = cpu_of(state);
+	struct x86_walk w;
+
+	machine_long(cpu, 0);
+	fake.race_at = PTE;
+	fake.race_val = 0x123000 | 3;
+	assert_ok(walk(cpu, PAGE + 5, W, &w));
+	assert_int_equal(w.gpa, 0x123005);
+	assert_int_equal(ram64(PTE), 0x123000 | 3 | A_BIT | D_BIT);
+	fake.race_at = PD;
+	fake.race_val = 0; /* the whole table went away */
+	ram64_set(PD, PT0 | 7);
+	assert_pf(cpu, PAGE, R, 0);
+	assert_int_equal(ram64(PD), 0);
+}
+
+static void test_race_32bit(void **state)
+{
+	struct hyp_cpu *cpu = cpu_of(state);
+	struct x86_walk w;
+
+	setup_32bit(cpu, 0);
+	fake.race_at = PT0 + 0x100 * 4;
+	fake.race_val = 0xdeadbeef00000000ull | 0x123000 | 1; /* the neighbour is not the walker's */
+	assert_ok(walk(cpu, PAGE, R, &w));
+	assert_int_equal(w.gpa, 0x123000);
+	assert_int_equal(ram64(PT0 + 0x100 * 4), 0xdeadbeef00000000ull | 0x123000 | 1 | A_BIT);
+}
+
 static void test_translate(void **state)
 {
 	struct hyp_cpu *cpu = cpu_of(state);
@@ -407,7 +439,8 @@ int run_walk_tests(void)
 		T(test_no_paging), T(test_4level_4k), T(test_fault_leaves_ad_clear), T(test_large_pages),
 		T(test_5level), T(test_error_not_present), T(test_rights_every_level), T(test_wp),
 		T(test_smep_smap), T(test_reserved_bits), T(test_reserved_bits_upper), T(test_32bit),
-		T(test_32bit_pse), T(test_pae), T(test_rom_tables), T(test_translate),
+		T(test_32bit_pse), T(test_pae), T(test_rom_tables), T(test_race),
+		T(test_race_32bit), T(test_translate),
 	};
 
 	return cmocka_run_group_tests_name("walk", tests, NULL, NULL);

@@ -64,6 +64,7 @@ static void decode_block(struct xlate *x, u64 pc)
 static bool decode_straddler(struct xlate *x, u64 pc)
 {
 	unsigned head = (unsigned)(PAGE_SIZE - (pc & ~PAGE_MASK));
+	u64 cr2 = x->cpu->s.cr2; /* the look at the next page may fault and be for nothing */
 	enum x86_ret ret;
 	gpa_t gpa2;
 	u8 buf[15];
@@ -71,6 +72,7 @@ static bool decode_straddler(struct xlate *x, u64 pc)
 
 	if (!next) {
 		x->cpu->fault.type = X86_EVENT_NONE;
+		x->cpu->s.cr2 = cr2;
 		return false;
 	}
 	hyp_as_mark_code(x->cpu, gpa2);

@@ -191,6 +191,8 @@ static enum x86_ret set_cr0(struct hyp_cpu *cpu, u64 val)
 	if (ret != X86_OK)
 		return ret;
 	s->cr0 = val;
+	if (changed & X86_CR0_PE) /* CPL is 0, whatever user space gave SS in real mode */
+		s->seg[X86_SS].ar &= ~X86_AR_DPL;
 	if (changed & (X86_CR0_PG | X86_CR0_WP | X86_CR0_PE)) {
 		hyp_mode_update(cpu);
 		hyp_tlb_flush_all(cpu);
