@@ -77,7 +77,6 @@ struct x86_insn {
 	u8 vl;       /* bytes of the vector length */
 	bool packed; /* compress, expand: the active elements are adjacent in memory */
 	bool suppress; /* a masked-out element does not fault (exception classes without NF) */
-	bool aligned;  /* a legacy SSE operand that must be aligned: #GP comes before #PF */
 
 	/* native.c */
 	const u8 *stub;  /* host code, NULL: not made yet */
@@ -184,7 +183,7 @@ enum x86_ret x86_native(struct hyp_cpu *cpu, const struct x86_insn *in); /* the 
 /* Runs in's stub with its memory operand at host (NULL: none). No checks, no memory accesses. */
 enum x86_ret x86_native_at(struct hyp_cpu *cpu, struct x86_insn *in, void *host);
 enum x86_ret x86_native_mem(struct hyp_cpu *cpu, const struct x86_insn *in, gva_t gva);
-enum x86_ret x86_native_masked(struct hyp_cpu *cpu, struct x86_insn *in, gva_t gva);
+enum x86_ret x86_native_masked(struct hyp_cpu *cpu, struct x86_insn *in);
 bool x86_native_init(struct x86_interp *it);
 void x86_native_fini(struct x86_interp *it);
 bool x86_native_signal(int sig, void *ucontext);

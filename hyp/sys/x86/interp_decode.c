@@ -149,6 +149,18 @@ static void explicit_operand(struct x86_insn *in, const ZydisDecodedOperand *zo,
 	}
 }
 
+static u8 segment_prefix(const ZydisDecodedInstruction *zi)
+{
+	static const u8 prefix[6] = { 0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65 };
+	u8 seg = X86_DS;
+
+	for (unsigned i = 0; i < zi->raw.prefix_count; i++)
+		for (unsigned s = 0; s < 6; s++)
+			if (zi->raw.prefixes[i].value == prefix[s])
+				seg = s;
+	return zi->machine_mode == ZYDIS_MACHINE_MODE_LONG_64 && seg < X86_FS ? X86_DS : seg;
+}
+
 static void operands(struct x86_insn *in, const ZydisDecodedInstruction *zi, const ZydisDecodedOperand *zo)
 {
 	unsigned nimm = 0;
@@ -174,6 +186,7 @@ static void operands(struct x86_insn *in, const ZydisDecodedInstruction *zi, con
 			explicit_operand(in, &zo[i], &in->opnd[in->nopnd++], &nimm);
 	}
 	/* implicit operands that hold the segment of a string source or of XLAT, MASKMOV */
+	in->mem.seg = in->mem.size ? in->mem.seg : segment_prefix(zi);
 	for (unsigned i = 0; i < zi->operand_count && !in->mem.size; i++)
 		if (zo[i].type == ZYDIS_OPERAND_TYPE_MEMORY && zo[i].visibility == ZYDIS_OPERAND_VISIBILITY_HIDDEN &&
 		    zo[i].mem.segment != ZYDIS_REGISTER_ES)
@@ -263,30 +276,26 @@ static bool suppresses_faults(ZydisExceptionClass c)
 	case ZYDIS_EXCEPTION_CLASS_E5:
 	case ZYDIS_EXCEPTION_CLASS_E6:
 	case ZYDIS_EXCEPTION_CLASS_E10:
+	case ZYDIS_EXCEPTION_CLASS_E11:
 		return true;
 	default:
 		return false;
 	}
 }
 
-/* Legacy SSE operands of 16 bytes must be aligned, but for these (SDM vol. 2, 2.4) */
-static bool must_align(const ZydisDecodedInstruction *zi)
+/* Class E4NF by the manual, whatever the decoder says: each result element depends on several sources. */
+static bool sees_all_elements(ZydisMnemonic m)
 {
-	if (zi->encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY || zi->meta.isa_ext == ZYDIS_ISA_EXT_SHA)
-		return false;
-	switch (zi->mnemonic) {
-	case ZYDIS_MNEMONIC_MOVUPS:
-	case ZYDIS_MNEMONIC_MOVUPD:
-	case ZYDIS_MNEMONIC_MOVDQU:
-	case ZYDIS_MNEMONIC_LDDQU:
-	case ZYDIS_MNEMONIC_PCMPESTRI:
-	case ZYDIS_MNEMONIC_PCMPESTRM:
-	case ZYDIS_MNEMONIC_PCMPISTRI:
-	case ZYDIS_MNEMONIC_PCMPISTRM:
-		return false;
-	default:
-		return true;
-	}
+	return m == ZYDIS_MNEMONIC_VDBPSADBW || m == ZYDIS_MNEMONIC_VCVTNE2PS2BF16 || m == ZYDIS_MNEMONIC_VGF2P8AFFINEQB ||
+	       m == ZYDIS_MNEMONIC_VGF2P8AFFINEINVQB;
+}
+
+/* VEXTRACTF32X4 and its like move a tuple, but are masked by its elements. */
+static unsigned tuple_element(const ZydisDecodedInstruction *zi, unsigned elem)
+{
+	const char *name = zi->avx.mask.mode ? ZydisMnemonicGetString(zi->mnemonic) : "";
+
+	return strstr(name, "32x") ? 4 : strstr(name, "64x") ? 8 : elem;
 }
 
 static void set_flags(struct x86_insn *in, const ZydisDecodedInstruction *zi)
@@ -305,9 +314,10 @@ static void set_flags(struct x86_insn *in, const ZydisDecodedInstruction *zi)
 	if (in->gate != X86_GATE_NONE)
 		in->flags |= X86_IN_VEC;
 	in->vl = zi->avx.vector_length / 8;
+	in->mem.elem = tuple_element(zi, in->mem.elem);
 	in->packed = zi->meta.category == ZYDIS_CATEGORY_COMPRESS || zi->meta.category == ZYDIS_CATEGORY_EXPAND;
-	in->suppress = suppresses_faults(zi->meta.exception_class) && zi->mnemonic != ZYDIS_MNEMONIC_VDBPSADBW;
-	in->aligned = in->gate == X86_GATE_SSE && must_align(zi);
+	in->suppress = suppresses_faults(zi->meta.exception_class) && !sees_all_elements(zi->mnemonic);
+	in->suppress |= in->mem.acc & X86_ACC_W && in->mask_reg; /* a masked store writes nothing else in any class */
 }
 
 static bool hidden_memory(const ZydisDecodedInstruction *zi, const ZydisDecodedOperand *zo)
@@ -331,6 +341,17 @@ bool x86_decode_full(enum x86_dmode mode, const u8 *bytes, unsigned n, struct Zy
 	return ZYAN_SUCCESS(ZydisDecoderDecodeFull(&decoders[mode], bytes, n, zi, ops));
 }
 
+static bool has_rep_prefix(const ZydisDecodedInstruction *zi)
+{
+	for (unsigned i = 0; i < zi->raw.prefix_count; i++) {
+		u8 p = zi->raw.prefixes[i].value;
+
+		if (p == 0xf2 || p == 0xf3)
+			return true;
+	}
+	return false;
+}
+
 int x86_decode(enum x86_dmode mode, const u8 *bytes, unsigned n, struct x86_insn *in)
 {
 	ZydisDecodedOperand zo[ZYDIS_MAX_OPERAND_COUNT];
@@ -349,15 +370,22 @@ int x86_decode(enum x86_dmode mode, const u8 *bytes, unsigned n, struct x86_insn
 	in->opsize = zi.operand_width / 8;
 	in->asize = zi.address_width / 8;
 	in->modrm_off = zi.raw.modrm.offset;
-	set_flags(in, &zi);
 	operands(in, &zi, zo);
+	set_flags(in, &zi);
+	/* SIB without a base: the decoder takes REX.B for one */
+	if (zi.raw.modrm.mod == 0 && zi.attributes & ZYDIS_ATTRIB_HAS_SIB && zi.raw.sib.base == 5 && !in->mem.rip_relative)
+		in->mem.base = X86_REG_NONE, in->mem.disp = zi.raw.disp.value;
+	if (zi.mnemonic == ZYDIS_MNEMONIC_CLZERO && has_rep_prefix(&zi))
+		return X86_UD;
 	op = is_string(&zi) ? x86_op_string(in->mnemonic) : &x86_op_table[in->mnemonic];
 	in->fn = op->fn ? op->fn : x86_native;
 	if (zi.mnemonic == ZYDIS_MNEMONIC_PAUSE && zi.attributes & ZYDIS_ATTRIB_HAS_REX && zi.raw.rex.B)
 		in->fn = x86_native; /* F3 REX.B 90 is XCHG R8, RAX */
 	if (zi.meta.isa_ext == ZYDIS_ISA_EXT_AMD3DNOW && zi.encoding == ZYDIS_INSTRUCTION_ENCODING_3DNOW)
 		in->fn = x86_op_ud; /* no host of ours has it */
-	if (!op->fn && (hidden_memory(&zi, zo) || in->mem.vsib))
+	if (!op->fn && in->mem.vsib)
+		in->fn = x86_op_ud; /* the prefetching gathers of AVX512PF */
+	else if (!op->fn && hidden_memory(&zi, zo))
 		in->fn = x86_op_emulation; /* the stub would follow a guest pointer */
 	in->op_flags = op->flags;
 	return 0;

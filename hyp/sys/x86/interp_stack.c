@@ -127,6 +127,17 @@ static enum x86_ret enter_levels(struct hyp_cpu *cpu, const struct x86_insn *in,
 	return x86_push(cpu, frame, in->opsize);
 }
 
+/* A write at the final stack pointer would have to succeed. */
+static enum x86_ret enter_probe(struct hyp_cpu *cpu, u64 sp)
+{
+	enum x86_ret ret = X86_OK;
+	gva_t gva;
+	gpa_t gpa;
+
+	X86_TRY(x86_linear(cpu, X86_SS, sp, 1, X86_ACC_W, &gva));
+	return !hyp_mem_ptr(cpu, gva, X86_ACC_W, &gpa, &ret) && ret == X86_FAULT ? ret : X86_OK;
+}
+
 enum x86_ret x86_op_enter(struct hyp_cpu *cpu, const struct x86_insn *in)
 {
 	unsigned level = in->imm[1] & 31, width = x86_stack_width(cpu);
@@ -136,6 +147,8 @@ enum x86_ret x86_op_enter(struct hyp_cpu *cpu, const struct x86_insn *in)
 	frame = rsp_of(cpu);
 	if (ret == X86_OK && level)
 		ret = enter_levels(cpu, in, level, x86_trunc(frame, in->opsize));
+	if (ret == X86_OK)
+		ret = enter_probe(cpu, x86_trunc(rsp_of(cpu) - (u16)in->imm[0], width));
 	if (ret != X86_OK) {
 		cpu->s.gpr[X86_RSP] = rsp;
 		return ret;

@@ -343,7 +343,10 @@ enum x86_ret x86_op_clzero(struct hyp_cpu *cpu, const struct x86_insn *in)
 {
 	static const u8 zero[64];
 
-	return x86_seg_write(cpu, in->mem.seg ? in->mem.seg : X86_DS, x86_get_a(cpu, in, X86_RAX) & ~63ull, zero, 64);
+	gva_t gva;
+
+	X86_TRY(x86_linear(cpu, in->mem.seg, x86_get_a(cpu, in, X86_RAX), 1, X86_ACC_W, &gva));
+	return x86_lin_write(cpu, gva & ~63ull, zero, 64);
 }
 
 /* ---- descriptors asked about -------------------------------------------------------------------------------------- */

@@ -9,6 +9,8 @@
 
 #include "hyp/sys/x86/interp.h"
 
+#define FSW_ES 0x80u
+
 /* ---- masked moves with a vector or an opmask as mask --------------------------------------------------- */
 
 static bool sign_bit(const u8 *v, unsigned i, unsigned elem)
@@ -26,22 +28,24 @@ static u64 sign_mask(const u8 *v, unsigned n, unsigned elem)
 	return mask;
 }
 
-static enum x86_ret read_active(struct hyp_cpu *cpu, gva_t gva, u8 *buf, unsigned elem, u64 active)
+/* The active elements of the operand at seg:off; each has an address check and a page of its own. */
+static enum x86_ret read_active(struct hyp_cpu *cpu, const struct x86_insn *in, u64 off, u8 *buf, unsigned elem, u64 active)
 {
 	for (; active; active &= active - 1) {
-		unsigned i = __builtin_ctzll(active);
+		unsigned at = __builtin_ctzll(active) * elem;
 
-		X86_TRY(x86_lin_read(cpu, gva + i * elem, buf + i * elem, elem));
+		X86_TRY(x86_seg_read(cpu, in->mem.seg, x86_trunc(off + at, in->asize), buf + at, elem));
 	}
 	return X86_OK;
 }
 
-static enum x86_ret write_active(struct hyp_cpu *cpu, gva_t gva, const u8 *buf, unsigned elem, u64 active)
+static enum x86_ret write_active(struct hyp_cpu *cpu, const struct x86_insn *in, u64 off, const u8 *buf, unsigned elem,
+				 u64 active)
 {
 	for (; active; active &= active - 1) {
-		unsigned i = __builtin_ctzll(active);
+		unsigned at = __builtin_ctzll(active) * elem;
 
-		X86_TRY(x86_lin_write(cpu, gva + i * elem, buf + i * elem, elem));
+		X86_TRY(x86_seg_write(cpu, in->mem.seg, x86_trunc(off + at, in->asize), buf + at, elem));
 	}
 	return X86_OK;
 }
@@ -51,17 +55,15 @@ enum x86_ret x86_op_vmaskmov(struct hyp_cpu *cpu, const struct x86_insn *in)
 {
 	unsigned size = in->mem.size, elem = in->mem.elem;
 	u8 mask[64], v[64] = { 0 };
-	u64 active;
-	gva_t gva;
+	u64 active, off = x86_ea_offset(cpu, in);
 
 	x86_vec_get(cpu, in->opnd[1].reg, mask, size);
 	active = sign_mask(mask, size / elem, elem);
-	X86_TRY(x86_ea(cpu, in, size, in->mem.acc, &gva));
 	if (in->opnd[0].type == X86_OPND_MEM) {
 		x86_vec_get(cpu, in->opnd[2].reg, v, size);
-		return write_active(cpu, gva, v, elem, active);
+		return write_active(cpu, in, off, v, elem, active);
 	}
-	X86_TRY(read_active(cpu, gva, v, elem, active));
+	X86_TRY(read_active(cpu, in, off, v, elem, active));
 	x86_vec_set(cpu, in->opnd[0].reg, v, size);
 	return X86_OK;
 }
@@ -72,8 +74,9 @@ enum x86_ret x86_op_maskmov(struct hyp_cpu *cpu, const struct x86_insn *in)
 	unsigned size = in->opnd[0].size;
 	u8 v[64], mask[64];
 	u64 active;
-	gva_t gva;
 
+	if (size == 8 && cpu->s.xsave[2] & FSW_ES)
+		return x86_raise(cpu, X86_MF);
 	if (size == 8) {
 		x86_mmx_get(cpu, in->opnd[0].reg, v);
 		x86_mmx_get(cpu, in->opnd[1].reg, mask);
@@ -82,8 +85,7 @@ enum x86_ret x86_op_maskmov(struct hyp_cpu *cpu, const struct x86_insn *in)
 		x86_vec_get(cpu, in->opnd[1].reg, mask, size);
 	}
 	active = sign_mask(mask, size, 1);
-	X86_TRY(x86_linear(cpu, in->mem.seg, x86_get_a(cpu, in, X86_RDI), size, X86_ACC_W, &gva));
-	X86_TRY(write_active(cpu, gva, v, 1, active));
+	X86_TRY(write_active(cpu, in, x86_get_a(cpu, in, X86_RDI), v, 1, active));
 	if (size == 8)
 		x86_mmx_enter(cpu);
 	return X86_OK;
@@ -138,16 +140,16 @@ static u64 active_elements(struct hyp_cpu *cpu, const struct x86_insn *in)
 }
 
 /* As x86_native_mem, where the whole operand cannot be accessed in place. */
-enum x86_ret x86_native_masked(struct hyp_cpu *cpu, struct x86_insn *in, gva_t gva)
+enum x86_ret x86_native_masked(struct hyp_cpu *cpu, struct x86_insn *in)
 {
-	u8 *buf = cpu->interp->bounce + (gva & 63);
-	u64 active = active_elements(cpu, in);
+	u64 active = active_elements(cpu, in), off = x86_ea_offset(cpu, in);
+	u8 *buf = cpu->interp->bounce + ((off + cpu->s.seg[in->mem.seg].base) & 63);
 
 	memset(buf, 0, in->mem.size);
 	if (in->mem.acc & X86_ACC_R)
-		X86_TRY(read_active(cpu, gva, buf, in->mem.elem, active));
+		X86_TRY(read_active(cpu, in, off, buf, in->mem.elem, active));
 	X86_TRY(x86_native_at(cpu, in, buf));
-	return in->mem.acc & X86_ACC_W ? write_active(cpu, gva, buf, in->mem.elem, active) : X86_OK;
+	return in->mem.acc & X86_ACC_W ? write_active(cpu, in, off, buf, in->mem.elem, active) : X86_OK;
 }
 
 /* ---- gathers and scatters ---------------------------------------------------------------------------------- */
@@ -196,8 +198,8 @@ static enum x86_ret gather_vex(struct hyp_cpu *cpu, const struct x86_insn *in)
 	if (dreg == mreg || dreg == in->mem.index || mreg == in->mem.index)
 		return x86_raise(cpu, X86_UD);
 	vsib_init(cpu, in, size, &v);
-	x86_vec_get(cpu, dreg, dst, size);
-	x86_vec_get(cpu, mreg, mask, size);
+	x86_vec_get(cpu, dreg, dst, 64);
+	x86_vec_get(cpu, mreg, mask, 64);
 	for (unsigned i = 0; i < v.n && ret == X86_OK; i++) {
 		if (sign_bit(mask, i, v.elem))
 			ret = load_element(cpu, in, &v, i, dst);
@@ -209,8 +211,8 @@ static enum x86_ret gather_vex(struct hyp_cpu *cpu, const struct x86_insn *in)
 		memset(mask, 0, sizeof(mask));
 	}
 	if (ret != X86_EXIT) { /* an answered MMIO read starts all over */
-		x86_vec_set(cpu, dreg, dst, size);
-		x86_vec_set(cpu, mreg, mask, size);
+		x86_vec_set(cpu, dreg, dst, 64);
+		x86_vec_set(cpu, mreg, mask, 64);
 	}
 	return ret;
 }
@@ -226,7 +228,7 @@ static enum x86_ret gather_evex(struct hyp_cpu *cpu, const struct x86_insn *in)
 	if (dreg == in->mem.index || !in->mask_reg)
 		return x86_raise(cpu, X86_UD);
 	vsib_init(cpu, in, size, &v);
-	x86_vec_get(cpu, dreg, dst, size);
+	x86_vec_get(cpu, dreg, dst, 64);
 	k = x86_mask_get(cpu, in->mask_reg);
 	for (unsigned i = 0; i < v.n && ret == X86_OK; i++) {
 		if (k >> i & 1)
@@ -239,7 +241,7 @@ static enum x86_ret gather_evex(struct hyp_cpu *cpu, const struct x86_insn *in)
 		memset(dst + v.n * v.elem, 0, sizeof(dst) - v.n * v.elem);
 	}
 	if (ret != X86_EXIT) {
-		x86_vec_set(cpu, dreg, dst, size);
+		x86_vec_set(cpu, dreg, dst, 64);
 		x86_mask_set(cpu, in->mask_reg, k);
 	}
 	return ret;

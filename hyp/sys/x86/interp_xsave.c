@@ -173,6 +173,21 @@ void x86_mask_set(struct hyp_cpu *cpu, unsigned k, u64 val)
 	memcpy(cpu->s.xsave + comp[XC_OPMASK].off + 8 * k, &val, 8);
 }
 
+/* Reserved bits of FCW and the summary bits of FSW are the CPU's own. */
+static void normalize_x87(u8 *area)
+{
+	u16 fcw, fsw;
+
+	memcpy(&fcw, area, 2);
+	memcpy(&fsw, area + 2, 2);
+	fcw = (fcw & 0x1f3f) | 0x40;
+	fsw &= 0x7f7f;
+	if (fsw & ~fcw & 0x3f)
+		fsw |= 0x8080;
+	memcpy(area, &fcw, 2);
+	memcpy(area + 2, &fsw, 2);
+}
+
 /* ---- FXSAVE, FXRSTOR ------------------------------------------------------------------------------------------ */
 
 /* Bytes of the legacy area that this mode reads and writes. */
@@ -235,6 +250,7 @@ enum x86_ret x86_op_fxrstor(struct hyp_cpu *cpu, const struct x86_insn *in)
 	comp_dirty(cpu, XC_X87);
 	comp_dirty(cpu, XC_SSE);
 	narrow_pointers(area, in);
+	normalize_x87(area);
 	memcpy(cpu->s.xsave, area, legacy_size(cpu));
 	return X86_OK;
 }
@@ -399,8 +415,10 @@ enum x86_ret x86_op_xrstor(struct hyp_cpu *cpu, const struct x86_insn *in)
 		comp_touch(cpu, i);
 	memcpy(img, cpu->s.xsave, sizeof(img));
 	X86_TRY(copy_components(cpu, &xa, load, img, copy_in));
-	if (load & BIT(XC_X87))
+	if (load & BIT(XC_X87)) {
 		narrow_pointers(img, in);
+		normalize_x87(img);
+	}
 	src = mxcsr_source(&xa, header[0]);
 	if (src == 1)
 		X86_TRY(copy_in(cpu, xa.gva + 24, img + 24, 4));

@@ -116,14 +116,28 @@ static unsigned element_size(const struct x86_insn *in)
 	return in->opcode & 1 ? MIN(in->opsize, 4) : 1;
 }
 
+static enum x86_ret probe_destination(struct hyp_cpu *cpu, const struct x86_insn *in, unsigned size)
+{
+	enum x86_ret ret = X86_OK;
+	gva_t gva;
+	gpa_t gpa;
+
+	X86_TRY(x86_linear(cpu, X86_ES, x86_get_a(cpu, in, X86_RDI), size, X86_ACC_W, &gva));
+	if (!hyp_mem_ptr(cpu, gva, X86_ACC_W, &gpa, &ret) && ret == X86_FAULT)
+		return ret;
+	gva += size - 1;
+	ret = X86_OK;
+	return !hyp_mem_ptr(cpu, gva, X86_ACC_W, &gpa, &ret) && ret == X86_FAULT ? ret : X86_OK;
+}
+
 enum x86_ret x86_op_ins(struct hyp_cpu *cpu, const struct x86_insn *in)
 {
 	unsigned size = element_size(in);
 	u16 port = cpu->s.gpr[X86_RDX];
 
+	X86_TRY(check_port(cpu, port, size));
 	if (rep_done(cpu, in))
 		return X86_OK;
-	X86_TRY(check_port(cpu, port, size));
 	if (cpu->mmio.io_ready) {
 		X86_TRY(x86_seg_write(cpu, X86_ES, x86_get_a(cpu, in, X86_RDI), &cpu->s.exit.io.data, size));
 		cpu->mmio.io_ready = false;
@@ -131,6 +145,7 @@ enum x86_ret x86_op_ins(struct hyp_cpu *cpu, const struct x86_insn *in)
 		string_step(cpu, in, X86_RDI, size);
 		return X86_OK;
 	}
+	X86_TRY(probe_destination(cpu, in, size)); /* the port must not be read for nothing */
 	cpu->s.exit.io.in = true;
 	cpu->s.exit.io.string = true;
 	return exit_io(cpu, in, port, size);
@@ -142,9 +157,9 @@ enum x86_ret x86_op_outs(struct hyp_cpu *cpu, const struct x86_insn *in)
 	u16 port = cpu->s.gpr[X86_RDX];
 	u32 data = 0;
 
+	X86_TRY(check_port(cpu, port, size));
 	if (rep_done(cpu, in))
 		return X86_OK;
-	X86_TRY(check_port(cpu, port, size));
 	X86_TRY(x86_seg_read(cpu, in->mem.seg, x86_get_a(cpu, in, X86_RSI), &data, size));
 	x86_debug_io(cpu, port, size);
 	string_step(cpu, in, X86_RSI, size);

@@ -32,7 +32,6 @@
 
 #include "hyp/sys/x86/interp.h"
 
-#define MXCSR_MM 0x20000u /* AMD: misaligned exception mask */
 #define POOL_SIZE (1u << 20)
 #define SLOT_SIZE 32u
 #define STUB_HASH (2 * POOL_SIZE / SLOT_SIZE)
@@ -350,23 +349,43 @@ static enum x86_ret run_bounced(struct hyp_cpu *cpu, struct x86_insn *in, gva_t 
 
 	if (crosses_page(gva, size)) {
 		X86_TRY(probe(cpu, gva, acc));
-		X86_TRY(probe(cpu, gva + size - 1, acc));
+		X86_TRY(probe(cpu, ALIGN_DOWN(gva + size - 1, PAGE_SIZE), acc));
 	}
-	if (acc & X86_ACC_R)
+	/* an x87 store with an unmasked exception stores nothing */
+	if (acc & X86_ACC_R || (in->gate == X86_GATE_X87 && crosses_page(gva, size)))
 		X86_TRY(x86_mem_read(cpu, gva, buf, size, X86_ACC_R));
 	X86_TRY(x86_native_at(cpu, in, buf));
 	return acc & X86_ACC_W ? x86_mem_write(cpu, gva, buf, size, X86_ACC_W) : X86_OK;
 }
 
-/* #GP for misalignment, which the stub finds out by itself, comes before #PF. */
-static enum x86_ret page_fault(struct hyp_cpu *cpu, const struct x86_insn *in, gva_t gva, u64 old_cr2)
+/*
+ * The operand's address or page faults. Which of the instruction's other faults come first (#UD on this
+ * CPU, a pending #MF, #GP for misalignment) the host knows: it runs on a dummy, and all of it is undone.
+ */
+static enum x86_ret prioritize(struct hyp_cpu *cpu, struct x86_insn *in, gva_t gva, u64 old_cr2)
 {
-	u32 mxcsr = *(const u32 *)(cpu->s.xsave + 24);
+	static const u32 earlier = 1u << X86_UD | 1u << X86_GP | 1u << X86_MF;
+	struct x86_state *s = &cpu->s;
+	struct x86_event fault = cpu->fault;
+	u64 gpr[16], rflags = s->rflags, cr2 = s->cr2;
+	u8 xsave[X86_XSAVE_MAX];
+	enum x86_ret ret;
 
-	if (!in->aligned || in->mem.size != 16 || !(gva & 15) || mxcsr & MXCSR_MM)
+	if (!(in->flags & X86_IN_VEC))
 		return X86_FAULT;
-	cpu->s.cr2 = old_cr2;
-	return x86_raise_err(cpu, X86_GP, 0);
+	memcpy(gpr, s->gpr, sizeof(gpr));
+	memcpy(xsave, s->xsave, sizeof(xsave));
+	memset(cpu->interp->bounce + (gva & 63), 0, in->mem.size);
+	s->cr2 = old_cr2;
+	ret = x86_native_at(cpu, in, cpu->interp->bounce + (gva & 63));
+	memcpy(s->gpr, gpr, sizeof(gpr));
+	memcpy(s->xsave, xsave, sizeof(xsave));
+	s->rflags = rflags;
+	if (ret == X86_FAULT && earlier >> cpu->fault.vector & 1)
+		return X86_FAULT;
+	cpu->fault = fault;
+	s->cr2 = cr2;
+	return X86_FAULT;
 }
 
 /* In place: plain RAM within a page. That is what makes LOCK mean something. NULL: *ret says why not. */
@@ -389,7 +408,7 @@ static enum x86_ret run_masked(struct hyp_cpu *cpu, struct x86_insn *in, gva_t g
 			return ret;
 	}
 	cpu->s.cr2 = cr2;
-	return x86_native_masked(cpu, in, gva);
+	return x86_native_masked(cpu, in);
 }
 
 enum x86_ret x86_native_mem(struct hyp_cpu *cpu, const struct x86_insn *cin, gva_t gva)
@@ -405,21 +424,30 @@ enum x86_ret x86_native_mem(struct hyp_cpu *cpu, const struct x86_insn *cin, gva
 		return x86_native_at(cpu, in, host);
 	if (in->mask_reg && in->suppress) {
 		cpu->s.cr2 = cr2;
-		return run_masked(cpu, in, gva, ret);
-	}
-	if (ret != X86_FAULT)
+		ret = run_masked(cpu, in, gva, ret);
+	} else if (ret != X86_FAULT) {
 		ret = run_bounced(cpu, in, gva);
-	return ret == X86_FAULT && cpu->fault.vector == X86_PF ? page_fault(cpu, in, gva, cr2) : ret;
+	}
+	return ret == X86_FAULT && cpu->fault.vector == X86_PF ? prioritize(cpu, in, gva, cr2) : ret;
 }
 
 enum x86_ret x86_native(struct hyp_cpu *cpu, const struct x86_insn *in)
 {
-	gva_t gva;
+	gva_t gva = 0;
+	enum x86_ret ret;
 
 	if (!in->mem.acc)
 		return x86_native_at(cpu, (struct x86_insn *)in, NULL);
-	X86_TRY(x86_ea(cpu, in, in->mem.size, in->mem.acc, &gva));
-	return x86_native_mem(cpu, in, gva);
+	ret = x86_ea(cpu, in, in->mem.size, in->mem.acc, &gva);
+	if (unlikely(ret != X86_OK) && in->mask_reg && in->suppress)
+		ret = x86_native_masked(cpu, (struct x86_insn *)in);
+	else if (likely(ret == X86_OK))
+		return x86_native_mem(cpu, in, gva);
+	if (ret == X86_FAULT) {
+		gva = x86_ea_offset(cpu, in) + cpu->s.seg[in->mem.seg].base;
+		return prioritize(cpu, (struct x86_insn *)in, gva, cpu->s.cr2);
+	}
+	return ret;
 }
 
 /* BTx: x86_ea() has moved the operand by whole units; the stub gets the rest of the bit offset. */
