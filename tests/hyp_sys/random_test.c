@@ -27,7 +27,8 @@ static u16 any_selector(void)
 {
 	static const u16 sels[] = {
 		0, 3, SEL_K64, SEL_KDATA, SEL_K32, SEL_U32, SEL_UDATA, SEL_U64, SEL_TSS, SEL_ABSENT_DATA,
-		SEL_RO_DATA, SEL_XO_CODE, SEL_CONFORMING, SEL_LDT, SEL_GATE, SEL_FREE, SEL_FREE2, GDT_LIMIT + 1,
+		SEL_RO_DATA, SEL_XO_CODE, SEL_CONFORMING, SEL_LDT, SEL_GATE, SEL_FREE, SEL_FREE2,
+		GDT_LIMIT + 1,
 	};
 	u16 sel = pick(8) ? sels[pick(ARRAY_SIZE(sels))] : (u16)rnd();
 
