@@ -514,7 +514,8 @@ enum x86_ret x86_softint(struct hyp_cpu *cpu, u8 vector, u64 next_rip)
 /* An event is due already, or an instruction waits for the rest of its input. */
 static bool mid_instruction(const struct hyp_cpu *cpu)
 {
-	return cpu->s.inject.type || cpu->fault.type || cpu->mmio.n || cpu->mmio.io_ready || cpu->mmio.wnext < cpu->mmio.wn;
+	return cpu->s.inject.type || cpu->fault.type || cpu->mmio.n || cpu->mmio.io_ready ||
+	       cpu->mmio.wnext < cpu->mmio.wn;
 }
 
 bool hyp_x86_irq_allowed(struct hyp_cpu *cpu)
