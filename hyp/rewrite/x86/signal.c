@@ -20,8 +20,6 @@ static struct sigaction old_actions[ARRAY_SIZE(signals)];
 static pthread_mutex_t init_lock = PTHREAD_MUTEX_INITIALIZER;
 static unsigned users;
 
-bool x86_native_signal(int sig, void *ucontext);
-
 static void store_registers(struct hyp_cpu *cpu, const greg_t *g)
 {
 	static const int from[13] = { REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_R15, REG_RBP, REG_RSI,

@@ -121,7 +121,6 @@ struct x86_interp {
 	u8 bounce[8192 + 128] __attribute__((aligned(64)));
 };
 struct x86_interp *x86_interp_get(struct hyp_cpu *cpu); /* NULL on no memory */
-void x86_interp_free(struct hyp_cpu *cpu);
 
 /* ---- decode (interp_decode.c) ---------------------------------------------------------------- */
 enum x86_dmode x86_decode_mode(const struct hyp_cpu *cpu);
@@ -186,7 +185,6 @@ enum x86_ret x86_native_mem(struct hyp_cpu *cpu, const struct x86_insn *in, gva_
 enum x86_ret x86_native_masked(struct hyp_cpu *cpu, struct x86_insn *in);
 bool x86_native_init(struct x86_interp *it);
 void x86_native_fini(struct x86_interp *it);
-bool x86_native_signal(int sig, void *ucontext);
 /* Re-encodes in as 64-bit code with its memory operand at [in->ptr_reg]; returns its length, 0: cannot. */
 unsigned x86_native_encode(struct x86_insn *in, u8 *out);
 
