@@ -14,8 +14,6 @@
 #include "vmm/file.h"
 #include "vmm/initramfs.h"
 
-extern char **environ;
-
 int cache_path(char *buf, size_t len, const char *name)
 {
 	const char *own = getenv("KUSE_CACHE"), *xdg = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
