@@ -153,7 +153,17 @@ static bool host_lacks(const ZydisDecodedInstruction *in)
 	for (unsigned i = 0; i < ARRAY_SIZE(ext); i++)
 		if (in->meta.isa_ext == ext[i])
 			return true;
-	return in->meta.category == ZYDIS_CATEGORY_FP16;
+	switch (in->meta.isa_set) {
+	case ZYDIS_ISA_SET_AVX512ER_512:
+	case ZYDIS_ISA_SET_AVX512ER_SCALAR:
+	case ZYDIS_ISA_SET_AVX512PF_512:
+	case ZYDIS_ISA_SET_AVX512_4FMAPS_512:
+	case ZYDIS_ISA_SET_AVX512_4FMAPS_SCALAR:
+	case ZYDIS_ISA_SET_AVX512_4VNNIW_512:
+		return true;
+	default:
+		return in->meta.category == ZYDIS_CATEGORY_FP16;
+	}
 }
 
 /* ---- decoded operands ------------------------------------------------------------------------- */

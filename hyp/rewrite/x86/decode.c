@@ -514,8 +514,12 @@ static u8 class_of(struct insn *in, u32 key)
 	if (cls != INSN_COPY)
 		return cls;
 	cls = class_by_mnemonic(in, key);
+	if (cls == INSN_LEA && !operands_ok)
+		return INSN_INTERP; /* EIP-relative */
 	if (cls != INSN_COPY)
 		return cls;
+	if (in->high8 && in->gpr_used & 1u << X86_RSP && !in->has_mem)
+		return INSN_INTERP; /* RSP's stand-in needs a REX prefix, which AH..BH exclude */
 	if (!category_is_plain(in->z.meta.category) || touches_system_register(in) || !operands_ok ||
 	    in->z.attributes & ZYDIS_ATTRIB_IS_PRIVILEGED || mem_is_special(in) || vector_unusable(in, key) ||
 	    in->z.encoding == ZYDIS_INSTRUCTION_ENCODING_XOP || in->z.encoding == ZYDIS_INSTRUCTION_ENCODING_3DNOW ||

@@ -236,11 +236,25 @@ static void substitute(struct temps *ts, const struct insn *in, struct subst *s)
 	s->opc = temp_for(ts, in->g_opc, in->a_opc, in->sz_opc);
 }
 
-/* AH..BH exclude REX, and with it r14: the address goes through a low register. */
+static u32 gprs_named(const struct insn *in)
+{
+	u32 mask = 0;
+
+	for (unsigned i = 0; i < in->z.operand_count; i++) {
+		u8 g = in->op[i].type == ZYDIS_OPERAND_TYPE_REGISTER ? insn_gpr(in->op[i].reg.value, NULL) : GPR_NONE;
+
+		if (g != GPR_NONE)
+			mask |= 1u << g;
+	}
+	return mask;
+}
+
+/* AH..BH exclude REX, and with it r14: the address goes through a low register. Base and index have
+ * done their work, so that rbx, rsi or rdi is free. */
 static void copy_high8(struct xlate *x, const struct insn *in, struct subst *s)
 {
-	struct temps ts = { .busy = in->gpr_used };
-	int r = spare_register(&ts); /* rbx, rsi or rdi: at most two legacy registers are in use */
+	struct temps ts = { .busy = gprs_named(in) };
+	int r = spare_register(&ts);
 
 	e_store_gs(&x->e, OFF(scratch[1]), r);
 	e_mov_rr(&x->e, r, S1);
