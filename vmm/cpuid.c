@@ -75,6 +75,15 @@ static void fix_80000001(struct kvm_cpuid_entry2 *e, const struct topology *t)
 		e->ecx &= ~(1u << 1);
 }
 
+/*
+ * No invariant TSC, as with any VMM whose guests may move to another host: Linux then prefers kvm-clock,
+ * which the host keeps right, to a TSC of its own calibration.
+ */
+static void fix_80000007(struct kvm_cpuid_entry2 *e, const struct topology *t)
+{
+	e->edx &= ~(1u << 8);
+}
+
 static void fix_80000008(struct kvm_cpuid_entry2 *e, const struct topology *t)
 {
 	if (e->ecx)
@@ -97,6 +106,7 @@ static const struct {
 	{0xb, fix_topology},
 	{0x1f, fix_topology},
 	{0x80000001, fix_80000001},
+	{0x80000007, fix_80000007},
 	{0x80000008, fix_80000008},
 	{0x8000001d, fix_cache},
 	{0x8000001e, fix_8000001e},

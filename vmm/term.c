@@ -33,16 +33,18 @@ static void term_restore(void)
 	tcsetattr(STDIN_FILENO, TCSANOW, &saved);
 }
 
+/* May be called by a handler installed later (KUSE's, which has a use for these signals): that one goes, too. */
 static void fatal_handler(int sig)
 {
 	term_restore();
-	raise(sig); /* SA_RESETHAND: now with its default effect, once we return */
+	signal(sig, SIG_DFL);
+	raise(sig);
 }
 
-static void catch_fatal(void)
+void term_catch_fatal(void)
 {
-	static const int fatal[] = {SIGABRT, SIGQUIT, SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGSYS, SIGXCPU};
-	struct sigaction old, sa = {.sa_handler = fatal_handler, .sa_flags = SA_RESETHAND};
+	static const int fatal[] = {SIGABRT, SIGQUIT, SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGSYS, SIGXCPU};
+	struct sigaction old, sa = {.sa_handler = fatal_handler};
 
 	for (size_t i = 0; i < ARRAY_SIZE(fatal); i++)
 		if (sigaction(fatal[i], NULL, &old) == 0 && old.sa_handler == SIG_DFL)
@@ -55,7 +57,6 @@ int term_init(struct vm *vm)
 
 	if (!vm->cfg->escape || !isatty(STDIN_FILENO) || tcgetattr(STDIN_FILENO, &saved) < 0)
 		return 0;
-	catch_fatal();
 	atexit(term_restore);
 	t = saved;
 	cfmakeraw(&t);

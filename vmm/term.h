@@ -8,6 +8,8 @@
 int term_init(struct vm *vm);
 void term_exit(struct vm *vm);
 bool term_is_raw(void);
+/* Handlers that restore the terminal before a fatal signal ends us; before KVM is opened, which may chain its own. */
+void term_catch_fatal(void);
 
 /* What to do with one byte typed. */
 enum term_key { TERM_SEND, TERM_SWALLOW, TERM_QUIT, TERM_HELP };

@@ -321,6 +321,7 @@ enum vm_end vm_run(struct vm *vm, const struct vm_config *cfg, const struct acce
 	vm->command_status = -1;
 	pthread_mutex_init(&vm->end_lock, NULL);
 	loop_block_signals();
+	term_catch_fatal();
 	vm->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	up = steps_up(vm);
 	if (up == ARRAY_SIZE(steps))

@@ -105,7 +105,7 @@ static void test_acpi_small(void **state)
 
 static struct {
 	struct kvm_cpuid2 head;
-	struct kvm_cpuid_entry2 entries[8];
+	struct kvm_cpuid_entry2 entries[9];
 } cpuid;
 
 static struct kvm_cpuid_entry2 *leaf(u32 i)
@@ -121,6 +121,7 @@ static void make_cpuid(u32 id, u32 cpus)
 		{.function = 4, .index = 3, .eax = 0x1c03c163},
 		{.function = 0xb, .index = 0, .edx = 99},
 		{.function = 0xb, .index = 1, .edx = 99},
+		{.function = 0x80000007, .edx = 0x1ff},
 		{.function = 0x80000008, .eax = 0x3030, .ecx = 0x603f},
 		{.function = 0x8000001e, .eax = 77, .ebx = 0x122, .ecx = 0x100},
 	};
@@ -146,9 +147,10 @@ static void test_cpuid_smp(void **state)
 	assert_int_equal(leaf(4)->eax, 2);
 	assert_int_equal(leaf(4)->ebx, 3);
 	assert_int_equal(leaf(4)->ecx, 0x201);
-	assert_int_equal(leaf(5)->ecx, 0x2002);
-	assert_int_equal(leaf(6)->eax, 2);
-	assert_int_equal(leaf(6)->ebx, 2);
+	assert_int_equal(leaf(5)->edx, 0xff); /* no invariant TSC */
+	assert_int_equal(leaf(6)->ecx, 0x2002);
+	assert_int_equal(leaf(7)->eax, 2);
+	assert_int_equal(leaf(7)->ebx, 2);
 }
 
 static void test_cpuid_up(void **state)
@@ -157,7 +159,7 @@ static void test_cpuid_up(void **state)
 	assert_int_equal(leaf(0)->ebx, 0x00010800);
 	assert_int_equal(leaf(0)->edx >> 28 & 1, 0);
 	assert_int_equal(leaf(2)->eax >> 14, 0);
-	assert_int_equal(leaf(5)->ecx & 0xf0ff, 0);
+	assert_int_equal(leaf(6)->ecx & 0xf0ff, 0);
 }
 
 /* ---- initramfs ---- */
