@@ -326,6 +326,8 @@ void kvm_lapic_sync_to_vapic(struct kvm_vcpu *vcpu)
 
 	if (!apic || !(vcpu->arch.pv_eoi.msr_val | vcpu->arch.apic_attention))
 		return;
+	if (vcpu->arch.pv_eoi.active) /* the last entry was given up */
+		kvm_lapic_sync_from_vapic(vcpu);
 	irr = lapic_highest(apic, APIC_IRR);
 	isr = lapic_highest(apic, APIC_ISR);
 	pv_eoi_offer(vcpu, irr, isr);

@@ -386,7 +386,8 @@ static void test_pv_eoi(void **state)
 	assert_int_equal(xapic_read(vcpu, APIC_ISR + 0x20), 0);
 	send(vcpu, 0x50);
 	kvm_cpu_get_interrupt(vcpu);
-	send(vcpu, 0x40); /* something waits: a real EOI is needed */
+	kvm_lapic_sync_to_vapic(vcpu);
+	send(vcpu, 0x40); /* comes before the entry: that is given up, and a real EOI is needed */
 	kvm_lapic_sync_to_vapic(vcpu);
 	assert_int_equal(fake_ram[PV_PAGE], 0);
 	kvm_lapic_set_pv_eoi(vcpu, 0);
