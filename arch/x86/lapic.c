@@ -68,7 +68,6 @@ static void lapic_set_x2apic_id(struct kvm_lapic *apic)
 
 	kvm_lapic_set_reg(apic, APIC_ID, id);
 	kvm_lapic_set_reg(apic, APIC_LDR, kvm_apic_calc_x2apic_ldr(id));
-	kvm_apic_map_dirty(apic->vcpu->kvm);
 }
 
 static int lapic_write_id(struct kvm_lapic *apic, u32 reg, u32 val)

@@ -209,7 +209,7 @@ int kvm_apic_set_irq(struct kvm_vcpu *vcpu, const struct kvm_lapic_irq *irq);
 int kvm_apic_local_deliver(struct kvm_lapic *apic, u32 lvt_reg);
 void kvm_apic_nmi_wd_deliver(struct kvm_vcpu *vcpu); /* any thread */
 void apic_update_ppr(struct kvm_lapic *apic);
-int apic_set_eoi(struct kvm_lapic *apic);
+void apic_set_eoi(struct kvm_lapic *apic);
 void kvm_apic_ack_interrupt(struct kvm_vcpu *vcpu, int vector);
 
 /* ---- lapic_map.c: destinations --------------------------------------------------------------- */

@@ -241,18 +241,17 @@ static void lapic_broadcast_eoi(struct kvm_lapic *apic, u8 vector)
 	kvm_ioapic_update_eoi(vcpu, vector, lapic_test_vector(apic, APIC_TMR, vector));
 }
 
-/* Ends the highest vector in service. Returns it, or -1 for an EOI that ends nothing. */
-int apic_set_eoi(struct kvm_lapic *apic)
+/* Ends the highest vector in service, if there is one. */
+void apic_set_eoi(struct kvm_lapic *apic)
 {
 	int vector = lapic_highest(apic, APIC_ISR);
 
 	if (vector < 0)
-		return -1;
+		return;
 	lapic_clear_vector(apic, APIC_ISR, vector);
 	apic_update_ppr(apic);
 	lapic_broadcast_eoi(apic, vector);
 	kvm_make_request(KVM_REQ_EVENT, apic->vcpu);
-	return vector;
 }
 
 /* ---- PV EOI and the TPR shadow: around guest entry ------------------------------------------- */

@@ -399,6 +399,7 @@ void fake_vm_free(struct kvm *kvm)
 	kvm_free_irq_routing(kvm);
 	assert_int_equal(fake_timers_armed(), 0);
 	assert_int_equal(kvm->arch.vapics_in_nmi_mode, 0);
+	assert_int_equal(kvm->irq_srcu.readers[0] + kvm->irq_srcu.readers[1], 0);
 	for (unsigned bus = 0; bus < KVM_NR_BUSES; bus++)
 		for (unsigned i = 0; i < MAX_DEVS; i++)
 			assert_null(devs[bus][i].dev);

@@ -310,6 +310,8 @@ static void test_state(void **state)
 	a.chip.ioapic.redirtbl[4].bits = 0x77;
 	eoi(vcpu);
 	kvm_vm_ioctl_set_irqchip(kvm, &a);
+	assert_true(kvm_ioapic_handles_vector(kvm, 0x77));
+	assert_false(kvm_ioapic_handles_vector(kvm, 0x41));
 	assert_int_equal(next_vector(vcpu), 0x77); /* an edge not sent yet is */
 	fake_vm_free(kvm);
 }
@@ -382,6 +384,16 @@ static void test_split(void **state)
 	assert_true(kvm_check_request(KVM_REQ_IOAPIC_EOI_EXIT, vcpu));
 	assert_int_equal(vcpu->arch.pending_ioapic_eoi, 0x41);
 
+	assert_int_equal(kvm_set_irq(kvm, 0, 4, 1, false), 1);
+	assert_int_equal(next_vector(vcpu), 0x41);
+	ue[0].u.msi.address_lo = 0xfee01000; /* moves while in service: the EOI still leaves */
+	kvm_set_irq_routing(kvm, ue, 3, 0);
+	vcpu_scan_ioapic(vcpu);
+	eoi(vcpu);
+	assert_true(kvm_check_request(KVM_REQ_IOAPIC_EOI_EXIT, vcpu));
+	vcpu_scan_ioapic(vcpu);
+	assert_true(vcpu->arch.ioapic_handled_vectors[1] == 0);
+
 	xapic_write(vcpu, APIC_LVT0, APIC_LVT_MASKED);
 	vcpu->arch.pending_external_vector = 0x33; /* the PIC is user space's */
 	assert_int_equal(next_vector(vcpu), -1);
@@ -401,7 +413,15 @@ static void test_irq_sources(void **state)
 		n++;
 	assert_int_equal(n, 62);
 	assert_int_equal(kvm_request_irq_source_id(kvm), -EFAULT);
+	rte_write(kvm, 5, IOAPIC_RTE_LEVEL | 0x55);
+	outb(kvm, 0x4d0, 0x20);
+	kvm_set_irq(kvm, 17, 5, 1, false); /* what it drove is let go of */
 	kvm_free_irq_source_id(kvm, 17);
+	kvm_set_irq(kvm, 0, 5, 0, false);
+	assert_int_equal(next_vector(kvm->vcpus[0]), 0x55);
+	eoi(kvm->vcpus[0]);
+	assert_int_equal(next_vector(kvm->vcpus[0]), -1);
+	assert_int_equal(inb(kvm, 0x20) & 0x20, 0);
 	assert_int_equal(kvm_request_irq_source_id(kvm), 17);
 	fake_vm_free(kvm);
 }

@@ -45,7 +45,20 @@ static void test_reset(void **state)
 		assert_int_equal(xapic_read(ap, reg), APIC_LVT_MASKED);
 	assert_int_equal(xapic_read(bsp, APIC_LVT0), APIC_DM_EXTINT); /* quirk LINT0_REENABLED */
 	kvm->arch.disabled_quirks = KVM_X86_QUIRK_LINT0_REENABLED;
+	xapic_write(bsp, APIC_LDR, 0x01000000);
+	xapic_write(bsp, APIC_DFR, 0);
+	xapic_write(bsp, APIC_TDCR, 0xb);
+	xapic_write(bsp, APIC_TASKPRI, 0x40);
+	xapic_write(bsp, APIC_ICR2, 0x55000000);
+	kvm_lapic_set_reg(bsp->arch.apic, APIC_ESR, 0x40);
 	kvm_lapic_reset(bsp, false);
+	assert_int_equal(xapic_read(bsp, APIC_LDR) | xapic_read(bsp, APIC_TDCR) | xapic_read(bsp, APIC_ESR),
+			 0);
+	assert_int_equal(xapic_read(bsp, APIC_TASKPRI) | xapic_read(bsp, APIC_ICR2), 0);
+	assert_int_equal(xapic_read(bsp, APIC_DFR), 0xffffffff);
+	kvm_lapic_set_reg(bsp->arch.apic, APIC_ESR, 0x40); /* as restored from elsewhere */
+	xapic_write(bsp, APIC_ESR, 0xff);
+	assert_int_equal(xapic_read(bsp, APIC_ESR), 0);
 	assert_int_equal(xapic_read(bsp, APIC_LVT0), APIC_LVT_MASKED);
 	ap->arch.mcg_cap = MCG_CMCI_P;
 	kvm_apic_set_version(ap);
@@ -106,8 +119,8 @@ static void test_xapic_access(void **state)
 	assert_int_equal(bytes[0], 0x56);
 	assert_int_equal(kvm_lapic_mmio_read(vcpu, APIC_DEFAULT_PHYS_BASE + APIC_LDR, 8, bytes), 0);
 	assert_int_equal(bytes[3], 0); /* wider than a register: nothing */
-	kvm_lapic_mmio_write(vcpu, tpr, 1, &val);
-	kvm_lapic_mmio_write(vcpu, tpr + 4, 4, &val);
+	assert_int_equal(kvm_lapic_mmio_write(vcpu, tpr, 1, &val), 0);
+	assert_int_equal(kvm_lapic_mmio_write(vcpu, tpr + 4, 4, &val), 0);
 	assert_int_equal(xapic_read(vcpu, APIC_TASKPRI), 0); /* only aligned words are written */
 	assert_int_equal(kvm_lapic_mmio_read(vcpu, APIC_DEFAULT_PHYS_BASE + 0x1000, 4, &val), -EOPNOTSUPP);
 	assert_int_equal(kvm_lapic_mmio_write(vcpu, APIC_DEFAULT_PHYS_BASE - 4, 4, &val), -EOPNOTSUPP);
@@ -252,6 +265,10 @@ static void test_priorities(void **state)
 	assert_int_equal(kvm_cpu_get_interrupt(vcpu), 0x5f);
 	xapic_write(vcpu, APIC_EOI, 0);
 	assert_int_equal(kvm_cpu_get_interrupt(vcpu), 0x31);
+	kvm_lapic_set_eoi(vcpu);
+	assert_int_equal(xapic_read(vcpu, APIC_PROCPRI), 0);
+	send(vcpu, 0x1f); /* the lowest class */
+	assert_int_equal(kvm_cpu_get_interrupt(vcpu), 0x1f);
 	xapic_write(vcpu, APIC_EOI, 0);
 	xapic_write(vcpu, APIC_EOI, 0); /* one too many */
 	assert_int_equal(xapic_read(vcpu, APIC_PROCPRI), 0);
@@ -332,6 +349,19 @@ static void test_software_disable(void **state)
 	fake_vm_free(kvm);
 }
 
+/* A local source that is a level interrupt. */
+static void test_lint_level(void **state)
+{
+	struct kvm *kvm = apic_vm(KVM_IRQCHIP_KERNEL);
+	struct kvm_vcpu *vcpu = kvm->vcpus[0];
+
+	xapic_write(vcpu, APIC_LVT1, APIC_LVT_LEVEL_TRIGGER | 0x44);
+	assert_int_equal(kvm_apic_local_deliver(vcpu->arch.apic, APIC_LVT1), 1);
+	assert_int_equal(kvm_cpu_get_interrupt(vcpu), 0x44);
+	assert_true(lapic_test_vector(vcpu->arch.apic, APIC_TMR, 0x44));
+	fake_vm_free(kvm);
+}
+
 static void test_cmci(void **state)
 {
 	struct kvm *kvm = apic_vm(KVM_IRQCHIP_KERNEL);
@@ -387,6 +417,15 @@ static void test_pv_eoi(void **state)
 	send(vcpu, 0x50);
 	kvm_cpu_get_interrupt(vcpu);
 	kvm_lapic_sync_to_vapic(vcpu);
+	kvm_lapic_set_pv_eoi(vcpu, 0); /* switched off meanwhile: nobody's bit */
+	fake_ram[PV_PAGE] = 0;
+	kvm_lapic_sync_from_vapic(vcpu);
+	assert_int_equal(xapic_read(vcpu, APIC_ISR + 0x20), 1u << 16);
+	xapic_write(vcpu, APIC_EOI, 0);
+	kvm_lapic_set_pv_eoi(vcpu, PV_PAGE | 1);
+	send(vcpu, 0x50);
+	kvm_cpu_get_interrupt(vcpu);
+	kvm_lapic_sync_to_vapic(vcpu);
 	send(vcpu, 0x40); /* comes before the entry: that is given up, and a real EOI is needed */
 	kvm_lapic_sync_to_vapic(vcpu);
 	assert_int_equal(fake_ram[PV_PAGE], 0);
@@ -430,6 +469,13 @@ static void test_vapic(void **state)
 	fake_ram[PV_PAGE] = 0x60;
 	kvm_lapic_sync_from_vapic(vcpu);
 	assert_int_equal(xapic_read(vcpu, APIC_TASKPRI), 0x60);
+	xapic_write(vcpu, APIC_EOI, 0);
+	take_event(vcpu);
+	fake_ram[PV_PAGE] = 0x10;
+	kvm_lapic_sync_from_vapic(vcpu);
+	assert_true(take_event(vcpu)); /* 0x42 comes through now */
+	fake_ram[PV_PAGE] = 0x60;
+	kvm_lapic_sync_from_vapic(vcpu);
 	assert_int_equal(kvm_lapic_set_vapic_addr(vcpu, 0), 0);
 	fake_ram[PV_PAGE] = 0x70;
 	kvm_lapic_sync_from_vapic(vcpu);
@@ -569,6 +615,8 @@ static void test_userspace_irqchip(void **state)
 	u32 val;
 
 	assert_null(vcpu->arch.apic);
+	assert_true(msr_faults(vcpu, APIC_TASKPRI, false, 0));
+	assert_true(msr_faults(vcpu, APIC_TASKPRI, true, 0));
 	assert_int_equal(kvm_lapic_mmio_read(vcpu, APIC_DEFAULT_PHYS_BASE, 4, &val), -EOPNOTSUPP);
 	assert_int_equal(kvm_set_apic_base(vcpu, APIC_DEFAULT_PHYS_BASE | 0x900, true), 0);
 	assert_false(kvm_cpu_has_interrupt(vcpu));
@@ -598,6 +646,7 @@ const struct CMUnitTest lapic_tests[] = {
 	cmocka_unit_test(test_acceptance),
 	cmocka_unit_test(test_software_disable),
 	cmocka_unit_test(test_cmci),
+	cmocka_unit_test(test_lint_level),
 	cmocka_unit_test(test_directed_eoi),
 	cmocka_unit_test(test_pv_eoi),
 	cmocka_unit_test(test_pv_eoi_ioapic),

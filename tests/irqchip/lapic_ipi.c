@@ -32,17 +32,29 @@ static u32 takers(struct kvm *kvm, u8 vector)
 	return mask;
 }
 
+/* Every message is sent by the APIC map, and once more with every APIC asked: one answer. */
+static u32 both_ways(struct kvm *kvm, unsigned from, u8 vector, u32 by_map)
+{
+	struct kvm_lapic *apic = kvm->vcpus[from]->arch.apic;
+
+	kvm_apic_map_dirty(kvm);
+	kvm_apic_send_ipi(apic, kvm_lapic_get_reg(apic, APIC_ICR), kvm_lapic_get_reg(apic, APIC_ICR2));
+	assert_int_equal(takers(kvm, vector), by_map);
+	kvm_recalculate_apic_map(kvm);
+	return by_map;
+}
+
 static u32 ipi(struct kvm *kvm, unsigned from, u32 icr2, u32 icr)
 {
 	xapic_write(kvm->vcpus[from], APIC_ICR2, icr2);
 	xapic_write(kvm->vcpus[from], APIC_ICR, icr);
-	return takers(kvm, icr & 0xff);
+	return both_ways(kvm, from, icr, takers(kvm, icr));
 }
 
 static u32 ipi2(struct kvm *kvm, unsigned from, u32 dest, u32 icr)
 {
 	x2apic_write(kvm->vcpus[from], APIC_ICR, (u64)dest << 32 | icr);
-	return takers(kvm, icr & 0xff);
+	return both_ways(kvm, from, icr, takers(kvm, icr));
 }
 
 static void test_physical(void **state)
@@ -70,7 +82,7 @@ static void test_shorthands(void **state)
 	assert_int_equal(ipi(kvm, 1, ID_MDA(0), APIC_DEST_SELF | ASSERT | 0x42), 1 << 1);
 	assert_int_equal(ipi(kvm, 1, 0, APIC_DEST_ALLINC | ASSERT | 0x42), 7);
 	assert_int_equal(ipi(kvm, 1, 0, APIC_DEST_ALLBUT | ASSERT | 0x42), 5);
-	ipi(kvm, 0, 0, APIC_DEST_ALLBUT | APIC_DM_NMI | ASSERT);
+	xapic_write(kvm->vcpus[0], APIC_ICR, APIC_DEST_ALLBUT | APIC_DM_NMI | ASSERT);
 	assert_int_equal(fake.nmis[0], 0);
 	assert_int_equal(fake.nmis[1] + fake.nmis[2], 2);
 	ipi(kvm, 0, 0, APIC_DEST_ALLBUT | APIC_DM_INIT | ASSERT);
@@ -106,6 +118,19 @@ static void test_logical_flat(void **state)
 	assert_int_equal(ipi(kvm, 0, ID_MDA(0x02), APIC_DEST_LOGICAL | ASSERT | 0x44), 0xa);
 	xapic_write(kvm->vcpus[3], APIC_SPIV, 0xff); /* disabled: does not accept */
 	assert_int_equal(ipi(kvm, 0, ID_MDA(0x02), APIC_DEST_LOGICAL | ASSERT | 0x44), 2);
+	fake_vm_free(kvm);
+}
+
+/* All eight bits of a flat logical ID. */
+static void test_logical_flat_high(void **state)
+{
+	struct kvm *kvm = ipi_vm(8);
+
+	for (unsigned i = 0; i < 8; i++)
+		xapic_write(kvm->vcpus[i], APIC_LDR, ID_MDA(1u << i));
+	assert_non_null(kvm->arch.apic_map);
+	assert_int_equal(kvm->arch.apic_map_dirty, 0);
+	assert_int_equal(ipi(kvm, 0, ID_MDA(0x91), APIC_DEST_LOGICAL | ASSERT | 0x44), 0x91);
 	fake_vm_free(kvm);
 }
 
@@ -151,9 +176,10 @@ static void test_duplicate_ids(void **state)
 
 	xapic_write(kvm->vcpus[2], APIC_ID, ID_MDA(1));
 	assert_int_equal(ipi(kvm, 0, ID_MDA(1), FIXED | ASSERT | 0x46), 6); /* both hear it */
-	kvm->arch.x2apic_format = true; /* Linux then lets the first win */
+	kvm->arch.x2apic_format = true; /* Linux then lets the first win, by the map */
 	xapic_write(kvm->vcpus[2], APIC_ID, ID_MDA(1));
-	assert_int_equal(ipi(kvm, 0, ID_MDA(1), FIXED | ASSERT | 0x46), 2);
+	xapic_write(kvm->vcpus[0], APIC_ICR, FIXED | ASSERT | 0x46);
+	assert_int_equal(takers(kvm, 0x46), 2);
 	fake_vm_free(kvm);
 }
 
@@ -163,6 +189,7 @@ static void test_x2apic(void **state)
 
 	for (unsigned i = 0; i < 20; i++)
 		x2apic_enable(kvm->vcpus[i]);
+	assert_int_equal(kvm->arch.apic_map_dirty, 0);
 	assert_int_equal(ipi2(kvm, 0, 17, ASSERT | 0x47), 1 << 17);
 	assert_int_equal(ipi2(kvm, 0, 0xffffffff, ASSERT | 0x47), 0xfffff);
 	assert_int_equal(ipi2(kvm, 0, 0xff, ASSERT | 0x47), 0);
@@ -269,6 +296,7 @@ const struct CMUnitTest lapic_ipi_tests[] = {
 	cmocka_unit_test(test_shorthands),
 	cmocka_unit_test(test_modes_without_effect),
 	cmocka_unit_test(test_logical_flat),
+	cmocka_unit_test(test_logical_flat_high),
 	cmocka_unit_test(test_logical_cluster),
 	cmocka_unit_test(test_lowest_priority),
 	cmocka_unit_test(test_duplicate_ids),

@@ -52,6 +52,9 @@ static void test_one_shot(void **state)
 	fake_advance(5000);
 	assert_false(fired(vcpu));
 	xapic_write(vcpu, APIC_TMICT, 10);
+	fake_advance(10);
+	xapic_write(vcpu, APIC_TMICT, 100); /* a new count takes back what has not been delivered */
+	assert_false(fired(vcpu));
 	xapic_write(vcpu, APIC_TMICT, 0); /* stops */
 	fake_advance(5000);
 	assert_false(fired(vcpu));
@@ -162,6 +165,13 @@ static void test_periodic_floor(void **state)
 	assert_true(fired(vcpu));
 	fake_advance(200000);
 	assert_true(fired(vcpu));
+	xapic_write(vcpu, APIC_LVTT, VEC);
+	xapic_write(vcpu, APIC_TMICT, 500);
+	xapic_write(vcpu, APIC_LVTT, APIC_LVT_TIMER_PERIODIC | VEC); /* nor by the back door */
+	fake_advance(1000);
+	assert_true(fired(vcpu));
+	fake_advance(150000);
+	assert_false(fired(vcpu));
 	fake_vm_free(kvm);
 }
 

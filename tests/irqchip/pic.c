@@ -226,6 +226,30 @@ static void test_auto_eoi(void **state)
 	fake_vm_free(kvm);
 }
 
+/* INT drops with INTA: what is still wanted is a new edge, at the master and at the CPU. */
+static void test_auto_eoi_cascade(void **state)
+{
+	struct kvm *kvm = pic_vm();
+
+	for (u16 base = MASTER; base <= SLAVE; base += SLAVE - MASTER) {
+		outb(kvm, base, 0x11);
+		outb(kvm, base + 1, base == MASTER ? 0x20 : 0x28);
+		outb(kvm, base + 1, base == MASTER ? 0x04 : 0x02);
+		outb(kvm, base + 1, 0x03);
+	}
+	pulse(kvm, 9);
+	pulse(kvm, 11);
+	pulse(kvm, 8);
+	fake.kicks[0] = 0;
+	expect_inta(kvm, 0x28);
+	assert_int_equal(fake.kicks[0], 1);
+	expect_inta(kvm, 0x29);
+	expect_inta(kvm, 0x2b);
+	assert_int_equal(fake.kicks[0], 2);
+	assert_false(kvm_pic_output(kvm));
+	fake_vm_free(kvm);
+}
+
 static void test_eoi_commands(void **state)
 {
 	struct kvm *kvm = pic_vm();
@@ -256,6 +280,15 @@ static void test_eoi_commands(void **state)
 	outb(kvm, MASTER, EOI);
 	outb(kvm, MASTER, EOI); /* nothing in service: ignored */
 	expect_inta(kvm, 0x20);
+	outb(kvm, MASTER, EOI);
+	outb(kvm, MASTER, 0xa0); /* rotate, nothing in service: no rotation */
+	pulse(kvm, 1);
+	pulse(kvm, 0);
+	expect_inta(kvm, 0x21);
+	outb(kvm, MASTER, EOI);
+	outb(kvm, MASTER, 0xe3); /* rotate on specific does, whatever is in service */
+	pulse(kvm, 4);
+	expect_inta(kvm, 0x24);
 	fake_vm_free(kvm);
 }
 
@@ -285,6 +318,10 @@ static void test_poll(void **state)
 
 	outb(kvm, MASTER, 0x0c);
 	assert_int_equal(inb(kvm, MASTER), 0x07); /* nothing there */
+	pulse(kvm, 0);
+	outb(kvm, MASTER, 0x0c);
+	assert_int_equal(inb(kvm, MASTER), 0x80);
+	outb(kvm, MASTER, EOI);
 	pulse(kvm, 4);
 	outb(kvm, MASTER, 0x0c);
 	assert_int_equal(inb(kvm, MASTER), 0x84);
@@ -435,14 +472,24 @@ static void test_create_failures(void **state)
 }
 
 const struct CMUnitTest pic_tests[] = {
-	cmocka_unit_test(test_init_words),   cmocka_unit_test(test_edge),
-	cmocka_unit_test(test_spurious),     cmocka_unit_test(test_nesting),
-	cmocka_unit_test(test_cascade),      cmocka_unit_test(test_special_fully_nested),
-	cmocka_unit_test(test_elcr),         cmocka_unit_test(test_auto_eoi),
-	cmocka_unit_test(test_eoi_commands), cmocka_unit_test(test_special_mask),
-	cmocka_unit_test(test_poll),         cmocka_unit_test(test_mask),
-	cmocka_unit_test(test_sources),      cmocka_unit_test(test_wide_access),
-	cmocka_unit_test(test_kick),         cmocka_unit_test(test_acks),
-	cmocka_unit_test(test_state),        cmocka_unit_test(test_create_failures),
+	cmocka_unit_test(test_init_words),
+	cmocka_unit_test(test_edge),
+	cmocka_unit_test(test_spurious),
+	cmocka_unit_test(test_nesting),
+	cmocka_unit_test(test_cascade),
+	cmocka_unit_test(test_special_fully_nested),
+	cmocka_unit_test(test_elcr),
+	cmocka_unit_test(test_auto_eoi),
+	cmocka_unit_test(test_auto_eoi_cascade),
+	cmocka_unit_test(test_eoi_commands),
+	cmocka_unit_test(test_special_mask),
+	cmocka_unit_test(test_poll),
+	cmocka_unit_test(test_mask),
+	cmocka_unit_test(test_sources),
+	cmocka_unit_test(test_wide_access),
+	cmocka_unit_test(test_kick),
+	cmocka_unit_test(test_acks),
+	cmocka_unit_test(test_state),
+	cmocka_unit_test(test_create_failures),
 };
 const size_t pic_nr_tests = ARRAY_SIZE(pic_tests);

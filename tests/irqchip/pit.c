@@ -108,7 +108,8 @@ static void test_read_back(void **state)
 	load(kvm, 1, 3, 1000);
 	load(kvm, 2, 0, 500);
 	fake_advance(clocks(100));
-	outb(kvm, CTL, 0xcc); /* status and count of 1 and 2 */
+	outb(kvm, CTL, 0xcc);     /* status and count of 1 and 2 */
+	fake_advance(clocks(50)); /* latched: does not show */
 	assert_int_equal(inb(kvm, 0x41), 0x80 | 0x30 | 3 << 1);
 	assert_int_equal(inb(kvm, 0x41), 800 & 0xff);
 	assert_int_equal(inb(kvm, 0x41), 800 >> 8);
@@ -214,6 +215,7 @@ static void test_gate(void **state)
 	assert_int_equal(latched(kvm, 2), 1000);
 	outb(kvm, 0x61, 1);
 	fake_advance(clocks(300));
+	outb(kvm, 0x61, 1); /* no edge */
 	assert_int_equal(latched(kvm, 2), 700);
 	outb(kvm, 0x61, 0);
 	fake_advance(clocks(500));
@@ -223,6 +225,8 @@ static void test_gate(void **state)
 	assert_true(out(kvm, 2));
 	load(kvm, 2, 2, 1000);
 	fake_advance(clocks(300));
+	outb(kvm, 0x61, 3);
+	assert_int_equal(latched(kvm, 2), 700); /* no edge either */
 	outb(kvm, 0x61, 0);
 	outb(kvm, 0x61, 1); /* mode 2: starts again */
 	assert_int_equal(latched(kvm, 2), 1000);
@@ -315,6 +319,38 @@ static void test_reinjection(void **state)
 	assert_true(kvm->arch.vpit->pending > 0);
 	mmio_write32(kvm, IOAPIC_DEFAULT_BASE_ADDRESS + 0x10, 0x10030);
 	mmio_write32(kvm, IOAPIC_DEFAULT_BASE_ADDRESS + 0x10, 0x30); /* unmasking forgets them */
+	assert_int_equal(kvm->arch.vpit->pending, 0);
+	fake_advance(clocks(1193 * 3));
+	assert_true(kvm->arch.vpit->pending > 0);
+	load(kvm, 0, 2, 1193); /* so does a new count */
+	assert_int_equal(kvm->arch.vpit->pending, 0);
+	fake_vm_free(kvm);
+}
+
+/* Ticks by the PIC: acknowledged by EOI, forgotten when unmasked. */
+static void test_reinjection_pic(void **state)
+{
+	struct kvm *kvm = pit_vm(0);
+	unsigned n = 0;
+
+	mmio_write32(kvm, IOAPIC_DEFAULT_BASE_ADDRESS + 0x10, 0x10030);
+	outb(kvm, 0x20, 0x11);
+	outb(kvm, 0x21, 0x20);
+	outb(kvm, 0x21, 0x04);
+	outb(kvm, 0x21, 0x01);
+	load(kvm, 0, 2, 1193);
+	fake_advance(clocks(1193 * 10));
+	while (kvm_pic_output(kvm)) {
+		assert_int_equal(kvm_cpu_get_interrupt(kvm->vcpus[0]), 0x20);
+		outb(kvm, 0x20, 0x20);
+		fake_advance(0);
+		n++;
+	}
+	assert_int_equal(n, 10);
+	outb(kvm, 0x21, 0x01);
+	fake_advance(clocks(1193 * 5));
+	assert_true(kvm->arch.vpit->pending > 3);
+	outb(kvm, 0x21, 0x00);
 	assert_int_equal(kvm->arch.vpit->pending, 0);
 	fake_vm_free(kvm);
 }
@@ -409,20 +445,13 @@ static void test_create_failures(void **state)
 }
 
 const struct CMUnitTest pit_tests[] = {
-	cmocka_unit_test(test_access),
-	cmocka_unit_test(test_latch),
-	cmocka_unit_test(test_read_back),
-	cmocka_unit_test(test_modes),
-	cmocka_unit_test(test_bcd),
-	cmocka_unit_test(test_speaker),
-	cmocka_unit_test(test_gate),
-	cmocka_unit_test(test_periodic_interrupt),
-	cmocka_unit_test(test_no_drift),
-	cmocka_unit_test(test_one_shot_interrupt),
-	cmocka_unit_test(test_reinjection),
-	cmocka_unit_test(test_fast_period),
-	cmocka_unit_test(test_watchdog),
-	cmocka_unit_test(test_state),
-	cmocka_unit_test(test_create_failures),
+	cmocka_unit_test(test_access),      cmocka_unit_test(test_latch),
+	cmocka_unit_test(test_read_back),   cmocka_unit_test(test_modes),
+	cmocka_unit_test(test_bcd),         cmocka_unit_test(test_speaker),
+	cmocka_unit_test(test_gate),        cmocka_unit_test(test_periodic_interrupt),
+	cmocka_unit_test(test_no_drift),    cmocka_unit_test(test_one_shot_interrupt),
+	cmocka_unit_test(test_reinjection), cmocka_unit_test(test_reinjection_pic),
+	cmocka_unit_test(test_fast_period), cmocka_unit_test(test_watchdog),
+	cmocka_unit_test(test_state),       cmocka_unit_test(test_create_failures),
 };
 const size_t pit_nr_tests = ARRAY_SIZE(pit_tests);
