@@ -83,10 +83,12 @@ static enum x86_ret interpret(struct hyp_cpu *cpu)
 
 static enum x86_ret execute(struct hyp_cpu *cpu)
 {
-	enum x86_ret ret = hyp_must_interpret(cpu) ? interpret(cpu) : hyp_run_translated(cpu);
+	bool interp = hyp_must_interpret(cpu);
+	enum x86_ret ret = interp ? interpret(cpu) : hyp_run_translated(cpu);
 
 	if (ret != X86_FAULT) {
-		cpu->fault.type = X86_EVENT_NONE; /* of an access that was only tried */
+		if (!interp) /* the interpreter may leave a trap behind its exit: OUT with TF */
+			cpu->fault.type = X86_EVENT_NONE; /* of an access that was only tried */
 		return ret;
 	}
 	cpu->stats[HYP_STAT_events]++;

@@ -210,6 +210,8 @@ enum x86_ret x86_interp_step(struct hyp_cpu *cpu)
 	if (ret == X86_FAULT) {
 		x86_mmio_drop(cpu);
 		cpu->mmio.io_ready = false;
+	} else {
+		cpu->fault.type = X86_EVENT_NONE; /* of an access that was only tried */
 	}
 	return x86_debug_retire(cpu, tf, ret);
 }

@@ -85,7 +85,6 @@ enum x86_ret x86_debug_fetch(struct hyp_cpu *cpu, gva_t lin)
 static void queue_db(struct hyp_cpu *cpu, u64 dr6)
 {
 	x86_raise_db(cpu, dr6);
-	__atomic_or_fetch(&cpu->attention, HYP_ATTN_EVENT, __ATOMIC_SEQ_CST);
 }
 
 /* After a finished instruction: its traps, all in one #DB. MOV SS holds them back by one instruction. */

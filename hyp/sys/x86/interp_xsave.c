@@ -398,6 +398,21 @@ static int mxcsr_source(const struct xarea *xa, u64 bv)
 	return bv & BIT(XC_SSE) ? 1 : 2;
 }
 
+/* Outside 64-bit mode only registers 0-7 of a component become initial. */
+static void init_components(struct hyp_cpu *cpu, const struct xarea *xa, u64 which)
+{
+	u64 halves = xa->narrow ? which & (BIT(XC_SSE) | BIT(XC_AVX) | BIT(XC_ZMM_HI256)) : 0;
+
+	if (xa->narrow)
+		which &= ~BIT(XC_HI16_ZMM);
+	if (halves & BIT(XC_SSE))
+		memset(cpu->s.xsave + 160, 0, 128);
+	for (unsigned i = XC_AVX; i < XC_NR; i++)
+		if (halves & BIT(i))
+			memset(cpu->s.xsave + comp[i].off, 0, comp[i].size / 2);
+	*xstate_bv(cpu) = (*xstate_bv(cpu) & ~(which & ~halves)) | halves;
+}
+
 enum x86_ret x86_op_xrstor(struct hyp_cpu *cpu, const struct x86_insn *in)
 {
 	struct xarea xa = { .rfbm = requested(cpu), .narrow = cpu->code_size != 64 };
@@ -427,6 +442,7 @@ enum x86_ret x86_op_xrstor(struct hyp_cpu *cpu, const struct x86_insn *in)
 	memcpy(cpu->s.xsave, img, sizeof(img));
 	if (src == 2)
 		memcpy(mxcsr(cpu), &init, 4);
-	*xstate_bv(cpu) = (*xstate_bv(cpu) & ~xa.rfbm) | load;
+	init_components(cpu, &xa, xa.rfbm & ~load);
+	*xstate_bv(cpu) |= load;
 	return X86_OK;
 }

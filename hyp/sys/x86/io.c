@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Port I/O. OUT is finished before its exit; IN exits with rip at the instruction and is finished by
- * hyp_x86_complete_io(). INS and OUTS make one exit per element; with REP, rip stays at the
+ * hyp_x86_complete_io(), or INS by the run after it. INS and OUTS make one exit per element; with REP, rip stays at the
  * instruction until the count is 0, so that interrupts come in between.
  */
 #include "hyp/sys/x86/interp.h"
@@ -60,12 +60,6 @@ enum x86_ret x86_op_in(struct hyp_cpu *cpu, const struct x86_insn *in)
 	u16 port = port_operand(cpu, in, 1);
 
 	X86_TRY(check_port(cpu, port, size));
-	if (cpu->mmio.io_ready) {
-		cpu->mmio.io_ready = false;
-		x86_debug_io(cpu, port, size);
-		x86_reg_set(cpu, X86_RAX, size, cpu->s.exit.io.data);
-		return X86_OK;
-	}
 	cpu->s.exit.io.in = true;
 	cpu->s.exit.io.string = false;
 	return exit_io(cpu, in, port, size);
@@ -170,22 +164,19 @@ enum x86_ret x86_op_outs(struct hyp_cpu *cpu, const struct x86_insn *in)
 	return exit_io(cpu, in, port, size);
 }
 
-/* ---- the answer -------------------------------------------------------------------------------------------- */
+/* ---- the answer -------------------------------------------------------------------------------------- */
 
-/* Runs the IN or INS again, with the data at hand. A fault on the way stays in cpu->fault, and so does a
- * debug exit, for the next entry. */
+/* IN is finished here. INS needs guest memory, so the next hyp_cpu_run finishes it. */
 void hyp_x86_complete_io(struct hyp_cpu *cpu)
 {
-	enum x86_ret ret;
+	const struct x86_exit *e = &cpu->s.exit;
 
-	if (!cpu->s.exit.io.in)
+	if (!e->io.in)
 		return;
-	cpu->df = cpu->s.rflags & X86_FL_DF;
-	cpu->mmio.io_ready = true;
-	ret = x86_interp_step(cpu);
-	if (ret != X86_FAULT)
-		cpu->fault.type = X86_EVENT_NONE;
-	if (ret == X86_EXIT && cpu->s.exit.reason == HYP_EXIT_DEBUG)
-		x86_raise_db(cpu, cpu->s.exit.debug.dr6 & 0xe00f);
-	cpu->mmio.io_ready = false;
+	if (e->io.string) {
+		cpu->mmio.io_ready = true;
+		return;
+	}
+	x86_reg_set(cpu, X86_RAX, e->io.size, e->io.data);
+	hyp_x86_skip(cpu);
 }

@@ -270,14 +270,17 @@ static enum x86_ret raise_trap(struct hyp_cpu *cpu, unsigned vector)
 
 /* ---- running ------------------------------------------------------------------------------------------ */
 
-static void x87_pointers(struct hyp_cpu *cpu, const struct native_ctx *ctx)
+/* The x87 remembers where its last instruction and operand were: they must not be the host's. */
+static void x87_pointers(struct hyp_cpu *cpu, const struct x86_insn *in, const struct native_ctx *ctx)
 {
-	u64 fip;
+	u64 fip, fdp = in->mem.acc ? x86_ea_offset(cpu, in) : 0;
 
 	memcpy(&fip, cpu->s.xsave + 8, 8);
 	if (fip < (u64)ctx->target || fip >= (u64)ctx->insn_end)
 		return;
 	memcpy(cpu->s.xsave + 8, &cpu->s.rip, 8);
+	if (in->mem.acc)
+		memcpy(cpu->s.xsave + 16, &fdp, 8);
 }
 
 static void run_stub(struct hyp_cpu *cpu, const struct x86_insn *in, struct native_ctx *ctx)
@@ -292,8 +295,6 @@ static void run_stub(struct hyp_cpu *cpu, const struct x86_insn *in, struct nati
 	native_current = ctx;
 	x86_native_enter(ctx);
 	native_current = NULL;
-	if (in->gate == X86_GATE_X87)
-		x87_pointers(cpu, ctx);
 }
 
 enum x86_ret x86_native_at(struct hyp_cpu *cpu, struct x86_insn *in, void *host)
@@ -319,6 +320,8 @@ enum x86_ret x86_native_at(struct hyp_cpu *cpu, struct x86_insn *in, void *host)
 	}
 	if (in->ptr_reg != X86_REG_NONE)
 		gpr[in->ptr_reg] = ptr_saved;
+	if (in->gate == X86_GATE_X87)
+		x87_pointers(cpu, in, &ctx);
 	if (unlikely(ctx.trap))
 		return raise_trap(cpu, ctx.trap - 1);
 	cpu->s.rflags = (cpu->s.rflags & ~(u64)X86_FL_ARITH) | (ctx.flags & X86_FL_ARITH);
