@@ -31,7 +31,7 @@
 #define PTR (DATA + 0x1800) /* what the pointer register points at; accesses stay within the page around it */
 #define XSAVE_MAX 2816
 
-/* ---- the machine around the interpreter: identity-mapped RAM ---------------------------------------- */
+/* ---- the machine around the interpreter: identity-mapped RAM --------------------------------- */
 
 static bool in_range(gva_t gva, u64 base, u64 size)
 {
@@ -56,7 +56,7 @@ void hyp_tlb_flush_page(struct hyp_cpu *cpu, gva_t gva) {}
 void hyp_x86_state_changed(struct hyp_cpu *cpu) { hyp_mode_update(cpu); }
 u64 hyp_x86_tsc(struct hyp_cpu *cpu) { return 0; }
 
-/* ---- one side's state ------------------------------------------------------------------------------------ */
+/* ---- one side's state ------------------------------------------------------------------------ */
 
 struct state {
 	u64 gpr[16], rip, rflags;
@@ -73,7 +73,7 @@ static u8 own_xsave[XSAVE_MAX];
 static unsigned code_bits, xsave_size;
 static u16 cs16;
 
-/* ---- the native side ---------------------------------------------------------------------------------------- */
+/* ---- the native side ------------------------------------------------------------------------- */
 
 static void xsave_put(ucontext_t *uc, const u8 *img)
 {
@@ -128,8 +128,9 @@ static void handlers(void)
 {
 	static u8 alt[65536];
 	stack_t ss = { .ss_sp = alt, .ss_size = sizeof(alt) };
-	struct sigaction start = { .sa_sigaction = on_start, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER };
-	struct sigaction end = { .sa_sigaction = on_end, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER };
+	const int flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER;
+	struct sigaction start = { .sa_sigaction = on_start, .sa_flags = flags };
+	struct sigaction end = { .sa_sigaction = on_end, .sa_flags = flags };
 	static const int sigs[] = { SIGTRAP, SIGSEGV, SIGILL, SIGFPE, SIGBUS };
 
 	sigaltstack(&ss, NULL);
@@ -153,7 +154,7 @@ static void run_native(struct state *st, unsigned len)
 		st->rip += CODE;
 }
 
-/* ---- the interpreter's side ------------------------------------------------------------------------------------ */
+/* ---- the interpreter's side ------------------------------------------------------------------ */
 
 static struct hyp_cpu *cpu;
 
@@ -211,7 +212,7 @@ static void run_interp(struct state *st)
 	memcpy(st->data, (void *)DATA, DATA_SIZE);
 }
 
-/* ---- random instructions ------------------------------------------------------------------------------------------ */
+/* ---- random instructions --------------------------------------------------------------------- */
 
 static u64 rng;
 
@@ -308,17 +309,19 @@ static bool skip_insn(const ZydisDecodedInstruction *zi)
 		ZYDIS_MNEMONIC_SIDT, ZYDIS_MNEMONIC_LAR, ZYDIS_MNEMONIC_LSL, ZYDIS_MNEMONIC_VERR,
 		ZYDIS_MNEMONIC_VERW, ZYDIS_MNEMONIC_PUSHF, ZYDIS_MNEMONIC_PUSHFD, ZYDIS_MNEMONIC_PUSHFQ,
 		ZYDIS_MNEMONIC_POPF, ZYDIS_MNEMONIC_POPFD, ZYDIS_MNEMONIC_POPFQ, ZYDIS_MNEMONIC_STI,
-		ZYDIS_MNEMONIC_LDS, ZYDIS_MNEMONIC_LES, ZYDIS_MNEMONIC_LSS, ZYDIS_MNEMONIC_LFS, ZYDIS_MNEMONIC_LGS,
-		ZYDIS_MNEMONIC_RDFSBASE, ZYDIS_MNEMONIC_RDGSBASE, ZYDIS_MNEMONIC_WRFSBASE,
-		ZYDIS_MNEMONIC_WRGSBASE, ZYDIS_MNEMONIC_MONITORX, ZYDIS_MNEMONIC_MWAITX, ZYDIS_MNEMONIC_VMMCALL,
-		ZYDIS_MNEMONIC_VMCALL, ZYDIS_MNEMONIC_PTWRITE, ZYDIS_MNEMONIC_MCOMMIT, ZYDIS_MNEMONIC_ENTER,
-		/* FIP, FDP differ; the fault suppression of masked ones is another test */
-		ZYDIS_MNEMONIC_FNSAVE, ZYDIS_MNEMONIC_FNSTENV, ZYDIS_MNEMONIC_FXSAVE, ZYDIS_MNEMONIC_FXSAVE64,
-		ZYDIS_MNEMONIC_XSAVE, ZYDIS_MNEMONIC_XSAVE64, ZYDIS_MNEMONIC_XSAVEC, ZYDIS_MNEMONIC_XSAVEC64,
-		ZYDIS_MNEMONIC_XSAVEOPT, ZYDIS_MNEMONIC_XSAVEOPT64,
-		ZYDIS_MNEMONIC_INVLPGA, ZYDIS_MNEMONIC_PVALIDATE, ZYDIS_MNEMONIC_XSAVES, ZYDIS_MNEMONIC_XSAVES64,
-		ZYDIS_MNEMONIC_XRSTORS, ZYDIS_MNEMONIC_XRSTORS64, ZYDIS_MNEMONIC_RMPADJUST, ZYDIS_MNEMONIC_CLZERO, ZYDIS_MNEMONIC_STGI, ZYDIS_MNEMONIC_CLGI, ZYDIS_MNEMONIC_SKINIT, ZYDIS_MNEMONIC_VMRUN,
-		ZYDIS_MNEMONIC_VMLOAD, ZYDIS_MNEMONIC_VMSAVE, ZYDIS_MNEMONIC_INVLPGB, ZYDIS_MNEMONIC_TLBSYNC, ZYDIS_MNEMONIC_SALC,
+		ZYDIS_MNEMONIC_LDS, ZYDIS_MNEMONIC_LES, ZYDIS_MNEMONIC_LSS, ZYDIS_MNEMONIC_LFS,
+		ZYDIS_MNEMONIC_LGS, ZYDIS_MNEMONIC_RDFSBASE, ZYDIS_MNEMONIC_RDGSBASE,
+		ZYDIS_MNEMONIC_WRFSBASE, ZYDIS_MNEMONIC_WRGSBASE, ZYDIS_MNEMONIC_MONITORX,
+		ZYDIS_MNEMONIC_MWAITX, ZYDIS_MNEMONIC_VMMCALL, ZYDIS_MNEMONIC_VMCALL,
+		ZYDIS_MNEMONIC_PTWRITE, ZYDIS_MNEMONIC_MCOMMIT, ZYDIS_MNEMONIC_ENTER, ZYDIS_MNEMONIC_FNSAVE,
+		ZYDIS_MNEMONIC_FNSTENV, ZYDIS_MNEMONIC_FXSAVE, ZYDIS_MNEMONIC_FXSAVE64,
+		ZYDIS_MNEMONIC_XSAVE, ZYDIS_MNEMONIC_XSAVE64, ZYDIS_MNEMONIC_XSAVEC,
+		ZYDIS_MNEMONIC_XSAVEC64, ZYDIS_MNEMONIC_XSAVEOPT, ZYDIS_MNEMONIC_XSAVEOPT64,
+		ZYDIS_MNEMONIC_INVLPGA, ZYDIS_MNEMONIC_PVALIDATE, ZYDIS_MNEMONIC_XSAVES,
+		ZYDIS_MNEMONIC_XSAVES64, ZYDIS_MNEMONIC_XRSTORS, ZYDIS_MNEMONIC_XRSTORS64,
+		ZYDIS_MNEMONIC_RMPADJUST, ZYDIS_MNEMONIC_CLZERO, ZYDIS_MNEMONIC_STGI, ZYDIS_MNEMONIC_CLGI,
+		ZYDIS_MNEMONIC_SKINIT, ZYDIS_MNEMONIC_VMRUN, ZYDIS_MNEMONIC_VMLOAD, ZYDIS_MNEMONIC_VMSAVE,
+		ZYDIS_MNEMONIC_INVLPGB, ZYDIS_MNEMONIC_TLBSYNC, ZYDIS_MNEMONIC_SALC,
 	};
 
 	for (unsigned i = 0; i < ARRAY_SIZE(list); i++)
@@ -348,13 +351,15 @@ static bool skip_operands(const ZydisDecodedInstruction *zi, const ZydisDecodedO
 		if (op[i].type == ZYDIS_OPERAND_TYPE_REGISTER) {
 			ZydisRegisterClass c = ZydisRegisterGetClass(op[i].reg.value);
 
-			if (c == ZYDIS_REGCLASS_SEGMENT || c == ZYDIS_REGCLASS_CONTROL || c == ZYDIS_REGCLASS_DEBUG)
+			if (c == ZYDIS_REGCLASS_SEGMENT || c == ZYDIS_REGCLASS_CONTROL ||
+			    c == ZYDIS_REGCLASS_DEBUG)
 				return true;
 		}
 		if (op[i].type == ZYDIS_OPERAND_TYPE_MEMORY &&
 		    (op[i].mem.segment == ZYDIS_REGISTER_FS || op[i].mem.segment == ZYDIS_REGISTER_GS))
 			return true;
-		if (op[i].type == ZYDIS_OPERAND_TYPE_MEMORY && op[i].mem.segment == ZYDIS_REGISTER_CS && code_bits == 16)
+		if (op[i].type == ZYDIS_OPERAND_TYPE_MEMORY && op[i].mem.segment == ZYDIS_REGISTER_CS &&
+		    code_bits == 16)
 			return true;
 	}
 	return false;
@@ -378,21 +383,27 @@ static unsigned generate(u8 *b, ZydisMnemonic *mnemonic, bool *string)
 		n += put_modrm(b + n);
 		for (unsigned i = 0; i < 8; i++)
 			b[n + i] = rnd();
-		if (!ZYAN_SUCCESS(ZydisDecoderDecodeFull(d, b, 15, &zi, op)) || skip_insn(&zi) || skip_operands(&zi, op))
+		if (!ZYAN_SUCCESS(ZydisDecoderDecodeFull(d, b, 15, &zi, op)) || skip_insn(&zi) ||
+		    skip_operands(&zi, op))
 			continue;
 		*mnemonic = zi.mnemonic;
-		open_flags = zi.meta.category == ZYDIS_CATEGORY_DECIMAL && zi.cpu_flags ? zi.cpu_flags->undefined : 0;
-		*string = zi.meta.category == ZYDIS_CATEGORY_STRINGOP || zi.mnemonic == ZYDIS_MNEMONIC_MASKMOVQ ||
-			  zi.mnemonic == ZYDIS_MNEMONIC_MASKMOVDQU || zi.mnemonic == ZYDIS_MNEMONIC_VMASKMOVDQU;
+		open_flags = zi.meta.category == ZYDIS_CATEGORY_DECIMAL && zi.cpu_flags
+				     ? zi.cpu_flags->undefined
+				     : 0;
+		*string = zi.meta.category == ZYDIS_CATEGORY_STRINGOP ||
+			  zi.mnemonic == ZYDIS_MNEMONIC_MASKMOVQ ||
+			  zi.mnemonic == ZYDIS_MNEMONIC_MASKMOVDQU ||
+			  zi.mnemonic == ZYDIS_MNEMONIC_VMASKMOVDQU;
 		return zi.length;
 	}
 }
 
-/* ---- random state -------------------------------------------------------------------------------------------------- */
+/* ---- random state ---------------------------------------------------------------------------- */
 
 static void random_vectors(u8 *x)
 {
-	static const u32 interesting[] = { 0, 0x3f800000, 0xbf800000, 0x7f800000, 0x7fc00000, 0x00000001, 0x40490fdb };
+	static const u32 interesting[] = { 0,	       0x3f800000, 0xbf800000, 0x7f800000,
+					   0x7fc00000, 0x00000001, 0x40490fdb };
 	u64 bv = 0xe7;
 	u16 fcw = 0x37f;
 	u32 csr = 0x1f80;
@@ -439,7 +450,7 @@ static void random_state(struct state *st, bool string)
 	st->trap = 0;
 }
 
-/* ---- comparison ------------------------------------------------------------------------------------------------------- */
+/* ---- comparison ------------------------------------------------------------------------------ */
 
 static bool same_fp(const u8 *a, const u8 *b)
 {
@@ -541,13 +552,13 @@ static unsigned run_mode(unsigned bits, unsigned cases)
 	return bad;
 }
 
-/* ---- speed: a loop, wholly interpreted --------------------------------------------------------------------------------------- */
+/* ---- speed: a loop, wholly interpreted ------------------------------------------------------- */
 
 static void speed(void)
 {
 	/* add rax, rcx; mov [rbx], rax; xor rax, [rbx+8]; imul rax, rax, 5; dec rcx; jnz */
-	static const u8 loop[] = { 0x48, 0x01, 0xc8, 0x48, 0x89, 0x03, 0x48, 0x33, 0x43, 0x08, 0x48, 0x6b, 0xc0, 0x05,
-				   0x48, 0xff, 0xc9, 0x75, 0xed };
+	static const u8 loop[] = { 0x48, 0x01, 0xc8, 0x48, 0x89, 0x03, 0x48, 0x33, 0x43, 0x08,
+				   0x48, 0x6b, 0xc0, 0x05, 0x48, 0xff, 0xc9, 0x75, 0xed };
 	struct timespec a, b;
 	unsigned n = 0;
 
@@ -574,8 +585,10 @@ int main(int argc, char **argv)
 	rng = argc > 2 ? strtoull(argv[2], NULL, 0) : 0x9e3779b97f4a7c15ull;
 	asm volatile("cpuid" : "=a"(a), "=b"(b), "=c"(c), "=d"(d) : "a"(0xd), "c"(0));
 	xsave_size = b < XSAVE_MAX ? b : XSAVE_MAX;
-	if (mmap((void *)CODE, 4096, PROT_READ | PROT_WRITE, MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED ||
-	    mmap((void *)DATA, DATA_SIZE, PROT_READ | PROT_WRITE, MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED)
+	if (mmap((void *)CODE, 4096, PROT_READ | PROT_WRITE, MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS, -1,
+		 0) == MAP_FAILED ||
+	    mmap((void *)DATA, DATA_SIZE, PROT_READ | PROT_WRITE, MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS, -1,
+		 0) == MAP_FAILED)
 		return 77;
 	ZydisDecoderInit(&decoder[0], ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
 	ZydisDecoderInit(&decoder[1], ZYDIS_MACHINE_MODE_LONG_COMPAT_32, ZYDIS_STACK_WIDTH_32);

@@ -19,7 +19,7 @@
 
 #include "hyp/sys/x86/interp.h"
 
-/* ---- per-CPU caches --------------------------------------------------------------------------- */
+/* ---- per-CPU caches -------------------------------------------------------------------------- */
 
 struct x86_interp *x86_interp_get(struct hyp_cpu *cpu)
 {
@@ -46,7 +46,7 @@ void x86_interp_free(struct hyp_cpu *cpu)
 	cpu->interp = NULL;
 }
 
-/* ---- exits -------------------------------------------------------------------------------------- */
+/* ---- exits ----------------------------------------------------------------------------------- */
 
 enum x86_ret x86_exit_at(struct hyp_cpu *cpu, const struct x86_insn *in, enum hyp_exit reason)
 {
@@ -74,7 +74,7 @@ enum x86_ret x86_op_emulation(struct hyp_cpu *cpu, const struct x86_insn *in)
 	return exit_emulation(cpu, in->bytes, in->len);
 }
 
-/* ---- fetch and decode ------------------------------------------------------------------------------ */
+/* ---- fetch and decode ------------------------------------------------------------------------ */
 
 struct fetch {
 	gva_t lin;
@@ -125,7 +125,8 @@ static enum x86_ret fetch_second_page(struct hyp_cpu *cpu, struct fetch *f)
 	return X86_OK;
 }
 
-static enum x86_ret decode_slow(struct hyp_cpu *cpu, struct fetch *f, enum x86_dmode mode, struct x86_insn *in)
+static enum x86_ret decode_slow(struct hyp_cpu *cpu, struct fetch *f, enum x86_dmode mode,
+				struct x86_insn *in)
 {
 	int err = x86_decode(mode, f->page, MIN(f->avail, 15), in);
 
@@ -163,7 +164,7 @@ static enum x86_ret fetch_decode(struct hyp_cpu *cpu, struct x86_interp *it, str
 	return X86_OK;
 }
 
-/* ---- one instruction ------------------------------------------------------------------------------------ */
+/* ---- one instruction ------------------------------------------------------------------------- */
 
 static enum x86_ret execute(struct hyp_cpu *cpu, const struct x86_insn *in)
 {

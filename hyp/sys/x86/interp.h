@@ -12,7 +12,7 @@ struct x86_insn;
 /* Executes in at s.rip. Unless its table row says X86_OP_RIP, the caller then steps rip over it. */
 typedef enum x86_ret (*x86_op_fn)(struct hyp_cpu *cpu, const struct x86_insn *in);
 
-/* ---- one decoded instruction ---------------------------------------------------------------- */
+/* ---- one decoded instruction ----------------------------------------------------------------- */
 
 enum x86_opnd_type { X86_OPND_NONE, X86_OPND_GPR, X86_OPND_MEM, X86_OPND_IMM, X86_OPND_SEG, X86_OPND_CR,
 		     X86_OPND_DR, X86_OPND_PTR, X86_OPND_VEC, X86_OPND_MASK, X86_OPND_OTHER };
@@ -89,7 +89,7 @@ struct x86_insn {
 
 enum x86_dmode { X86_DM_64, X86_DM_C32, X86_DM_C16, X86_DM_32, X86_DM_16, X86_DM_REAL, X86_DM_NR };
 
-/* ---- the dispatch table (interp_table.c) ------------------------------------------------------ */
+/* ---- the dispatch table (interp_table.c) ----------------------------------------------------- */
 #define X86_OP_RIP 1u     /* the handler sets rip on X86_OK */
 #define X86_OP_CPL0 2u    /* #GP(0) unless CPL 0 */
 #define X86_OP_QINDEX 8u /* gather or scatter with quadword indexes */
@@ -101,7 +101,7 @@ struct x86_op {
 extern const struct x86_op x86_op_table[];
 const struct x86_op *x86_op_string(u16 mnemonic); /* MOVSD and CMPSD are also SSE names */
 
-/* ---- per-CPU interpreter state ------------------------------------------------------------------ */
+/* ---- per-CPU interpreter state --------------------------------------------------------------- */
 #define X86_ICACHE_SIZE 8192
 #define X86_BP_MAX 16
 
@@ -132,7 +132,7 @@ bool x86_decode_full(enum x86_dmode mode, const u8 *bytes, unsigned n, struct Zy
 		     struct ZydisDecodedOperand_ *ops);
 enum x86_ret x86_gate_check(struct hyp_cpu *cpu, const struct x86_insn *in);
 
-/* ---- operands (interp_operand.c) ----------------------------------------------------------------- */
+/* ---- operands (interp_operand.c) ------------------------------------------------------------- */
 u64 x86_trunc(u64 v, unsigned size);
 s64 x86_sext(u64 v, unsigned size);
 u64 x86_reg_get(const struct hyp_cpu *cpu, unsigned reg, unsigned size);
@@ -165,7 +165,7 @@ static inline u64 x86_get_a(const struct hyp_cpu *cpu, const struct x86_insn *in
 /* #UD / #GP(0), as statements */
 #define X86_TRY(expr) do { enum x86_ret try_ = (expr); if (try_ != X86_OK) return try_; } while (0)
 
-/* ---- breakpoints and traps (interp_debug.c) -------------------------------------------------------- */
+/* ---- breakpoints and traps (interp_debug.c) -------------------------------------------------- */
 void x86_debug_arm(struct hyp_cpu *cpu);
 enum x86_ret x86_debug_fetch(struct hyp_cpu *cpu, gva_t lin); /* code breakpoints */
 enum x86_ret x86_debug_retire(struct hyp_cpu *cpu, bool tf, enum x86_ret ret);
@@ -173,11 +173,11 @@ bool x86_debug_io(struct hyp_cpu *cpu, u16 port, unsigned size);
 
 enum x86_ret x86_interp_step(struct hyp_cpu *cpu); /* without x86_mmio_flush */
 
-/* ---- exits ------------------------------------------------------------------------------------------ */
+/* ---- exits ----------------------------------------------------------------------------------- */
 /* Leaves with rip at the instruction. */
 enum x86_ret x86_exit_at(struct hyp_cpu *cpu, const struct x86_insn *in, enum hyp_exit reason);
 
-/* ---- native.c ------------------------------------------------------------------------------------------- */
+/* ---- native.c -------------------------------------------------------------------------------- */
 enum x86_ret x86_native(struct hyp_cpu *cpu, const struct x86_insn *in); /* the default x86_op_fn */
 /* Runs in's stub with its memory operand at host (NULL: none). No checks, no memory accesses. */
 enum x86_ret x86_native_at(struct hyp_cpu *cpu, struct x86_insn *in, void *host);
@@ -188,7 +188,7 @@ void x86_native_fini(struct x86_interp *it);
 /* Re-encodes in as 64-bit code with its memory operand at [in->ptr_reg]; returns its length, 0: cannot. */
 unsigned x86_native_encode(struct x86_insn *in, u8 *out);
 
-/* ---- XSAVE area as seen from C (interp_xsave.c) ----------------------------------------------------------- */
+/* ---- XSAVE area as seen from C (interp_xsave.c) ---------------------------------------------- */
 void x86_vec_get(struct hyp_cpu *cpu, unsigned reg, void *buf, unsigned size);
 void x86_vec_set(struct hyp_cpu *cpu, unsigned reg, const void *buf, unsigned size); /* the rest is zeroed */
 void x86_mmx_enter(struct hyp_cpu *cpu);
@@ -196,7 +196,7 @@ void x86_mmx_get(struct hyp_cpu *cpu, unsigned reg, void *buf);
 u64 x86_mask_get(struct hyp_cpu *cpu, unsigned k);
 void x86_mask_set(struct hyp_cpu *cpu, unsigned k, u64 val);
 
-/* ---- one function per instruction ----------------------------------------------------------------------------- */
+/* ---- one function per instruction ------------------------------------------------------------ */
 #define X86_OP_DECLARE(name) enum x86_ret x86_op_##name(struct hyp_cpu *cpu, const struct x86_insn *in);
 #include "hyp/sys/x86/interp_ops.inc"
 #undef X86_OP_DECLARE

@@ -51,7 +51,8 @@ void x86_note_access(struct hyp_cpu *cpu, gva_t gva, unsigned size, bool write)
 {
 	if (likely(!cpu->interp->bp_armed))
 		return;
-	cpu->interp->bp_hits |= bp_match(&cpu->s, gva, size, write ? 1u << BP_WRITE | 1u << BP_RW : 1u << BP_RW);
+	cpu->interp->bp_hits |= bp_match(&cpu->s, gva, size,
+					 write ? 1u << BP_WRITE | 1u << BP_RW : 1u << BP_RW);
 }
 
 bool x86_debug_io(struct hyp_cpu *cpu, u16 port, unsigned size)
@@ -65,7 +66,7 @@ bool x86_debug_io(struct hyp_cpu *cpu, u16 port, unsigned size)
 	return hits;
 }
 
-/* ---- reporting ------------------------------------------------------------------------------------- */
+/* ---- reporting ------------------------------------------------------------------------------- */
 
 enum x86_ret x86_debug_fetch(struct hyp_cpu *cpu, gva_t lin)
 {

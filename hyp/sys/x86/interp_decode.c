@@ -45,7 +45,7 @@ enum x86_dmode x86_decode_mode(const struct hyp_cpu *cpu)
 	return lma ? X86_DM_C16 : X86_DM_16;
 }
 
-/* ---- registers ------------------------------------------------------------------------------ */
+/* ---- registers ------------------------------------------------------------------------------- */
 
 static u8 gpr_index(ZydisRegister r)
 {
@@ -75,7 +75,7 @@ static u8 seg_index(ZydisRegister r)
 	return r >= ZYDIS_REGISTER_ES && r <= ZYDIS_REGISTER_GS ? r - ZYDIS_REGISTER_ES : X86_DS;
 }
 
-/* ---- operands ---------------------------------------------------------------------------------- */
+/* ---- operands -------------------------------------------------------------------------------- */
 
 static void reg_operand(struct x86_insn *in, const ZydisDecodedOperand *zo, struct x86_opnd *o)
 {
@@ -123,7 +123,8 @@ static void mem_operand(struct x86_insn *in, const ZydisDecodedOperand *zo)
 	}
 }
 
-static void explicit_operand(struct x86_insn *in, const ZydisDecodedOperand *zo, struct x86_opnd *o, unsigned *nimm)
+static void explicit_operand(struct x86_insn *in, const ZydisDecodedOperand *zo, struct x86_opnd *o,
+			     unsigned *nimm)
 {
 	o->size = zo->size / 8;
 	switch (zo->type) {
@@ -188,12 +189,13 @@ static void operands(struct x86_insn *in, const ZydisDecodedInstruction *zi, con
 	/* implicit operands that hold the segment of a string source or of XLAT, MASKMOV */
 	in->mem.seg = in->mem.size ? in->mem.seg : segment_prefix(zi);
 	for (unsigned i = 0; i < zi->operand_count && !in->mem.size; i++)
-		if (zo[i].type == ZYDIS_OPERAND_TYPE_MEMORY && zo[i].visibility == ZYDIS_OPERAND_VISIBILITY_HIDDEN &&
+		if (zo[i].type == ZYDIS_OPERAND_TYPE_MEMORY &&
+		    zo[i].visibility == ZYDIS_OPERAND_VISIBILITY_HIDDEN &&
 		    zo[i].mem.segment != ZYDIS_REGISTER_ES)
 			in->mem.seg = seg_index(zo[i].mem.segment);
 }
 
-/* ---- state the instruction needs -------------------------------------------------------------------- */
+/* ---- state the instruction needs ------------------------------------------------------------- */
 
 static const u8 gate_of_ext[ZYDIS_ISA_EXT_MAX_VALUE + 1] = {
 	[ZYDIS_ISA_EXT_X87] = X86_GATE_X87,
@@ -252,7 +254,9 @@ static u8 gate_of(const ZydisDecodedInstruction *zi)
 	}
 	if (zi->encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX || zi->meta.isa_ext == ZYDIS_ISA_EXT_AVX512VEX)
 		return X86_GATE_AVX512;
-	if ((zi->encoding == ZYDIS_INSTRUCTION_ENCODING_VEX || zi->encoding == ZYDIS_INSTRUCTION_ENCODING_XOP) && !gpr_only)
+	if ((zi->encoding == ZYDIS_INSTRUCTION_ENCODING_VEX ||
+	     zi->encoding == ZYDIS_INSTRUCTION_ENCODING_XOP) &&
+	    !gpr_only)
 		return X86_GATE_AVX;
 	if (sse_without_state(zi))
 		return X86_GATE_NONE;
@@ -286,8 +290,8 @@ static bool suppresses_faults(ZydisExceptionClass c)
 /* Class E4NF by the manual, whatever the decoder says: each result element depends on several sources. */
 static bool sees_all_elements(ZydisMnemonic m)
 {
-	return m == ZYDIS_MNEMONIC_VDBPSADBW || m == ZYDIS_MNEMONIC_VCVTNE2PS2BF16 || m == ZYDIS_MNEMONIC_VGF2P8AFFINEQB ||
-	       m == ZYDIS_MNEMONIC_VGF2P8AFFINEINVQB;
+	return m == ZYDIS_MNEMONIC_VDBPSADBW || m == ZYDIS_MNEMONIC_VCVTNE2PS2BF16 ||
+	       m == ZYDIS_MNEMONIC_VGF2P8AFFINEQB || m == ZYDIS_MNEMONIC_VGF2P8AFFINEINVQB;
 }
 
 /* VEXTRACTF32X4 and its like move a tuple, but are masked by its elements. */
@@ -315,15 +319,18 @@ static void set_flags(struct x86_insn *in, const ZydisDecodedInstruction *zi)
 		in->flags |= X86_IN_VEC;
 	in->vl = zi->avx.vector_length / 8;
 	in->mem.elem = tuple_element(zi, in->mem.elem);
-	in->packed = zi->meta.category == ZYDIS_CATEGORY_COMPRESS || zi->meta.category == ZYDIS_CATEGORY_EXPAND;
+	in->packed = zi->meta.category == ZYDIS_CATEGORY_COMPRESS ||
+		     zi->meta.category == ZYDIS_CATEGORY_EXPAND;
 	in->suppress = suppresses_faults(zi->meta.exception_class) && !sees_all_elements(zi->mnemonic);
-	in->suppress |= in->mem.acc & X86_ACC_W && in->mask_reg; /* a masked store writes nothing else in any class */
+	/* a masked store writes nothing else in any class */
+	in->suppress |= in->mem.acc & X86_ACC_W && in->mask_reg;
 }
 
 static bool hidden_memory(const ZydisDecodedInstruction *zi, const ZydisDecodedOperand *zo)
 {
 	for (unsigned i = 0; i < zi->operand_count; i++)
-		if (zo[i].type == ZYDIS_OPERAND_TYPE_MEMORY && zo[i].encoding != ZYDIS_OPERAND_ENCODING_MODRM_RM)
+		if (zo[i].type == ZYDIS_OPERAND_TYPE_MEMORY &&
+		    zo[i].encoding != ZYDIS_OPERAND_ENCODING_MODRM_RM)
 			return true;
 	return false;
 }
@@ -373,7 +380,8 @@ int x86_decode(enum x86_dmode mode, const u8 *bytes, unsigned n, struct x86_insn
 	operands(in, &zi, zo);
 	set_flags(in, &zi);
 	/* SIB without a base: the decoder takes REX.B for one */
-	if (zi.raw.modrm.mod == 0 && zi.attributes & ZYDIS_ATTRIB_HAS_SIB && zi.raw.sib.base == 5 && !in->mem.rip_relative)
+	if (zi.raw.modrm.mod == 0 && zi.attributes & ZYDIS_ATTRIB_HAS_SIB && zi.raw.sib.base == 5 &&
+	    !in->mem.rip_relative)
 		in->mem.base = X86_REG_NONE, in->mem.disp = zi.raw.disp.value;
 	if (zi.mnemonic == ZYDIS_MNEMONIC_CLZERO && has_rep_prefix(&zi))
 		return X86_UD;

@@ -2,7 +2,7 @@
 /* Control transfers: near ones here, far ones by far.c, software interrupts through the IDT. */
 #include "hyp/sys/x86/interp.h"
 
-/* ---- near ---------------------------------------------------------------------------------------- */
+/* ---- near ------------------------------------------------------------------------------------ */
 
 /* Jumps to target: truncated to the operand size, then checked (#GP(0)) before rip moves. */
 static enum x86_ret check_target(struct hyp_cpu *cpu, unsigned opsize, u64 *target)
@@ -166,7 +166,7 @@ enum x86_ret x86_op_iret(struct hyp_cpu *cpu, const struct x86_insn *in)
 	return x86_iret(cpu, in->opsize);
 }
 
-/* ---- software interrupts ----------------------------------------------------------------------------- */
+/* ---- software interrupts --------------------------------------------------------------------- */
 
 enum x86_ret x86_op_int(struct hyp_cpu *cpu, const struct x86_insn *in)
 {
@@ -216,7 +216,7 @@ enum x86_ret x86_op_bound(struct hyp_cpu *cpu, const struct x86_insn *in)
 	return X86_OK;
 }
 
-/* ---- system calls ---------------------------------------------------------------------------------------- */
+/* ---- system calls ---------------------------------------------------------------------------- */
 
 enum x86_ret x86_op_syscall(struct hyp_cpu *cpu, const struct x86_insn *in)
 {

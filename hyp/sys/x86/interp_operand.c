@@ -55,7 +55,7 @@ unsigned x86_stack_width(const struct hyp_cpu *cpu)
 	return cpu->s.seg[X86_SS].ar & X86_AR_DB ? 4 : 2;
 }
 
-/* ---- effective addresses ------------------------------------------------------------------------- */
+/* ---- effective addresses --------------------------------------------------------------------- */
 
 u64 x86_ea_offset(const struct hyp_cpu *cpu, const struct x86_insn *in)
 {
@@ -89,7 +89,7 @@ enum x86_ret x86_ea(struct hyp_cpu *cpu, const struct x86_insn *in, unsigned siz
 	return x86_linear(cpu, in->mem.seg, off, size, acc, gva);
 }
 
-/* ---- memory ------------------------------------------------------------------------------------------ */
+/* ---- memory ---------------------------------------------------------------------------------- */
 
 enum x86_ret x86_lin_read(struct hyp_cpu *cpu, gva_t gva, void *buf, unsigned size)
 {
@@ -119,7 +119,7 @@ enum x86_ret x86_seg_write(struct hyp_cpu *cpu, unsigned seg, u64 off, const voi
 	return x86_lin_write(cpu, gva, buf, size);
 }
 
-/* ---- explicit operands -------------------------------------------------------------------------------- */
+/* ---- explicit operands ----------------------------------------------------------------------- */
 
 enum x86_ret x86_opnd_get(struct hyp_cpu *cpu, const struct x86_insn *in, unsigned i, u64 *val)
 {

@@ -7,7 +7,7 @@ static u64 rsp_of(const struct hyp_cpu *cpu)
 	return cpu->s.gpr[X86_RSP];
 }
 
-/* ---- PUSH, POP ------------------------------------------------------------------------------------ */
+/* ---- PUSH, POP ------------------------------------------------------------------------------- */
 
 /* A selector is pushed as a word into a slot of the operand size (the rest is written as zero). */
 enum x86_ret x86_op_push(struct hyp_cpu *cpu, const struct x86_insn *in)
@@ -94,7 +94,7 @@ enum x86_ret x86_op_popf(struct hyp_cpu *cpu, const struct x86_insn *in)
 	return x86_popf(cpu, in->opsize);
 }
 
-/* ---- frames ------------------------------------------------------------------------------------------ */
+/* ---- frames ---------------------------------------------------------------------------------- */
 
 enum x86_ret x86_op_leave(struct hyp_cpu *cpu, const struct x86_insn *in)
 {
@@ -158,7 +158,7 @@ enum x86_ret x86_op_enter(struct hyp_cpu *cpu, const struct x86_insn *in)
 	return X86_OK;
 }
 
-/* ---- moves ---------------------------------------------------------------------------------------------- */
+/* ---- moves ----------------------------------------------------------------------------------- */
 
 static enum x86_ret mov_to_seg(struct hyp_cpu *cpu, const struct x86_insn *in)
 {
@@ -206,7 +206,8 @@ static enum x86_ret mov_special(struct hyp_cpu *cpu, const struct x86_insn *in)
 	if (in->opnd[0].type == X86_OPND_CR)
 		return mov_to_cr(cpu, in);
 	if (in->opnd[0].type == X86_OPND_DR)
-		return x86_mov_to_dr(cpu, in->opnd[0].reg, x86_reg_get(cpu, in->opnd[1].reg, in->opnd[1].size));
+		return x86_mov_to_dr(cpu, in->opnd[0].reg,
+				     x86_reg_get(cpu, in->opnd[1].reg, in->opnd[1].size));
 	if (in->opnd[1].type == X86_OPND_CR)
 		X86_TRY(x86_mov_from_cr(cpu, in->opnd[1].reg, &val));
 	else

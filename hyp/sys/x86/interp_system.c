@@ -10,7 +10,7 @@ static enum x86_ret gp0(struct hyp_cpu *cpu)
 	return x86_raise_err(cpu, X86_GP, 0);
 }
 
-/* ---- flags ------------------------------------------------------------------------------------------ */
+/* ---- flags ----------------------------------------------------------------------------------- */
 
 enum x86_ret x86_op_cli(struct hyp_cpu *cpu, const struct x86_insn *in) { return x86_cli(cpu); }
 enum x86_ret x86_op_sti(struct hyp_cpu *cpu, const struct x86_insn *in) { return x86_sti(cpu); }
@@ -31,7 +31,7 @@ enum x86_ret x86_op_std(struct hyp_cpu *cpu, const struct x86_insn *in)
 	return X86_OK;
 }
 
-/* ---- exits to KVM --------------------------------------------------------------------------------------- */
+/* ---- exits to KVM ---------------------------------------------------------------------------- */
 
 enum x86_ret x86_op_cpuid(struct hyp_cpu *cpu, const struct x86_insn *in)
 {
@@ -68,8 +68,15 @@ static enum x86_ret hypercall(struct hyp_cpu *cpu, const struct x86_insn *in, bo
 	return x86_exit_at(cpu, in, HYP_EXIT_HYPERCALL);
 }
 
-enum x86_ret x86_op_vmcall(struct hyp_cpu *cpu, const struct x86_insn *in) { return hypercall(cpu, in, false); }
-enum x86_ret x86_op_vmmcall(struct hyp_cpu *cpu, const struct x86_insn *in) { return hypercall(cpu, in, true); }
+enum x86_ret x86_op_vmcall(struct hyp_cpu *cpu, const struct x86_insn *in)
+{
+	return hypercall(cpu, in, false);
+}
+
+enum x86_ret x86_op_vmmcall(struct hyp_cpu *cpu, const struct x86_insn *in)
+{
+	return hypercall(cpu, in, true);
+}
 
 enum x86_ret x86_op_pause(struct hyp_cpu *cpu, const struct x86_insn *in)
 {
@@ -105,7 +112,7 @@ enum x86_ret x86_op_rsm(struct hyp_cpu *cpu, const struct x86_insn *in)
 	return cpu->s.in_smm ? x86_exit_at(cpu, in, HYP_EXIT_RSM) : x86_raise(cpu, X86_UD);
 }
 
-/* ---- reads of the machine's state ------------------------------------------------------------------------ */
+/* ---- reads of the machine's state ------------------------------------------------------------ */
 
 static void set_edx_eax(struct hyp_cpu *cpu, u64 val)
 {
@@ -178,12 +185,27 @@ static enum x86_ret write_base(struct hyp_cpu *cpu, const struct x86_insn *in, u
 	return X86_OK;
 }
 
-enum x86_ret x86_op_rdfsbase(struct hyp_cpu *cpu, const struct x86_insn *in) { return read_base(cpu, in, X86_FS); }
-enum x86_ret x86_op_rdgsbase(struct hyp_cpu *cpu, const struct x86_insn *in) { return read_base(cpu, in, X86_GS); }
-enum x86_ret x86_op_wrfsbase(struct hyp_cpu *cpu, const struct x86_insn *in) { return write_base(cpu, in, X86_FS); }
-enum x86_ret x86_op_wrgsbase(struct hyp_cpu *cpu, const struct x86_insn *in) { return write_base(cpu, in, X86_GS); }
+enum x86_ret x86_op_rdfsbase(struct hyp_cpu *cpu, const struct x86_insn *in)
+{
+	return read_base(cpu, in, X86_FS);
+}
 
-/* ---- control state --------------------------------------------------------------------------------------- */
+enum x86_ret x86_op_rdgsbase(struct hyp_cpu *cpu, const struct x86_insn *in)
+{
+	return read_base(cpu, in, X86_GS);
+}
+
+enum x86_ret x86_op_wrfsbase(struct hyp_cpu *cpu, const struct x86_insn *in)
+{
+	return write_base(cpu, in, X86_FS);
+}
+
+enum x86_ret x86_op_wrgsbase(struct hyp_cpu *cpu, const struct x86_insn *in)
+{
+	return write_base(cpu, in, X86_GS);
+}
+
+/* ---- control state --------------------------------------------------------------------------- */
 
 enum x86_ret x86_op_clts(struct hyp_cpu *cpu, const struct x86_insn *in) { return x86_clts(cpu); }
 
@@ -215,7 +237,10 @@ static enum x86_ret store_word(struct hyp_cpu *cpu, const struct x86_insn *in, u
 	return x86_lin_write(cpu, gva, &val, 2);
 }
 
-enum x86_ret x86_op_smsw(struct hyp_cpu *cpu, const struct x86_insn *in) { return store_word(cpu, in, cpu->s.cr0); }
+enum x86_ret x86_op_smsw(struct hyp_cpu *cpu, const struct x86_insn *in)
+{
+	return store_word(cpu, in, cpu->s.cr0);
+}
 
 static bool no_selectors(const struct hyp_cpu *cpu)
 {
@@ -293,14 +318,29 @@ static enum x86_ret load_table(struct hyp_cpu *cpu, const struct x86_insn *in, s
 	return X86_OK;
 }
 
-enum x86_ret x86_op_sgdt(struct hyp_cpu *cpu, const struct x86_insn *in) { return store_table(cpu, in, &cpu->s.gdtr); }
-enum x86_ret x86_op_sidt(struct hyp_cpu *cpu, const struct x86_insn *in) { return store_table(cpu, in, &cpu->s.idtr); }
-enum x86_ret x86_op_lgdt(struct hyp_cpu *cpu, const struct x86_insn *in) { return load_table(cpu, in, &cpu->s.gdtr); }
-enum x86_ret x86_op_lidt(struct hyp_cpu *cpu, const struct x86_insn *in) { return load_table(cpu, in, &cpu->s.idtr); }
+enum x86_ret x86_op_sgdt(struct hyp_cpu *cpu, const struct x86_insn *in)
+{
+	return store_table(cpu, in, &cpu->s.gdtr);
+}
+
+enum x86_ret x86_op_sidt(struct hyp_cpu *cpu, const struct x86_insn *in)
+{
+	return store_table(cpu, in, &cpu->s.idtr);
+}
+
+enum x86_ret x86_op_lgdt(struct hyp_cpu *cpu, const struct x86_insn *in)
+{
+	return load_table(cpu, in, &cpu->s.gdtr);
+}
+
+enum x86_ret x86_op_lidt(struct hyp_cpu *cpu, const struct x86_insn *in)
+{
+	return load_table(cpu, in, &cpu->s.idtr);
+}
 
 enum x86_ret x86_op_swapgs(struct hyp_cpu *cpu, const struct x86_insn *in) { return x86_swapgs(cpu); }
 
-/* ---- translation caches -------------------------------------------------------------------------------------- */
+/* ---- translation caches ---------------------------------------------------------------------- */
 
 /* No access is made: no limit, no canonical fault. */
 enum x86_ret x86_op_invlpg(struct hyp_cpu *cpu, const struct x86_insn *in)
@@ -349,7 +389,7 @@ enum x86_ret x86_op_clzero(struct hyp_cpu *cpu, const struct x86_insn *in)
 	return x86_lin_write(cpu, gva & ~63ull, zero, 64);
 }
 
-/* ---- descriptors asked about -------------------------------------------------------------------------------------- */
+/* ---- descriptors asked about ----------------------------------------------------------------- */
 
 static void set_zf(struct hyp_cpu *cpu, bool zf)
 {
@@ -398,7 +438,8 @@ static bool type_known(const struct hyp_cpu *cpu, u32 hi, u32 types)
 	return types >> (hi >> 8 & 15) & 1;
 }
 
-static enum x86_ret ask_desc(struct hyp_cpu *cpu, const struct x86_insn *in, unsigned opnd, u32 desc[2], bool *ok)
+static enum x86_ret ask_desc(struct hyp_cpu *cpu, const struct x86_insn *in, unsigned opnd, u32 desc[2],
+			     bool *ok)
 {
 	gva_t gva;
 	u16 sel;

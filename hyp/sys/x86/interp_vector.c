@@ -11,7 +11,7 @@
 
 #define FSW_ES 0x80u
 
-/* ---- masked moves with a vector or an opmask as mask --------------------------------------------------- */
+/* ---- masked moves with a vector or an opmask as mask ----------------------------------------- */
 
 static bool sign_bit(const u8 *v, unsigned i, unsigned elem)
 {
@@ -29,7 +29,8 @@ static u64 sign_mask(const u8 *v, unsigned n, unsigned elem)
 }
 
 /* The active elements of the operand at seg:off; each has an address check and a page of its own. */
-static enum x86_ret read_active(struct hyp_cpu *cpu, const struct x86_insn *in, u64 off, u8 *buf, unsigned elem, u64 active)
+static enum x86_ret read_active(struct hyp_cpu *cpu, const struct x86_insn *in, u64 off, u8 *buf,
+				unsigned elem, u64 active)
 {
 	for (; active; active &= active - 1) {
 		unsigned at = __builtin_ctzll(active) * elem;
@@ -39,8 +40,8 @@ static enum x86_ret read_active(struct hyp_cpu *cpu, const struct x86_insn *in, 
 	return X86_OK;
 }
 
-static enum x86_ret write_active(struct hyp_cpu *cpu, const struct x86_insn *in, u64 off, const u8 *buf, unsigned elem,
-				 u64 active)
+static enum x86_ret write_active(struct hyp_cpu *cpu, const struct x86_insn *in, u64 off, const u8 *buf,
+				 unsigned elem, u64 active)
 {
 	for (; active; active &= active - 1) {
 		unsigned at = __builtin_ctzll(active) * elem;
@@ -122,7 +123,7 @@ enum x86_ret x86_op_vzero(struct hyp_cpu *cpu, const struct x86_insn *in)
 	return ret;
 }
 
-/* ---- AVX-512 write-masks ---------------------------------------------------------------------------------- */
+/* ---- AVX-512 write-masks --------------------------------------------------------------------- */
 
 /* Elements of the memory operand that a masked instruction touches. */
 static u64 active_elements(struct hyp_cpu *cpu, const struct x86_insn *in)
@@ -152,7 +153,7 @@ enum x86_ret x86_native_masked(struct hyp_cpu *cpu, struct x86_insn *in)
 	return in->mem.acc & X86_ACC_W ? write_active(cpu, in, off, buf, in->mem.elem, active) : X86_OK;
 }
 
-/* ---- gathers and scatters ---------------------------------------------------------------------------------- */
+/* ---- gathers and scatters -------------------------------------------------------------------- */
 
 struct vsib {
 	u8 index[64];
@@ -169,8 +170,8 @@ static void vsib_init(struct hyp_cpu *cpu, const struct x86_insn *in, unsigned r
 	x86_vec_get(cpu, in->mem.index, v->index, in->mem.vsib);
 }
 
-static enum x86_ret vsib_address(struct hyp_cpu *cpu, const struct x86_insn *in, const struct vsib *v, unsigned i,
-				 gva_t *gva)
+static enum x86_ret vsib_address(struct hyp_cpu *cpu, const struct x86_insn *in, const struct vsib *v,
+				 unsigned i, gva_t *gva)
 {
 	u64 idx = 0;
 
@@ -179,7 +180,8 @@ static enum x86_ret vsib_address(struct hyp_cpu *cpu, const struct x86_insn *in,
 	return x86_linear(cpu, in->mem.seg, x86_trunc(idx, in->asize), v->elem, in->mem.acc, gva);
 }
 
-static enum x86_ret load_element(struct hyp_cpu *cpu, const struct x86_insn *in, const struct vsib *v, unsigned i, u8 *dst)
+static enum x86_ret load_element(struct hyp_cpu *cpu, const struct x86_insn *in, const struct vsib *v,
+				 unsigned i, u8 *dst)
 {
 	gva_t gva;
 

@@ -43,7 +43,7 @@ static __attribute__((constructor)) void components_init(void)
 		mxcsr_mask = 0xffbf;
 }
 
-/* ---- the CPU's own area ------------------------------------------------------------------------------- */
+/* ---- the CPU's own area ---------------------------------------------------------------------- */
 
 static u64 *xstate_bv(struct hyp_cpu *cpu)
 {
@@ -85,12 +85,27 @@ static void comp_dirty(struct hyp_cpu *cpu, unsigned i)
 	*xstate_bv(cpu) |= BIT(i);
 }
 
-/* ---- registers, for gathers and masks -------------------------------------------------------------------- */
+/* ---- registers, for gathers and masks -------------------------------------------------------- */
 
-static void *xmm(struct hyp_cpu *cpu, unsigned r) { return cpu->s.xsave + 160 + 16 * r; }
-static void *ymm_hi(struct hyp_cpu *cpu, unsigned r) { return cpu->s.xsave + comp[XC_AVX].off + 16 * r; }
-static void *zmm_hi(struct hyp_cpu *cpu, unsigned r) { return cpu->s.xsave + comp[XC_ZMM_HI256].off + 32 * r; }
-static void *zmm16(struct hyp_cpu *cpu, unsigned r) { return cpu->s.xsave + comp[XC_HI16_ZMM].off + 64 * (r - 16); }
+static void *xmm(struct hyp_cpu *cpu, unsigned r)
+{
+	return cpu->s.xsave + 160 + 16 * r;
+}
+
+static void *ymm_hi(struct hyp_cpu *cpu, unsigned r)
+{
+	return cpu->s.xsave + comp[XC_AVX].off + 16 * r;
+}
+
+static void *zmm_hi(struct hyp_cpu *cpu, unsigned r)
+{
+	return cpu->s.xsave + comp[XC_ZMM_HI256].off + 32 * r;
+}
+
+static void *zmm16(struct hyp_cpu *cpu, unsigned r)
+{
+	return cpu->s.xsave + comp[XC_HI16_ZMM].off + 64 * (r - 16);
+}
 
 void x86_vec_get(struct hyp_cpu *cpu, unsigned reg, void *buf, unsigned size)
 {
@@ -188,7 +203,7 @@ static void normalize_x87(u8 *area)
 	memcpy(area + 2, &fsw, 2);
 }
 
-/* ---- FXSAVE, FXRSTOR ------------------------------------------------------------------------------------------ */
+/* ---- FXSAVE, FXRSTOR ------------------------------------------------------------------------- */
 
 /* Bytes of the legacy area that this mode reads and writes. */
 static unsigned legacy_size(const struct hyp_cpu *cpu)
@@ -207,7 +222,8 @@ static void narrow_pointers(u8 *area, const struct x86_insn *in)
 	memset(area + 20, 0, 4);
 }
 
-static enum x86_ret area_address(struct hyp_cpu *cpu, const struct x86_insn *in, unsigned size, unsigned acc, gva_t *gva)
+static enum x86_ret area_address(struct hyp_cpu *cpu, const struct x86_insn *in, unsigned size, unsigned acc,
+				 gva_t *gva)
 {
 	X86_TRY(x86_ea(cpu, in, size, acc, gva));
 	if (*gva & (size == 512 ? 15 : 63))
@@ -255,7 +271,7 @@ enum x86_ret x86_op_fxrstor(struct hyp_cpu *cpu, const struct x86_insn *in)
 	return X86_OK;
 }
 
-/* ---- XSAVE, XRSTOR ------------------------------------------------------------------------------------------------ */
+/* ---- XSAVE, XRSTOR --------------------------------------------------------------------------- */
 
 /* An instruction's view of the area in memory. */
 struct xarea {
@@ -308,7 +324,8 @@ static enum x86_ret copy_in(struct hyp_cpu *cpu, gva_t gva, u8 *bytes, unsigned 
 }
 
 /* Moves the components of `which` between memory and the standard-format area x. */
-static enum x86_ret copy_components(struct hyp_cpu *cpu, const struct xarea *xa, u64 which, u8 *x, xcopy_fn copy)
+static enum x86_ret copy_components(struct hyp_cpu *cpu, const struct xarea *xa, u64 which, u8 *x,
+				    xcopy_fn copy)
 {
 	if (which & BIT(XC_X87)) {
 		X86_TRY(copy(cpu, xa->gva, x, 24));

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Port I/O. OUT is finished before its exit; IN exits with rip at the instruction and is finished by
- * hyp_x86_complete_io(), or INS by the run after it. INS and OUTS make one exit per element; with REP, rip stays at the
- * instruction until the count is 0, so that interrupts come in between.
+ * hyp_x86_complete_io(), INS by the run after it. INS and OUTS make one exit per element; with REP, rip
+ * stays at the instruction until the count is 0, so that interrupts come in between.
  */
 #include "hyp/sys/x86/interp.h"
 
@@ -47,7 +47,7 @@ static enum x86_ret exit_io(struct hyp_cpu *cpu, const struct x86_insn *in, unsi
 	return x86_exit_at(cpu, in, HYP_EXIT_IO);
 }
 
-/* ---- IN, OUT ------------------------------------------------------------------------------------------ */
+/* ---- IN, OUT --------------------------------------------------------------------------------- */
 
 static u16 port_operand(const struct hyp_cpu *cpu, const struct x86_insn *in, unsigned i)
 {
@@ -80,7 +80,7 @@ enum x86_ret x86_op_out(struct hyp_cpu *cpu, const struct x86_insn *in)
 	return exit_io(cpu, in, port, size);
 }
 
-/* ---- INS, OUTS ------------------------------------------------------------------------------------------ */
+/* ---- INS, OUTS ------------------------------------------------------------------------------- */
 
 /* One element is done: steps the index and, with REP, the count; rip when the last one is. */
 static void string_step(struct hyp_cpu *cpu, const struct x86_insn *in, unsigned index, unsigned size)
@@ -164,7 +164,7 @@ enum x86_ret x86_op_outs(struct hyp_cpu *cpu, const struct x86_insn *in)
 	return exit_io(cpu, in, port, size);
 }
 
-/* ---- the answer -------------------------------------------------------------------------------------- */
+/* ---- the answer ------------------------------------------------------------------------------ */
 
 /* IN is finished here. INS needs guest memory, so the next hyp_cpu_run finishes it. */
 void hyp_x86_complete_io(struct hyp_cpu *cpu)

@@ -55,8 +55,9 @@ struct native_ctx {
 	u32 trap; /* host vector + 1, 0: none */
 };
 _Static_assert(offsetof(struct native_ctx, flags) == 8 && offsetof(struct native_ctx, target) == 16 &&
-	       offsetof(struct native_ctx, xsave) == 24 && offsetof(struct native_ctx, xmask) == 32 &&
-	       offsetof(struct native_ctx, mxcsr) == 40 && offsetof(struct native_ctx, fcw) == 44, "asm below");
+		       offsetof(struct native_ctx, xsave) == 24 && offsetof(struct native_ctx, xmask) == 32 &&
+		       offsetof(struct native_ctx, mxcsr) == 40 && offsetof(struct native_ctx, fcw) == 44,
+	       "asm below");
 
 /* Stack while the stub runs: [rsp] ctx, [rsp+8] the stub's address, later guest RAX, [rsp+16] exit. */
 void x86_native_enter(struct native_ctx *ctx);
@@ -129,7 +130,7 @@ static void host_xmask_init(void)
 	host_xmask = lo & 0xe7u;
 }
 
-/* ---- the pool ------------------------------------------------------------------------------------- */
+/* ---- the pool -------------------------------------------------------------------------------- */
 
 static void *map_fd(int fd, int prot)
 {
@@ -233,7 +234,7 @@ static bool stub_get(struct x86_native_pool *p, struct x86_insn *in)
 	return true;
 }
 
-/* ---- faults ------------------------------------------------------------------------------------------ */
+/* ---- faults ---------------------------------------------------------------------------------- */
 
 bool x86_native_signal(int sig, void *ucontext)
 {
@@ -268,7 +269,7 @@ static enum x86_ret raise_trap(struct hyp_cpu *cpu, unsigned vector)
 	}
 }
 
-/* ---- running ------------------------------------------------------------------------------------------ */
+/* ---- running --------------------------------------------------------------------------------- */
 
 /* The x87 remembers where its last instruction and operand were: they must not be the host's. */
 static void x87_pointers(struct hyp_cpu *cpu, const struct x86_insn *in, const struct native_ctx *ctx)
@@ -328,7 +329,7 @@ enum x86_ret x86_native_at(struct hyp_cpu *cpu, struct x86_insn *in, void *host)
 	return X86_OK;
 }
 
-/* ---- memory operands -------------------------------------------------------------------------------------- */
+/* ---- memory operands ------------------------------------------------------------------------- */
 
 static bool crosses_page(gva_t gva, unsigned size)
 {

@@ -31,7 +31,7 @@ static void emit(struct enc *e, u8 b)
 	e->out[e->n++] = b;
 }
 
-/* ---- free registers ---------------------------------------------------------------------------- */
+/* ---- free registers -------------------------------------------------------------------------- */
 
 /* Low three bits 4 and 5 mean other addressing forms. */
 static u8 pick_reg(u16 *used)
@@ -75,7 +75,7 @@ static bool pick_registers(struct enc *e)
 	return true;
 }
 
-/* ---- the parts after the prefixes ----------------------------------------------------------------- */
+/* ---- the parts after the prefixes ------------------------------------------------------------ */
 
 static u8 modrm(const struct enc *e)
 {
@@ -106,11 +106,14 @@ static unsigned tail_offset(const struct enc *e)
 static void emit_body(struct enc *e, unsigned from)
 {
 	bool has_modrm = e->zi.attributes & ZYDIS_ATTRIB_HAS_MODRM;
-	unsigned end = has_modrm ? e->zi.raw.modrm.offset : e->in->len, tail = has_modrm ? tail_offset(e) : e->in->len;
+	unsigned end = has_modrm ? e->zi.raw.modrm.offset : e->in->len,
+		 tail = has_modrm ? tail_offset(e) : e->in->len;
 
 	for (unsigned i = from; i < end; i++) {
 		u8 b = e->in->bytes[i];
-		bool last = has_modrm ? i + 1 == end : e->zi.raw.imm[0].size ? i + 1 == e->zi.raw.imm[0].offset : i + 1 == end;
+		bool last = has_modrm               ? i + 1 == end
+			    : e->zi.raw.imm[0].size ? i + 1 == e->zi.raw.imm[0].offset
+						    : i + 1 == end;
 
 		if (last && rsp_in(e, ZYDIS_OPERAND_ENCODING_OPCODE))
 			b = (b & ~7) | e->in->rsp_reg;
@@ -122,12 +125,13 @@ static void emit_body(struct enc *e, unsigned from)
 		emit(e, e->in->bytes[i]);
 }
 
-/* ---- legacy encoding --------------------------------------------------------------------------------- */
+/* ---- legacy encoding ------------------------------------------------------------------------- */
 
 static bool mandatory_66(const ZydisDecodedInstruction *zi)
 {
 	for (unsigned i = 0; i < zi->raw.prefix_count; i++)
-		if (zi->raw.prefixes[i].value == 0x66 && zi->raw.prefixes[i].type == ZYDIS_PREFIX_TYPE_MANDATORY)
+		if (zi->raw.prefixes[i].value == 0x66 &&
+		    zi->raw.prefixes[i].type == ZYDIS_PREFIX_TYPE_MANDATORY)
 			return true;
 	return false;
 }
@@ -154,7 +158,8 @@ static void emit_legacy_prefixes(struct enc *e)
 	for (unsigned i = 0; i < e->zi.raw.prefix_count; i++) {
 		u8 p = e->zi.raw.prefixes[i].value;
 
-		if (p == 0xf0 || ((p == 0xf2 || p == 0xf3) && e->zi.raw.prefixes[i].type != ZYDIS_PREFIX_TYPE_IGNORED))
+		if (p == 0xf0 ||
+		    ((p == 0xf2 || p == 0xf3) && e->zi.raw.prefixes[i].type != ZYDIS_PREFIX_TYPE_IGNORED))
 			emit(e, p);
 	}
 	if (e->zi.attributes & ZYDIS_ATTRIB_HAS_REX) {
@@ -188,7 +193,7 @@ static unsigned encode_legacy(struct enc *e)
 	return e->n;
 }
 
-/* ---- VEX, EVEX ------------------------------------------------------------------------------------------ */
+/* ---- VEX, EVEX ------------------------------------------------------------------------------- */
 
 static bool has_gpr(const struct enc *e)
 {
@@ -220,7 +225,8 @@ static bool w_ignored(const struct enc *e)
 /* ... but for these with VEX, where it is #UD. */
 static bool w_invalid(const struct enc *e)
 {
-	return e->legacy && e->zi.raw.vex.W && (e->zi.mnemonic == ZYDIS_MNEMONIC_VPEXTRD || e->zi.mnemonic == ZYDIS_MNEMONIC_VPINSRD);
+	return e->legacy && e->zi.raw.vex.W &&
+	       (e->zi.mnemonic == ZYDIS_MNEMONIC_VPEXTRD || e->zi.mnemonic == ZYDIS_MNEMONIC_VPINSRD);
 }
 
 /* Bit 7 of a register in an immediate is ignored outside 64-bit mode. */

@@ -66,7 +66,7 @@ static void compare(struct hyp_cpu *cpu, unsigned size, u64 a, u64 b)
 	cpu->s.rflags = fl;
 }
 
-/* ---- one iteration ------------------------------------------------------------------------------------ */
+/* ---- one iteration --------------------------------------------------------------------------- */
 
 static enum x86_ret movs_one(struct hyp_cpu *cpu, const struct str *st)
 {
@@ -118,12 +118,14 @@ static enum x86_ret scas_one(struct hyp_cpu *cpu, const struct str *st)
 	return X86_OK;
 }
 
-/* ---- a page at a time ------------------------------------------------------------------------------------ */
+/* ---- a page at a time ------------------------------------------------------------------------ */
 
 /* Bytes from offset to the end of its page and of the address size; host address in *host. 0: not plain. */
-static u64 plain_run(struct hyp_cpu *cpu, const struct str *st, unsigned seg, unsigned reg, unsigned acc, u8 **host)
+static u64 plain_run(struct hyp_cpu *cpu, const struct str *st, unsigned seg, unsigned reg, unsigned acc,
+		     u8 **host)
 {
-	u64 off = index_get(cpu, st, reg), left = st->asize == 8 ? PAGE_SIZE : (1ull << (8 * st->asize)) - off;
+	u64 off = index_get(cpu, st, reg),
+	    left = st->asize == 8 ? PAGE_SIZE : (1ull << (8 * st->asize)) - off;
 	enum x86_ret ret = X86_OK;
 	gva_t gva;
 	gpa_t gpa;
@@ -175,7 +177,7 @@ static u64 stos_page(struct hyp_cpu *cpu, const struct str *st)
 	return n;
 }
 
-/* ---- REP ---------------------------------------------------------------------------------------------------- */
+/* ---- REP ------------------------------------------------------------------------------------- */
 
 static bool stop_early(const struct hyp_cpu *cpu)
 {
@@ -202,7 +204,8 @@ static enum x86_ret run_rep(struct hyp_cpu *cpu, const struct str *st, str_fn on
 		cpu->s.rip = x86_next_rip(cpu, st->in);
 		return X86_OK;
 	}
-	if (cpu->df || cpu->interp->bp_armed || cpu->s.rflags & X86_FL_TF || cpu->s.guest_debug & X86_GDBG_SINGLESTEP)
+	if (cpu->df || cpu->interp->bp_armed || cpu->s.rflags & X86_FL_TF ||
+	    cpu->s.guest_debug & X86_GDBG_SINGLESTEP)
 		page = NULL;
 	do {
 		n = page && !cpu->mmio.n ? page(cpu, st) : 0;
