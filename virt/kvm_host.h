@@ -22,8 +22,11 @@
 #include "lib/list.h"
 #include "lib/types.h"
 #include "uapi/kuse_kvm.h"
+#include "virt/ioctl.h"
 #include "virt/srcu.h"
 #include "virt/timer.h"
+#include "virt/trace.h"
+#include "virt/uaccess.h"
 
 struct kvm;
 struct kvm_vcpu;
@@ -280,6 +283,7 @@ void kvm_put_kvm(struct kvm *kvm);
 /* Our own fault: the VM refuses further ioctls with -EIO. */
 void kvm_vm_bugged(struct kvm *kvm, const char *why);
 
+#include "virt/init.h"
 #include "virt/kvm_arch.h"
 
 #endif

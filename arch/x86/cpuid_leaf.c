@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include "arch/x86/cpuid.h"
-#include "virt/uaccess.h"
 
 struct cpuid_out {
 	struct kvm_cpuid_entry2 *entries;

@@ -7,7 +7,6 @@
  */
 #include <string.h>
 #include "arch/x86/x86.h"
-#include "virt/trace.h"
 
 static int inject_gp(struct kvm_vcpu *vcpu)
 {

@@ -4,7 +4,6 @@
  * MSR lists, clock), then kvm_init, whose last step makes the device visible.
  */
 #include "arch/x86/x86.h"
-#include "virt/init.h"
 
 /* Linux: kvm_x86_check_cpu_compatibility / x86's early checks. */
 static int x86_vendor_init(const char **verdict, const char **remedy)

@@ -9,7 +9,6 @@
  * leave as soon as the next one can be taken.
  */
 #include "arch/x86/x86.h"
-#include "virt/trace.h"
 
 enum exception_class { CONTRIBUTORY, PAGE_FAULT, BENIGN };
 

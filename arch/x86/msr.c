@@ -10,7 +10,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include "virt/uaccess.h"
 
 #define ARCH(f) offsetof(struct kvm_vcpu_arch, f)
 #define STATE(f) offsetof(struct x86_state, f)

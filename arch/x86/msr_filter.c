@@ -5,7 +5,6 @@
  */
 #include <stdlib.h>
 #include "arch/x86/x86.h"
-#include "virt/uaccess.h"
 
 struct filter_range {
 	u32 flags, nmsrs, base;

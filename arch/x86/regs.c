@@ -5,7 +5,6 @@
  */
 #include <string.h>
 #include "arch/x86/x86.h"
-#include "virt/uaccess.h"
 
 /* ---- general registers -------------------------------------------------------------------------- */
 

@@ -2,7 +2,6 @@
 /* A virtual CPU's life on x86: creation, reset, INIT/SIPI, and the dispatch of its ioctls. */
 #include <stdlib.h>
 #include "arch/x86/x86.h"
-#include "virt/uaccess.h"
 
 /* ---- creation, reset --------------------------------------------------------------------------- */
 

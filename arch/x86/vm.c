@@ -2,7 +2,6 @@
 /* A virtual machine on x86, and the ioctls of the kvm and vm descriptors that are x86's. */
 #include <unistd.h>
 #include "arch/x86/x86.h"
-#include "virt/uaccess.h"
 
 #define MCG_CAP_SUPPORTED (BIT_ULL(8) | BIT_ULL(24)) /* MCG_CTL_P, MCG_SER_P */
 #define KVM_MIN_ALLOC_MMU_PAGES 64

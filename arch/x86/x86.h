@@ -4,7 +4,6 @@
 #define KUSE_ARCH_X86_X86_H
 
 #include "arch/x86/irq.h"
-#include "virt/ioctl.h"
 
 /* MSRs and small facts of the SDM / APM that several files need. */
 #define KVM_TSC_RATIO_SHIFT 48
