@@ -510,7 +510,6 @@ void kvm_lapic_reset(struct kvm_vcpu *vcpu, bool init_event)
 	}
 	if (!apic)
 		return;
-	lapic_timer_cancel(apic);
 	if (!init_event)
 		lapic_set_xapic_id(apic, vcpu->vcpu_id);
 	kvm_apic_set_version(vcpu);
@@ -602,7 +601,6 @@ int kvm_apic_set_state(struct kvm_vcpu *vcpu, struct kvm_lapic_state *s)
 
 	if (ret)
 		return ret;
-	lapic_timer_cancel(apic);
 	for (u32 reg = 0; reg < LAPIC_REGS_SIZE; reg += 4)
 		kvm_lapic_set_reg(apic, reg, lapic_state_get(s, reg));
 	kvm_apic_map_dirty(vcpu->kvm);

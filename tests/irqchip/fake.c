@@ -130,6 +130,7 @@ void kvm_inject_nmi(struct kvm_vcpu *vcpu)
 
 void kvm_vcpu_reset(struct kvm_vcpu *vcpu, bool init_event)
 {
+	assert_true(init_event);
 	fake.resets[vcpu->vcpu_idx]++;
 	kvm_lapic_reset(vcpu, init_event);
 }

@@ -125,6 +125,12 @@ static void test_level(void **state)
 	assert_false(rte_read(kvm, 9) & IOAPIC_RTE_REMOTE_IRR);
 	assert_int_equal(next_vector(vcpu), -1);
 	assert_int_equal(fake.acks[2][9], 2);
+	line(kvm, 9, 1);
+	assert_int_equal(next_vector(vcpu), 0x52);
+	kvm_lapic_set_reg(vcpu->arch.apic, APIC_SPIV, 0x11ff); /* restored so by user space: no broadcast */
+	eoi(vcpu);
+	assert_true(rte_read(kvm, 9) & IOAPIC_RTE_REMOTE_IRR);
+	assert_int_equal(fake.acks[2][9], 3);
 	fake_vm_free(kvm);
 }
 
@@ -393,6 +399,9 @@ static void test_split(void **state)
 	assert_true(kvm_check_request(KVM_REQ_IOAPIC_EOI_EXIT, vcpu));
 	vcpu_scan_ioapic(vcpu);
 	assert_true(vcpu->arch.ioapic_handled_vectors[1] == 0);
+	kvm_check_request(KVM_REQ_SCAN_IOAPIC, vcpu);
+	xapic_write(kvm->vcpus[1], APIC_ID, 0x07000000); /* other destinations: look again */
+	assert_true(kvm_check_request(KVM_REQ_SCAN_IOAPIC, vcpu));
 
 	xapic_write(vcpu, APIC_LVT0, APIC_LVT_MASKED);
 	vcpu->arch.pending_external_vector = 0x33; /* the PIC is user space's */

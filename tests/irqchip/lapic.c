@@ -45,6 +45,9 @@ static void test_reset(void **state)
 		assert_int_equal(xapic_read(ap, reg), APIC_LVT_MASKED);
 	assert_int_equal(xapic_read(bsp, APIC_LVT0), APIC_DM_EXTINT); /* quirk LINT0_REENABLED */
 	kvm->arch.disabled_quirks = KVM_X86_QUIRK_LINT0_REENABLED;
+	xapic_write(bsp, APIC_ID, 0x07000000);
+	kvm_lapic_reset(bsp, true);
+	assert_int_equal(xapic_read(bsp, APIC_ID), 0x07000000); /* INIT keeps the ID */
 	xapic_write(bsp, APIC_LDR, 0x01000000);
 	xapic_write(bsp, APIC_DFR, 0);
 	xapic_write(bsp, APIC_TDCR, 0xb);
@@ -52,6 +55,7 @@ static void test_reset(void **state)
 	xapic_write(bsp, APIC_ICR2, 0x55000000);
 	kvm_lapic_set_reg(bsp->arch.apic, APIC_ESR, 0x40);
 	kvm_lapic_reset(bsp, false);
+	assert_int_equal(xapic_read(bsp, APIC_ID), 0);
 	assert_int_equal(xapic_read(bsp, APIC_LDR) | xapic_read(bsp, APIC_TDCR) | xapic_read(bsp, APIC_ESR),
 			 0);
 	assert_int_equal(xapic_read(bsp, APIC_TASKPRI) | xapic_read(bsp, APIC_ICR2), 0);
@@ -162,6 +166,12 @@ static void test_base_transitions(void **state)
 	assert_true(kvm_apic_x2apic_mode(vcpu));
 	assert_int_equal(kvm_set_apic_base(vcpu, x, false), 1);
 	assert_int_equal(kvm_set_apic_base(vcpu, x2, false), 0);
+	assert_int_equal(kvm_set_apic_base(vcpu, off, false), 0);
+	assert_int_equal(kvm_set_apic_base(vcpu, x, false), 0);
+	xapic_write(vcpu, APIC_ID, 0x44000000);
+	assert_int_equal(kvm_set_apic_base(vcpu, off, false), 0);
+	assert_int_equal(kvm_set_apic_base(vcpu, x, false), 0);
+	assert_int_equal(xapic_read(vcpu, APIC_ID), 0); /* switching on restores the ID */
 	assert_int_equal(kvm_set_apic_base(vcpu, off, false), 0);
 	assert_false(kvm_apic_hw_enabled_vcpu(vcpu));
 	assert_int_equal(send(vcpu, 0x40), 0);
@@ -569,7 +579,9 @@ static void test_init_sipi(void **state)
 	kvm_apic_accept_events(ap);
 	assert_int_equal(fake.sipi[1], -1); /* not waiting for it: dropped */
 	assert_false(kvm_apic_has_pending_init_or_sipi(ap));
+	fake.kicks[1] = 0;
 	xapic_write(bsp, APIC_ICR, APIC_DM_INIT | APIC_INT_ASSERT | APIC_INT_LEVELTRIG);
+	assert_int_equal(fake.kicks[1], 1);
 	assert_true(kvm_lapic_latched_init(ap));
 	xapic_write(bsp, APIC_ICR, APIC_DM_INIT | APIC_INT_LEVELTRIG); /* de-assert: nothing */
 	xapic_write(ap, APIC_TASKPRI, 0x40);

@@ -57,6 +57,18 @@ static u32 ipi2(struct kvm *kvm, unsigned from, u32 dest, u32 icr)
 	return both_ways(kvm, from, icr, takers(kvm, icr));
 }
 
+/* The map alone knows who gets this. */
+static bool map_knows(struct kvm *kvm, u32 dest_mode, u32 dest)
+{
+	struct kvm_lapic_irq irq = { .vector = 0x90, .dest_mode = dest_mode, .dest_id = dest, .level = true };
+	int r;
+
+	if (!kvm_irq_delivery_to_apic_fast(kvm, NULL, &irq, &r))
+		return false;
+	assert_int_equal(__builtin_popcount(takers(kvm, 0x90)), r);
+	return true;
+}
+
 static void test_physical(void **state)
 {
 	struct kvm *kvm = ipi_vm(4);
@@ -128,8 +140,9 @@ static void test_logical_flat_high(void **state)
 
 	for (unsigned i = 0; i < 8; i++)
 		xapic_write(kvm->vcpus[i], APIC_LDR, ID_MDA(1u << i));
-	assert_non_null(kvm->arch.apic_map);
-	assert_int_equal(kvm->arch.apic_map_dirty, 0);
+	assert_true(map_knows(kvm, APIC_DEST_LOGICAL, 0x91));
+	assert_true(map_knows(kvm, APIC_DEST_PHYSICAL, 7));
+	assert_false(map_knows(kvm, APIC_DEST_PHYSICAL, 0xff)); /* broadcast */
 	assert_int_equal(ipi(kvm, 0, ID_MDA(0x91), APIC_DEST_LOGICAL | ASSERT | 0x44), 0x91);
 	fake_vm_free(kvm);
 }
@@ -142,12 +155,14 @@ static void test_logical_cluster(void **state)
 		xapic_write(kvm->vcpus[i], APIC_DFR, 0);
 		xapic_write(kvm->vcpus[i], APIC_LDR, ID_MDA((i / 2) << 4 | 1u << (i % 2)));
 	}
+	assert_true(map_knows(kvm, APIC_DEST_LOGICAL, 0x12));
 	assert_int_equal(ipi(kvm, 0, ID_MDA(0x03), APIC_DEST_LOGICAL | ASSERT | 0x45), 3);
 	assert_int_equal(ipi(kvm, 0, ID_MDA(0x12), APIC_DEST_LOGICAL | ASSERT | 0x45), 8);
 	assert_int_equal(ipi(kvm, 0, ID_MDA(0x23), APIC_DEST_LOGICAL | ASSERT | 0x45), 0);
 	assert_int_equal(ipi(kvm, 0, ID_MDA(0xff), APIC_DEST_LOGICAL | ASSERT | 0x45), 0xf);
 	xapic_write(kvm->vcpus[3], APIC_DFR, 0xffffffff); /* mixed models: asked one by one */
 	xapic_write(kvm->vcpus[3], APIC_LDR, ID_MDA(0x80));
+	assert_false(map_knows(kvm, APIC_DEST_LOGICAL, 0x11));
 	assert_int_equal(ipi(kvm, 0, ID_MDA(0x83), APIC_DEST_LOGICAL | ASSERT | 0x45), 8);
 	assert_int_equal(ipi(kvm, 0, ID_MDA(0x11), APIC_DEST_LOGICAL | ASSERT | 0x45), 4);
 	fake_vm_free(kvm);
@@ -189,7 +204,8 @@ static void test_x2apic(void **state)
 
 	for (unsigned i = 0; i < 20; i++)
 		x2apic_enable(kvm->vcpus[i]);
-	assert_int_equal(kvm->arch.apic_map_dirty, 0);
+	assert_true(map_knows(kvm, APIC_DEST_LOGICAL, 0x00010003));
+	assert_true(map_knows(kvm, APIC_DEST_PHYSICAL, 19));
 	assert_int_equal(ipi2(kvm, 0, 17, ASSERT | 0x47), 1 << 17);
 	assert_int_equal(ipi2(kvm, 0, 0xffffffff, ASSERT | 0x47), 0xfffff);
 	assert_int_equal(ipi2(kvm, 0, 0xff, ASSERT | 0x47), 0);

@@ -68,6 +68,14 @@ static void test_init_words(void **state)
 	outb(kvm, MASTER + 1, 0x04);
 	outb(kvm, MASTER + 1, 0x7f);
 	assert_int_equal(inb(kvm, MASTER + 1), 0x7f);
+	outb(kvm, MASTER, 0x13); /* AEOI */
+	outb(kvm, MASTER + 1, 0x40);
+	outb(kvm, MASTER + 1, 0x03);
+	outb(kvm, MASTER, 0x12); /* no ICW4: all of it off */
+	outb(kvm, MASTER + 1, 0x40);
+	pulse(kvm, 1);
+	expect_inta(kvm, 0x41);
+	assert_int_equal(read_reg(kvm, MASTER, true), 0x02);
 	fake_vm_free(kvm);
 }
 
