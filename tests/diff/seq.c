@@ -104,9 +104,10 @@ static void shape_call(struct rng *r, struct dt_case *c)
 	u8 call = 0xe8, jmp = 0xe9, ret = 0xc3, retn[3] = { 0xc2, 8 * rng_below(r, 3), 0 };
 	unsigned f = branch(c, &call, 1, 4), over;
 
+	c->flags_undef = ARITH; /* back here after the body */
 	some_insns(r, c, 1);
 	over = branch(c, &jmp, 1, 4);
-	c->flags_undef = ARITH;
+	c->flags_undef = 0;
 	land(c, f);
 	some_insns(r, c, 2);
 	if (rng_pct(r, 30))

@@ -531,6 +531,8 @@ static u8 class_of(struct insn *in, u32 key)
 void insn_classify(struct insn *in, u32 key)
 {
 	in->cls = class_of(in, key);
+	if (in->cls == INSN_PUSHF)
+		in->fl_read = FLAGS_ALL; /* Zydis does not count storing them */
 	if (in->cls == INSN_INTERP && interp_ends_block(in))
 		in->cls = INSN_INTERP_END;
 	if (in->cls == INSN_INTERP || in->cls == INSN_INTERP_END || in->cls == INSN_HELPER || in->cls == INSN_HELPER_END) {

@@ -114,8 +114,7 @@ void x_swapgs(struct xlate *x)
 void x_pushf(struct xlate *x, const struct insn *in)
 {
 	e_bytes(&x->e, "\x9c\x41\x5d", 3); /* pushfq; pop s2 */
-	if (in->live_out)
-		x_save_flags(x);
+	x_save_flags(x); /* the push may fault, and is then done again with these flags */
 	e_bytes(&x->e, "\x41\x81\xe5", 3); /* and s2d, arithmetic */
 	e_4(&x->e, X86_FL_ARITH);
 	e_gs(&x->e, false, 0x8b, S1, OFF(s.rflags));
@@ -124,9 +123,8 @@ void x_pushf(struct xlate *x, const struct insn *in)
 	e_rr(&x->e, false, 0x09, S1, S2);
 	e_gs(&x->e, false, 0x0b, S2, OFF(df));
 	e_store_gs(&x->e, OFF(scratch[1]), S2);
-	if (in->live_out)
-		x_restore_flags(x);
-	x_push_check(x, in->live_out);
+	x_restore_flags(x);
+	x_push_check(x, FLAGS_ALL);
 	e_load_gs(&x->e, S2, OFF(scratch[1]));
 	e_rm(&x->e, true, 0x89, S2, S1, 0);
 	x_push_done(x);
