@@ -203,6 +203,16 @@ static u32 gprs_written(const struct decoded *d)
 	return mask;
 }
 
+static u32 gprs_named(const struct decoded *d)
+{
+	u32 mask = 0;
+
+	for (unsigned i = 0; i < d->in.operand_count_visible; i++)
+		if (d->op[i].type == ZYDIS_OPERAND_TYPE_REGISTER && gpr_id(d->op[i].reg.value) >= 0)
+			mask |= 1u << gpr_id(d->op[i].reg.value);
+	return mask;
+}
+
 static bool touches_segment(const struct decoded *d, bool write)
 {
 	for (unsigned i = 0; i < d->in.operand_count; i++) {
@@ -564,6 +574,8 @@ static bool reject(struct rng *r, struct dt_case *c, const struct decoded *d)
 		return true;
 	if (d->in.opcode_map == ZYDIS_OPCODE_MAP_0F && d->in.opcode == 0x0d && d->in.raw.modrm.mod == 3)
 		return true; /* Intel: a NOP; AMD: #UD */
+	if (d->in.encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX && gprs_named(d) & 1u << 4)
+		return true; /* Zen 5, EVEX.X clear, after a PUSH: the RSP of before */
 	if (d->in.mnemonic == ZYDIS_MNEMONIC_INT1)
 		return true; /* under a hypervisor the frame's RIP is its own idea */
 	if (d->in.mnemonic == ZYDIS_MNEMONIC_PAUSE && d->in.attributes & ZYDIS_ATTRIB_HAS_REX)

@@ -154,8 +154,6 @@ static bool note_mem_operand(struct insn *in, unsigned idx)
 		in->gpr_used |= 1u << g;
 	if (o->visibility != ZYDIS_OPERAND_VISIBILITY_EXPLICIT || in->has_mem)
 		return false;
-	if (o->mem.base == ZYDIS_REGISTER_EIP)
-		return false;
 	if (o->mem.type != ZYDIS_MEMOP_TYPE_MEM && o->mem.type != ZYDIS_MEMOP_TYPE_AGEN)
 		return false;
 	in->has_mem = true;
@@ -494,6 +492,14 @@ static u8 class_of_system(struct insn *in, u32 key)
 	}
 }
 
+static bool has_eip_base(const struct insn *in)
+{
+	for (unsigned i = 0; i < in->z.operand_count_visible; i++)
+		if (in->op[i].type == ZYDIS_OPERAND_TYPE_MEMORY && in->op[i].mem.base == ZYDIS_REGISTER_EIP)
+			return true;
+	return false;
+}
+
 static u8 class_of(struct insn *in, u32 key)
 {
 	bool operands_ok = note_operands(in);
@@ -503,7 +509,7 @@ static u8 class_of(struct insn *in, u32 key)
 		return INSN_NOP;
 	if (key & KEY_CODE32)
 		return INSN_INTERP;
-	if (in->z.raw.prefix_count != in->op_start) /* a REX that is not the last prefix is ignored */
+	if (in->z.raw.prefix_count != in->op_start || has_eip_base(in)) /* a REX that is not the last prefix is ignored */
 		return cls == INSN_COPY ? INSN_INTERP : INSN_INTERP_END;
 	if (cls == INSN_COPY || cls == INSN_INTERP_END) {
 		u8 sys = class_of_system(in, key);
@@ -514,8 +520,6 @@ static u8 class_of(struct insn *in, u32 key)
 	if (cls != INSN_COPY)
 		return cls;
 	cls = class_by_mnemonic(in, key);
-	if (cls == INSN_LEA && !operands_ok)
-		return INSN_INTERP; /* EIP-relative */
 	if (cls != INSN_COPY)
 		return cls;
 	if (in->high8 && in->gpr_used & 1u << X86_RSP && !in->has_mem)
