@@ -502,6 +502,7 @@ void kvm_msrs_reset(struct kvm_vcpu *vcpu)
 	v->microcode_version = default_ucode_rev();
 	v->arch_capabilities = ARCH_CAPABILITIES_OFFERED;
 	v->msr_kvm_poll_control = 1;
+	v->hwcr = BIT_ULL(24); /* TscFreqSel: the TSC counts at P0 frequency */
 	v->osvw_length = 5;
 	v->osvw_status = 2;
 }
