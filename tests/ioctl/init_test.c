@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Start-up: each step made to fail once; what was done is undone, the report says where, and a second try works. */
+#include <stdlib.h>
+#include "tests/ioctl/ioctl.h"
+
+static void every_step_can_fail(void **state)
+{
+	const struct kuse_init_step *steps;
+	size_t n = kuse_init_report(&steps);
+	char name[64];
+
+	assert_true(n >= 10);
+	for (size_t i = 0; i < n; i++) {
+		strncpy(name, steps[i].name, sizeof(name) - 1);
+		name[sizeof(name) - 1] = '\0';
+		kuse_exit();
+		setenv("KUSE_FAIL_INIT", name, 1);
+		fails(EIO, k_open());
+		kuse_init_report(&steps);
+		assert_int_equal(steps[i].error, -EIO);
+		for (size_t j = 0; j < n; j++)
+			if (j != i)
+				assert_int_equal(steps[j].error, j < i ? 0 : 1);
+		unsetenv("KUSE_FAIL_INIT");
+		ok(kuse_init());
+	}
+}
+
+static void device_is_visible_last(void **state)
+{
+	const struct kuse_init_step *steps;
+	size_t n = kuse_init_report(&steps);
+
+	assert_string_equal(steps[n - 1].name, "misc_register");
+}
+
+static void mode_none_refuses(void **state)
+{
+	const struct kuse_init_step *steps;
+	size_t n;
+
+	kuse_exit();
+	setenv("KUSE_MODE", "none", 1);
+	fails(ENODEV, k_open());
+	n = kuse_init_report(&steps);
+	for (size_t i = 0; i < n; i++)
+		if (!strcmp(steps[i].name, "kvm_get_mode")) {
+			assert_int_equal(steps[i].error, -ENODEV);
+			assert_non_null(steps[i].remedy);
+		}
+	unsetenv("KUSE_MODE");
+}
+
+static void unknown_mode_refuses(void **state)
+{
+	kuse_exit();
+	setenv("KUSE_MODE", "nonsense", 1);
+	fails(EINVAL, k_open());
+	unsetenv("KUSE_MODE");
+}
+
+static void init_is_idempotent(void **state)
+{
+	ok(kuse_init());
+	ok(kuse_init());
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(every_step_can_fail), cmocka_unit_test(device_is_visible_last),
+		cmocka_unit_test(mode_none_refuses), cmocka_unit_test(unknown_mode_refuses),
+		cmocka_unit_test(init_is_idempotent),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
