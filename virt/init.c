@@ -161,6 +161,11 @@ int kvm_uaccess_setup(const char **verdict, const char **remedy)
 	return err;
 }
 
+void kvm_uaccess_teardown(void)
+{
+	uaccess_exit();
+}
+
 int kvm_vcpu_cache_init(const char **verdict, const char **remedy)
 {
 	void *p = NULL;

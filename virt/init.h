@@ -10,7 +10,8 @@ int kvm_mode_check(const char **verdict, const char **remedy); /* KUSE_MODE / ea
 int kvm_hyp_available(const char **verdict, const char **remedy);
 int kvm_hyp_enable(const char **verdict, const char **remedy);
 void kvm_hyp_disable(void);
-int kvm_uaccess_setup(const char **verdict, const char **remedy);
+int kvm_uaccess_setup(const char **verdict, const char **remedy); /* after kvm_hyp_enable: in front of its handlers */
+void kvm_uaccess_teardown(void);
 int kvm_vcpu_cache_init(const char **verdict, const char **remedy);
 int kvm_kick_mask_init(const char **verdict, const char **remedy);
 int kvm_irqfd_init(const char **verdict, const char **remedy);

@@ -263,8 +263,6 @@ static int irqfd_assign(struct kvm *kvm, const struct kvm_irqfd *args)
 	struct irqfd *irqfd;
 	int err;
 
-	if (!kvm_arch_irqchip_in_kernel(kvm))
-		return -EAGAIN;
 	if (!kvm_arch_irqfd_allowed(kvm, resample))
 		return -EINVAL;
 	irqfd = calloc(1, sizeof(*irqfd));

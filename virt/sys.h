@@ -46,6 +46,11 @@ int kuse_dup(int oldfd, int newfd);
  * Async-signal-safe. (libkuse-preload.so calls it for handlers the client installs.) */
 void kuse_signal_notify(void);
 
+/* A promise of the caller: handlers that the client installs for SIGSEGV and SIGBUS are kept behind KUSE's
+ * (libkuse-preload.so wraps sigaction). Without it every copy from and to the client asks the host
+ * whether that is so, and falls back to process_vm_readv / process_vm_writev. */
+void kuse_handlers_wrapped(bool wrapped);
+
 /* Trace: a file descriptor that receives JSON lines or text for the named event classes
  * ("exit", "irq", "init", "block", comma separated). 0 or -EINVAL. */
 int kuse_trace(const char *classes, int fd, bool json);

@@ -28,7 +28,6 @@ static int hardware_enable(const char **verdict, const char **remedy)
 const struct kvm_init_step kvm_arch_init_steps[] = {
 	{ "is_hyp_mode_available", kvm_hyp_available, NULL },
 	{ "kvm_get_mode", kvm_mode_check, NULL },
-	{ "uaccess", kvm_uaccess_setup, NULL },
 	{ "kvm_mmu_x86_module_init", mmu_module_init, NULL },
 	{ "kvm_x86_vendor_init", x86_vendor_init, NULL },
 	{ "kvm_set_cpu_caps", kvm_cpuid_init, NULL },
@@ -41,6 +40,7 @@ const struct kvm_init_step kvm_arch_init_steps[] = {
 	{ "kvm_ops", kvm_ops_init, NULL },
 	{ "kvm_vfio_ops_init", kvm_vfio_ops_init, NULL },
 	{ "init_hyp_mode", kvm_hyp_enable, kvm_hyp_disable },
+	{ "uaccess", kvm_uaccess_setup, kvm_uaccess_teardown },
 	{ "kvm_init_virtualization", hardware_enable, NULL },
 	{ "misc_register", kvm_dev_register, kvm_dev_deregister },
 };

@@ -29,7 +29,9 @@ static void irqfd_needs_irqchip(void **state)
 	int ev = eventfd(0, EFD_CLOEXEC);
 	struct kvm_irqfd a = { .fd = (__u32)ev, .gsi = 5 };
 
-	fails(EAGAIN, IOCTL(vm, KVM_IRQFD, &a));
+	fails(EINVAL, IOCTL(vm, KVM_IRQFD, &a));
+	a.flags = KVM_IRQFD_FLAG_DEASSIGN;
+	ok(IOCTL(vm, KVM_IRQFD, &a));
 	close(ev);
 }
 

@@ -65,12 +65,29 @@ static void init_is_idempotent(void **state)
 	ok(kuse_init());
 }
 
+/* Both ways of surviving a bad pointer: our fault handler, and the host's copy where another one is in front. */
+static void bad_pointer_with_our_handler_first(void **state)
+{
+	static const char read_only[16] = "";
+	int kvm;
+
+	kuse_exit(); /* cmocka has put its handler in front of ours */
+	kvm = k_open();
+	ok(kvm);
+	kuse_handlers_wrapped(true); /* no fallback now */
+	fails(EFAULT, IOCTL(kvm, KVM_GET_SUPPORTED_CPUID, BAD_POINTER));
+	fails(EFAULT, IOCTL(kvm, KVM_X86_GET_MCE_CAP_SUPPORTED, read_only));
+	fails(EFAULT, IOCTL(kvm, KVM_X86_GET_MCE_CAP_SUPPORTED, 0xffff800000000000ul));
+	kuse_handlers_wrapped(false);
+	ok(k_close(kvm));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_step_can_fail), cmocka_unit_test(device_is_visible_last),
 		cmocka_unit_test(mode_none_refuses), cmocka_unit_test(unknown_mode_refuses),
-		cmocka_unit_test(init_is_idempotent),
+		cmocka_unit_test(init_is_idempotent), cmocka_unit_test(bad_pointer_with_our_handler_first),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
