@@ -45,7 +45,10 @@ static void make_parents(const char *path)
 /* As installed, or in the source tree that built us. */
 static const char *fetch_tool(void)
 {
-	static const char *const candidates[] = {KUSE_LIBEXEC "/fetch-kernel", KUSE_SOURCE_TOOLS "/fetch-kernel"};
+	static const char *const candidates[] = {
+		KUSE_LIBEXEC "/fetch-kernel",
+		KUSE_SOURCE_TOOLS "/fetch-kernel",
+	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(candidates); i++)
 		if (access(candidates[i], X_OK) == 0)
@@ -61,7 +64,8 @@ static int fetch(void)
 	pid_t pid;
 
 	if (!tool)
-		return complain(STATUS_KERNEL, "no kernel given and fetch-kernel is not installed; give one with --kernel");
+		return complain(STATUS_KERNEL,
+				"no kernel given and fetch-kernel is not installed; give one with --kernel");
 	if (posix_spawn(&pid, tool, NULL, NULL, argv, environ) != 0 || waitpid(pid, &status, 0) < 0)
 		return complain(STATUS_KERNEL, "cannot run %s: %s", tool, strerror(errno));
 	if (WIFSIGNALED(status))
@@ -92,8 +96,9 @@ static bool is_static(const struct file_data *file)
 	const Elf64_Ehdr *eh = (const Elf64_Ehdr *)file->data;
 	const Elf64_Phdr *ph;
 
-	if (file->size < sizeof(*eh) || memcmp(eh->e_ident, ELFMAG, SELFMAG) != 0 || eh->e_machine != EM_X86_64 ||
-	    eh->e_phoff > file->size || eh->e_phnum * sizeof(*ph) > file->size - eh->e_phoff)
+	if (file->size < sizeof(*eh) || memcmp(eh->e_ident, ELFMAG, SELFMAG) != 0 ||
+	    eh->e_machine != EM_X86_64 || eh->e_phoff > file->size ||
+	    eh->e_phnum * sizeof(*ph) > file->size - eh->e_phoff)
 		return false;
 	ph = (const Elf64_Phdr *)(file->data + eh->e_phoff);
 	for (u32 i = 0; i < eh->e_phnum; i++)
@@ -104,7 +109,9 @@ static bool is_static(const struct file_data *file)
 
 static const char *load_busybox(struct file_data *file)
 {
-	static const char *const candidates[] = {"/bin/busybox", "/usr/bin/busybox", "/sbin/busybox", "/usr/local/bin/busybox"};
+	static const char *const candidates[] = {
+		"/bin/busybox", "/usr/bin/busybox", "/sbin/busybox", "/usr/local/bin/busybox",
+	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(candidates); i++) {
 		if (file_read(candidates[i], file) < 0)
@@ -155,7 +162,8 @@ int cache_initramfs(void **data, size_t *len)
 	struct file_data file;
 
 	if (!load_busybox(&file))
-		return complain(STATUS_INITRD, "no static busybox on this host for the initramfs; install busybox-static");
+		return complain(STATUS_INITRD,
+				"no static busybox on this host for the initramfs; install busybox-static");
 	initramfs_base(&cpio, file.data, file.size);
 	free(file.data);
 	if (cpio.failed) {

@@ -15,7 +15,10 @@
 
 enum verdict { VERDICT_OK, VERDICT_NOTE, VERDICT_FAIL, VERDICT_SKIPPED };
 static const char *const verdict_names[] = {
-	[VERDICT_OK] = "ok", [VERDICT_NOTE] = "note", [VERDICT_FAIL] = "fail", [VERDICT_SKIPPED] = "not reached",
+	[VERDICT_OK] = "ok",
+	[VERDICT_NOTE] = "note",
+	[VERDICT_FAIL] = "fail",
+	[VERDICT_SKIPPED] = "not reached",
 };
 
 struct finding {
@@ -51,9 +54,10 @@ static void put(struct report *r, struct finding f)
 		put_text(r, &f);
 		return;
 	}
-	json_array_append_new(r->array, json_pack("{s:s, s:s, s:s, s:s?, s:s?, s:I}", "group", f.group, "step", f.name, "verdict",
-						  verdict_names[f.verdict], "text", f.text, "remedy",
-						  f.verdict == VERDICT_OK ? NULL : f.remedy, "ns", (json_int_t)f.ns));
+	json_array_append_new(r->array,
+			      json_pack("{s:s, s:s, s:s, s:s?, s:s?, s:I}", "group", f.group, "step", f.name,
+					"verdict", verdict_names[f.verdict], "text", f.text, "remedy",
+					f.verdict == VERDICT_OK ? NULL : f.remedy, "ns", (json_int_t)f.ns));
 }
 
 static void report_kuse(struct report *r)
@@ -121,10 +125,12 @@ static int doctor_options(int argc, char **argv, bool *json)
 			*json = true;
 		} else if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
 			printf("usage: kuse doctor [--json]\n\n"
-			       "Every start-up step with its verdict and, where it fails, the remedy. Status 1 if a guest cannot run.\n");
+			       "Every start-up step with its verdict and, where it fails, the remedy.\n"
+			       "Status 1 if a guest cannot run.\n");
 			exit(STATUS_OK);
 		} else {
-			return complain(STATUS_USAGE, "unknown option '%s'; `kuse doctor --help` lists them", argv[i]);
+			return complain(STATUS_USAGE, "unknown option '%s'; `kuse doctor --help` lists them",
+					argv[i]);
 		}
 	}
 	return STATUS_OK;

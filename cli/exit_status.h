@@ -10,10 +10,10 @@ enum exit_status {
 	STATUS_OK = 0,             /* the guest powered off or reset; or Ctrl-A x */
 	STATUS_FAILURE = 1,        /* doctor: a step fails; other commands: as told */
 	STATUS_USAGE = 100,        /* unknown option or command, bad value */
-	STATUS_KERNEL = 101,       /* kernel missing, unreadable, truncated or foreign; none could be fetched */
-	STATUS_INITRD = 102,       /* initrd missing, unreadable or larger than memory; no busybox to build one */
+	STATUS_KERNEL = 101,       /* kernel missing, unreadable, truncated, foreign; none could be got */
+	STATUS_INITRD = 102,       /* initrd missing, unreadable, larger than memory; no busybox */
 	STATUS_MEMORY = 103,       /* too little guest memory */
-	STATUS_NO_KVM = 104,       /* no usable KVM: not there, mode none, no executable memory, lacking extensions */
+	STATUS_NO_KVM = 104,       /* no usable KVM: mode none, no executable memory, ... */
 	STATUS_KVM_ERROR = 105,    /* KVM failed while the guest ran */
 	STATUS_HOST_MEMORY = 106,  /* the host is out of memory */
 	STATUS_TRIPLE_FAULT = 107, /* the guest triple-faulted */

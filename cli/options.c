@@ -30,15 +30,16 @@ static const char help_text[] =
 	"usage: kuse run [OPTIONS] [-- CMD [ARGUMENT...]]\n"
 	"\n"
 	"Boots a guest with its serial console on this terminal. Without --kernel: the stock Debian cloud\n"
-	"kernel (fetched once) with a busybox initramfs. With CMD: runs CMD in that guest and returns its status.\n"
+	"kernel (fetched once) with a busybox initramfs. With CMD: runs CMD in that guest and returns its\n"
+	"status.\n"
 	"\n"
 	"  -k, --kernel FILE    bzImage, ELF vmlinux or PVH kernel\n"
 	"  -i, --initrd FILE    initial RAM disk (with --kernel and no CMD: none unless given)\n"
 	"  -p, --params TEXT    added to the kernel command line\n"
 	"  -m, --mem SIZE       guest memory in MiB, or with suffix M or G (default 512)\n"
 	"  -c, --cpus N         number of vCPUs (default 1, at most 64)\n"
-	"      --accel WHICH    auto (default): the host's /dev/kvm if a test guest runs on it, else KUSE's KVM;\n"
-	"                       kvm: the host's; kuse: KUSE's\n"
+	"      --accel WHICH    auto (default): the host's /dev/kvm if a test guest runs on it, else\n"
+	"                       KUSE's KVM; kvm: the host's; kuse: KUSE's\n"
 	"      --boot FORMAT    auto (default), bzimage, elf, pvh, or flat (real mode at 1000:0)\n"
 	"      --name NAME      the guest's name in messages\n"
 	"      --debug          tell each start-up step on stderr\n"
@@ -52,9 +53,19 @@ void options_help(void)
 	fputs(help_text, stdout);
 }
 
-static const char *const accel_names[] = {[ACCEL_AUTO] = "auto", [ACCEL_KVM] = "kvm", [ACCEL_KUSE] = "kuse", NULL};
+static const char *const accel_names[] = {
+	[ACCEL_AUTO] = "auto",
+	[ACCEL_KVM] = "kvm",
+	[ACCEL_KUSE] = "kuse",
+	NULL,
+};
 static const char *const boot_names[] = {
-	[BOOT_AUTO] = "auto", [BOOT_BZIMAGE] = "bzimage", [BOOT_ELF] = "elf", [BOOT_PVH] = "pvh", [BOOT_FLAT] = "flat", NULL,
+	[BOOT_AUTO] = "auto",
+	[BOOT_BZIMAGE] = "bzimage",
+	[BOOT_ELF] = "elf",
+	[BOOT_PVH] = "pvh",
+	[BOOT_FLAT] = "flat",
+	NULL,
 };
 
 static int find_name(const char *const *names, const char *name)
@@ -74,9 +85,11 @@ static int parse_memory(const char *text, u64 *bytes)
 	if (*end == 'G' || *end == 'g')
 		mib = n << 10;
 	if (end == text || *text == '-' || (*end && !strchr("MmGg", *end)) || (*end && end[1]))
-		return complain(STATUS_USAGE, "--mem '%s' is not a size; give MiB, or a number with M or G", text);
+		return complain(STATUS_USAGE, "--mem '%s' is not a size; give MiB, or a number with M or G",
+				text);
 	if (n > MAX_MEMORY_MIB || mib > MAX_MEMORY_MIB || mib == 0)
-		return complain(STATUS_USAGE, "--mem %s is out of range; give 1M to %uG", text, MAX_MEMORY_MIB >> 10);
+		return complain(STATUS_USAGE, "--mem %s is out of range; give 1M to %uG", text,
+				MAX_MEMORY_MIB >> 10);
 	*bytes = mib << 20;
 	return STATUS_OK;
 }
@@ -97,7 +110,8 @@ static int parse_choice(const char *option, const char *const *names, const char
 	*choice = find_name(names, text);
 	if (*choice >= 0)
 		return STATUS_OK;
-	return complain(STATUS_USAGE, "--%s does not know '%s'; `kuse run --help` lists the choices", option, text);
+	return complain(STATUS_USAGE, "--%s does not know '%s'; `kuse run --help` lists the choices", option,
+			text);
 }
 
 static int parse_one(int c, char *arg, struct run_options *opt)
@@ -143,7 +157,8 @@ static int check(int argc, char **argv, struct run_options *opt)
 	bool dashes = optind > 0 && strcmp(argv[optind - 1], "--") == 0;
 
 	if (optind < argc && !dashes)
-		return complain(STATUS_USAGE, "'%s' is not an option; a command for the guest comes after --", argv[optind]);
+		return complain(STATUS_USAGE, "'%s' is not an option; a command for the guest comes after --",
+				argv[optind]);
 	if (optind == argc && dashes)
 		return complain(STATUS_USAGE, "no command follows --; leave it out, or give one");
 	if (optind < argc)
@@ -164,9 +179,11 @@ int options_parse(int argc, char **argv, struct run_options *opt)
 	optind = 1;
 	while (status == STATUS_OK && (c = getopt_long(argc, argv, "+:k:i:p:m:c:h", longs, NULL)) != -1) {
 		if (c == '?')
-			return complain(STATUS_USAGE, "unknown option '%s'; `kuse %s --help` lists them", argv[optind - 1], argv[0]);
+			return complain(STATUS_USAGE, "unknown option '%s'; `kuse %s --help` lists them",
+					argv[optind - 1], argv[0]);
 		if (c == ':')
-			return complain(STATUS_USAGE, "option '%s' needs a value; see `kuse %s --help`", argv[optind - 1], argv[0]);
+			return complain(STATUS_USAGE, "option '%s' needs a value; see `kuse %s --help`",
+					argv[optind - 1], argv[0]);
 		status = parse_one(c, optarg, opt);
 	}
 	return status != STATUS_OK || opt->help ? status : check(argc, argv, opt);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* kuse run: options, the choice of KVM, kernel and initramfs, then the VM, then one line and an exit status. */
+/* kuse run: options, the choice of KVM, kernel and initramfs; the VM; one line and an exit status. */
 #include <cpuid.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* kuse trace: run's options after our own; events go to stderr or a file while the guest runs on KUSE's KVM. */
+/* kuse trace: run's options after our own; events go to stderr or a file while the guest runs. */
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -60,9 +60,11 @@ static int trace_start(const struct trace_options *opt)
 	if (opt->file)
 		fd = open(opt->file, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
 	if (fd < 0)
-		return complain(STATUS_FAILURE, "cannot write the trace to '%s': %m; choose another with -o", opt->file);
+		return complain(STATUS_FAILURE, "cannot write the trace to '%s': %m; choose another with -o",
+				opt->file);
 	if (kuse_trace(opt->classes, fd, opt->json) < 0)
-		return complain(STATUS_USAGE, "-e '%s' is not a list of exit, irq, init, block", opt->classes);
+		return complain(STATUS_USAGE, "-e '%s' is not a list of exit, irq, init, block",
+				opt->classes);
 	return STATUS_OK;
 }
 

@@ -180,7 +180,12 @@ static gpa_t build_facs(struct tables *t)
 
 static struct acpi_gas io_register(u64 port, u8 bits)
 {
-	return (struct acpi_gas){.space = GAS_SYSTEM_IO, .bits = bits, .access = bits > 16 ? 3 : bits / 8, .address = port};
+	return (struct acpi_gas){
+		.space = GAS_SYSTEM_IO,
+		.bits = bits,
+		.access = bits > 16 ? 3 : bits / 8,
+		.address = port,
+	};
 }
 
 static void fadt_power(struct acpi_fadt *fadt)
@@ -239,7 +244,9 @@ static void madt_override(struct tables *t, u8 irq, u8 gsi, u8 flags)
 static void madt_cpu(struct tables *t, u32 id)
 {
 	const u8 lapic[8] = {0, 8, id, id, 1};
-	const u8 x2apic[16] = {9, 16, 0, 0, id, id >> 8, id >> 16, id >> 24, 1, 0, 0, 0, id, id >> 8, id >> 16, id >> 24};
+	const u8 x2apic[16] = {
+		9, 16, 0, 0, id, id >> 8, id >> 16, id >> 24, 1, 0, 0, 0, id, id >> 8, id >> 16, id >> 24,
+	};
 
 	if (id < 255)
 		madt_put(t, lapic, sizeof(lapic));

@@ -68,8 +68,10 @@ int boot_put_cmdline(struct vm *vm, u64 limit)
 	u64 len = strlen(cmdline);
 
 	if (len > limit || len >= BOOT_CMDLINE_MAX)
-		return vm_end(vm, VM_END_KERNEL, 0, "the kernel command line has %llu bytes, this kernel takes %llu; shorten --params",
-			      (unsigned long long)len, (unsigned long long)MIN(limit, BOOT_CMDLINE_MAX - 1));
+		return vm_end(
+			vm, VM_END_KERNEL, 0,
+			"the kernel command line has %llu bytes, this kernel takes %llu; shorten --params",
+			(unsigned long long)len, (unsigned long long)MIN(limit, BOOT_CMDLINE_MAX - 1));
 	if (memory_write(vm, BOOT_CMDLINE, cmdline, len + 1) < 0)
 		return vm_end(vm, VM_END_MEMORY, 0, "--mem is too small for a PC; use --mem 64M or more");
 	return 0;
@@ -86,9 +88,10 @@ static int initrd_place(struct vm *vm, const char *name, const void *data, u64 s
 	gpa_t gpa = size <= top ? ALIGN_DOWN(top - size, PAGE_SIZE) : 0;
 
 	if (gpa < vm->boot.kernel_end || memory_write(vm, gpa, data, size) < 0)
-		return vm_end(vm, VM_END_INITRD, 0,
-			      "initrd '%s' (%llu KiB) does not fit beside the kernel in %llu MiB of memory; use a larger --mem",
-			      name, (unsigned long long)size >> 10, (unsigned long long)vm->mem.size >> 20);
+		return vm_end(
+			vm, VM_END_INITRD, 0,
+			"initrd '%s' (%llu KiB) does not fit beside the kernel in %llu MiB; use more --mem",
+			name, (unsigned long long)size >> 10, (unsigned long long)vm->mem.size >> 20);
 	vm->boot.initrd = gpa;
 	vm->boot.initrd_size = size;
 	vm_debug(vm, "initrd at 0x%llx, %llu bytes", (unsigned long long)gpa, (unsigned long long)size);
@@ -108,7 +111,8 @@ int boot_put_initrd(struct vm *vm)
 	}
 	if (file_read(cfg->initrd, &file) < 0)
 		return vm_end(vm, errno == ENOMEM ? VM_END_HOST_MEMORY : VM_END_INITRD, 0,
-			      "initrd '%s': %s; check the path given with --initrd", cfg->initrd, file_error(errno));
+			      "initrd '%s': %s; check the path given with --initrd", cfg->initrd,
+			      file_error(errno));
 	ret = initrd_place(vm, cfg->initrd, file.data, file.size);
 	free(file.data);
 	return ret;
@@ -135,10 +139,12 @@ int boot_init(struct vm *vm)
 
 	if (file_read(image.path, &file) < 0)
 		return vm_end(vm, errno == ENOMEM ? VM_END_HOST_MEMORY : VM_END_KERNEL, 0,
-			      "kernel '%s': %s; check the path given with --kernel", image.path, file_error(errno));
+			      "kernel '%s': %s; check the path given with --kernel", image.path,
+			      file_error(errno));
 	image.data = file.data;
 	image.size = file.size;
-	ret = image.size ? boot_load(vm, &image) : boot_refuse(vm, &image, "is empty; give an x86-64 Linux kernel");
+	ret = image.size ? boot_load(vm, &image)
+			 : boot_refuse(vm, &image, "is empty; give an x86-64 Linux kernel");
 	free(file.data);
 	return ret;
 }

@@ -48,7 +48,8 @@ int boot_init(struct vm *vm);
 int firmware_init(struct vm *vm); /* acpi.c */
 
 /* A kernel image is not usable: one line with the path, what is wrong and what to do. Returns -1. */
-int boot_refuse(struct vm *vm, const struct image *image, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+int boot_refuse(struct vm *vm, const struct image *image, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
 /* [offset, offset+len) lies within the file. */
 bool image_has(const struct image *image, u64 offset, u64 len);
 /* Copies the command line to BOOT_CMDLINE. limit: the kernel's longest, without the NUL. */

@@ -63,10 +63,12 @@ static int bzimage_check(struct vm *vm, const struct image *image)
 	u32 version;
 
 	if (!image_has(image, 0, HDR_END))
-		return boot_refuse(vm, image, "is truncated (%llu bytes); get the whole file", (unsigned long long)image->size);
+		return boot_refuse(vm, image, "is truncated (%llu bytes); get the whole file",
+				   (unsigned long long)image->size);
 	version = get16(image, HDR_VERSION);
 	if (version < 0x20c)
-		return boot_refuse(vm, image, "speaks boot protocol %u.%02u, 2.12 is needed; use Linux 3.8 or newer",
+		return boot_refuse(vm, image,
+				   "speaks boot protocol %u.%02u, 2.12 is needed; use Linux 3.8 or newer",
 				   version >> 8, version & 0xff);
 	if (!(get16(image, HDR_XLOADFLAGS) & XLF_KERNEL_64) || !(image->data[HDR_LOADFLAGS] & LOADED_HIGH))
 		return boot_refuse(vm, image, "has no 64-bit entry point; use an x86-64 kernel");
@@ -83,7 +85,8 @@ static int bzimage_place(struct vm *vm, const struct image *image, u64 *load)
 	u64 align = get32(image, HDR_KERNEL_ALIGNMENT);
 
 	if (align == 0 || (align & (align - 1)))
-		return boot_refuse(vm, image, "is damaged (kernel alignment 0x%llx); get it anew", (unsigned long long)align);
+		return boot_refuse(vm, image, "is damaged (kernel alignment 0x%llx); get it anew",
+				   (unsigned long long)align);
 	need = MAX(need, image->size - setup_size(image));
 	*load = pref;
 	if (pref >= BOOT_HIGH && memory_at(vm, pref, need))
@@ -91,9 +94,11 @@ static int bzimage_place(struct vm *vm, const struct image *image, u64 *load)
 	*load = ALIGN_UP((u64)BOOT_HIGH, align);
 	if (image->data[HDR_RELOCATABLE] && memory_at(vm, *load, need))
 		return 0;
-	return vm_end(vm, VM_END_MEMORY, 0, "%llu MiB of memory is too little: kernel '%s' needs %llu MiB to start; use a larger --mem",
-		      (unsigned long long)vm->mem.size >> 20, image->path,
-		      (unsigned long long)((MAX(pref, *load) + need + (1 << 20) - 1) >> 20));
+	return vm_end(
+		vm, VM_END_MEMORY, 0,
+		"%llu MiB of memory is too little: kernel '%s' needs %llu MiB to start; use a larger --mem",
+		(unsigned long long)vm->mem.size >> 20, image->path,
+		(unsigned long long)((MAX(pref, *load) + need + (1 << 20) - 1) >> 20));
 }
 
 static int bzimage_load(struct vm *vm, const struct image *image)
@@ -103,7 +108,8 @@ static int bzimage_load(struct vm *vm, const struct image *image)
 	if (bzimage_check(vm, image) < 0 || bzimage_place(vm, image, &load) < 0)
 		return -1;
 	if (memory_write(vm, load, image->data + setup, image->size - setup) < 0)
-		return vm_end(vm, VM_END_MEMORY, 0, "--mem is too small for kernel '%s'; use a larger --mem", image->path);
+		return vm_end(vm, VM_END_MEMORY, 0, "--mem is too small for kernel '%s'; use a larger --mem",
+			      image->path);
 	vm->boot.entry = load + ENTRY_64;
 	vm->boot.kernel_end = load + MAX((u64)get32(image, HDR_INIT_SIZE), image->size - setup);
 	vm->boot.initrd_max = get32(image, HDR_INITRD_ADDR_MAX);

@@ -114,7 +114,12 @@ static const struct {
 
 void cpuid_fixup(struct kvm_cpuid2 *cpuid, u32 id, u32 cpus, bool tsc_deadline)
 {
-	const struct topology t = {.id = id, .cpus = cpus, .shift = ceil_log2(cpus), .tsc_deadline = tsc_deadline};
+	const struct topology t = {
+		.id = id,
+		.cpus = cpus,
+		.shift = ceil_log2(cpus),
+		.tsc_deadline = tsc_deadline,
+	};
 
 	for (u32 i = 0; i < cpuid->nent; i++)
 		for (size_t j = 0; j < ARRAY_SIZE(fixes); j++)

@@ -16,7 +16,8 @@ int devices_init(struct vm *vm)
 	for (u32 i = 0; device_types[i]; i++) {
 		vm->devices_up = i + 1;
 		if (device_types[i]->init(vm, &vm->device_state[i]) < 0) {
-			vm_end(vm, VM_END_HOST_MEMORY, 0, "the host is out of memory (%s)", device_types[i]->name);
+			vm_end(vm, VM_END_HOST_MEMORY, 0, "the host is out of memory (%s)",
+			       device_types[i]->name);
 			devices_exit(vm);
 			return -1;
 		}

@@ -46,7 +46,8 @@ static bool elf_is_x86_64(const struct image *image)
 
 	return elf_match(image) && image_has(image, 0, sizeof(*eh)) && eh->e_ident[EI_CLASS] == ELFCLASS64 &&
 	       eh->e_ident[EI_DATA] == ELFDATA2LSB && eh->e_machine == EM_X86_64 &&
-	       eh->e_phentsize == sizeof(Elf64_Phdr) && image_has(image, eh->e_phoff, eh->e_phnum * sizeof(Elf64_Phdr));
+	       eh->e_phentsize == sizeof(Elf64_Phdr) &&
+	       image_has(image, eh->e_phoff, eh->e_phnum * sizeof(Elf64_Phdr));
 }
 
 static Elf64_Phdr elf_segment(const struct image *image, u32 i)
@@ -122,15 +123,23 @@ static int elf_check(struct vm *vm, const struct image *image)
 	const Elf64_Ehdr *eh = elf_header(image);
 
 	if (!image_has(image, 0, sizeof(*eh)))
-		return boot_refuse(vm, image, "is truncated (%llu bytes); get the whole file", (unsigned long long)image->size);
-	if (eh->e_ident[EI_CLASS] != ELFCLASS64 || eh->e_ident[EI_DATA] != ELFDATA2LSB || eh->e_machine != EM_X86_64)
-		return boot_refuse(vm, image, "is an ELF file for another machine (e_machine %u); give an x86-64 kernel", eh->e_machine);
+		return boot_refuse(vm, image, "is truncated (%llu bytes); get the whole file",
+				   (unsigned long long)image->size);
+	if (eh->e_ident[EI_CLASS] != ELFCLASS64 || eh->e_ident[EI_DATA] != ELFDATA2LSB ||
+	    eh->e_machine != EM_X86_64)
+		return boot_refuse(vm, image,
+				   "is an ELF file for another machine (e_machine %u); give an x86-64 kernel",
+				   eh->e_machine);
 	if (eh->e_type != ET_EXEC && eh->e_type != ET_DYN)
-		return boot_refuse(vm, image, "is an ELF file that cannot be started (e_type %u); give a vmlinux", eh->e_type);
+		return boot_refuse(vm, image,
+				   "is an ELF file that cannot be started (e_type %u); give a vmlinux",
+				   eh->e_type);
 	if (!elf_is_x86_64(image))
-		return boot_refuse(vm, image, "is truncated: its program headers are missing; get the whole file");
+		return boot_refuse(vm, image,
+				   "is truncated: its program headers are missing; get the whole file");
 	if (is_user_program(image))
-		return boot_refuse(vm, image, "is a program for user space, not a kernel; give a vmlinux or bzImage");
+		return boot_refuse(vm, image,
+				   "is a program for user space, not a kernel; give a vmlinux or bzImage");
 	return 0;
 }
 
@@ -139,16 +148,21 @@ static int elf_load_segment(struct vm *vm, const struct image *image, const Elf6
 	u8 *to;
 
 	if (!image_has(image, ph->p_offset, ph->p_filesz) || ph->p_filesz > ph->p_memsz)
-		return boot_refuse(vm, image, "is truncated or damaged (segment at file offset 0x%llx); get the whole file",
-				   (unsigned long long)ph->p_offset);
+		return boot_refuse(
+			vm, image,
+			"is truncated or damaged (segment at file offset 0x%llx); get the whole file",
+			(unsigned long long)ph->p_offset);
 	if (ph->p_paddr < BOOT_CMDLINE + BOOT_CMDLINE_MAX)
-		return boot_refuse(vm, image, "has a segment at physical address 0x%llx, below 0x%x; link it higher",
+		return boot_refuse(vm, image,
+				   "has a segment at physical address 0x%llx, below 0x%x; link it higher",
 				   (unsigned long long)ph->p_paddr, BOOT_CMDLINE + BOOT_CMDLINE_MAX);
 	to = memory_at(vm, ph->p_paddr, ph->p_memsz);
 	if (!to)
 		return vm_end(vm, VM_END_MEMORY, 0,
-			      "kernel '%s' wants memory at 0x%llx-0x%llx, the guest has %llu MiB; use a larger --mem, or a kernel meant for a PC",
-			      image->path, (unsigned long long)ph->p_paddr, (unsigned long long)(ph->p_paddr + ph->p_memsz),
+			      "kernel '%s' wants memory at 0x%llx-0x%llx, "
+			      "the guest has %llu MiB; use a larger --mem, or a kernel for a PC",
+			      image->path, (unsigned long long)ph->p_paddr,
+			      (unsigned long long)(ph->p_paddr + ph->p_memsz),
 			      (unsigned long long)vm->mem.size >> 20);
 	memcpy(to, image->data + ph->p_offset, ph->p_filesz);
 	vm->boot.kernel_end = MAX(vm->boot.kernel_end, ph->p_paddr + ph->p_memsz);
@@ -177,8 +191,10 @@ static int elf_load(struct vm *vm, const struct image *image)
 		return -1;
 	vm->boot.entry = elf_header(image)->e_entry;
 	if (!memory_at(vm, vm->boot.entry, 1))
-		return boot_refuse(vm, image, "starts at 0x%llx, outside of memory; its entry must be a physical address",
-				   (unsigned long long)vm->boot.entry);
+		return boot_refuse(
+			vm, image,
+			"starts at 0x%llx, outside of memory; its entry must be a physical address",
+			(unsigned long long)vm->boot.entry);
 	return 0;
 }
 
@@ -195,7 +211,8 @@ static int pvh_load(struct vm *vm, const struct image *image)
 	if (!vm->boot.entry)
 		return boot_refuse(vm, image, "has no PVH entry note; leave out --boot pvh");
 	if (!memory_at(vm, vm->boot.entry, 1))
-		return boot_refuse(vm, image, "has its PVH entry at 0x%llx, outside of memory; use a larger --mem",
+		return boot_refuse(vm, image,
+				   "has its PVH entry at 0x%llx, outside of memory; use a larger --mem",
 				   (unsigned long long)vm->boot.entry);
 	return 0;
 }

@@ -36,7 +36,10 @@ static int file_read_fd(int fd, struct file_data *file)
 
 	if (fstat(fd, &st) < 0)
 		return -1;
-	errno = S_ISDIR(st.st_mode) ? EISDIR : !S_ISREG(st.st_mode) ? EINVAL : st.st_size > (off_t)FILE_MAX ? EFBIG : 0;
+	errno = S_ISDIR(st.st_mode)            ? EISDIR
+		: !S_ISREG(st.st_mode)         ? EINVAL
+		: st.st_size > (off_t)FILE_MAX ? EFBIG
+					       : 0;
 	if (errno)
 		return -1;
 	file->size = st.st_size;

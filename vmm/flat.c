@@ -12,8 +12,8 @@ static bool flat_match(const struct image *image)
 static int flat_load(struct vm *vm, const struct image *image)
 {
 	if (image->size > BOOT_EBDA - FLAT_BASE)
-		return boot_refuse(vm, image, "has %llu bytes; a flat guest has at most %u", (unsigned long long)image->size,
-				   BOOT_EBDA - FLAT_BASE);
+		return boot_refuse(vm, image, "has %llu bytes; a flat guest has at most %u",
+				   (unsigned long long)image->size, BOOT_EBDA - FLAT_BASE);
 	if (memory_write(vm, FLAT_BASE, image->data, image->size) < 0)
 		return vm_end(vm, VM_END_MEMORY, 0, "--mem is too small for a PC; use --mem 64M or more");
 	vm->boot.entry = 0;

@@ -85,7 +85,9 @@ struct cpio_entry {
 
 static void cpio_put(struct cpio *cpio, const struct cpio_entry *e)
 {
-	const u32 fields[13] = {++cpio->ino, e->mode, 0, 0, 1, 0, e->len, 0, 0, e->major, e->minor, strlen(e->name) + 1, 0};
+	const u32 fields[13] = {
+		++cpio->ino, e->mode, 0, 0, 1, 0, e->len, 0, 0, e->major, e->minor, strlen(e->name) + 1, 0,
+	};
 	char header[CPIO_HEADER + 1] = "070701";
 
 	for (size_t i = 0; i < ARRAY_SIZE(fields); i++)
@@ -110,12 +112,21 @@ void cpio_file(struct cpio *cpio, const char *name, u32 mode, const void *data, 
 
 void cpio_link(struct cpio *cpio, const char *name, const char *target)
 {
-	cpio_put(cpio, &(struct cpio_entry){.name = name, .mode = S_IFLNK | 0777, .data = target, .len = strlen(target)});
+	const struct cpio_entry e = {
+		.name = name,
+		.mode = S_IFLNK | 0777,
+		.data = target,
+		.len = strlen(target),
+	};
+
+	cpio_put(cpio, &e);
 }
 
 void cpio_device(struct cpio *cpio, const char *name, u32 mode, u32 major, u32 minor)
 {
-	cpio_put(cpio, &(struct cpio_entry){.name = name, .mode = S_IFCHR | mode, .major = major, .minor = minor});
+	const struct cpio_entry e = {.name = name, .mode = S_IFCHR | mode, .major = major, .minor = minor};
+
+	cpio_put(cpio, &e);
 }
 
 void cpio_end(struct cpio *cpio)
@@ -126,7 +137,9 @@ void cpio_end(struct cpio *cpio)
 
 void initramfs_base(struct cpio *cpio, const void *busybox, size_t len)
 {
-	static const char *const dirs[] = {"bin", "dev", "etc", "proc", "root", "run", "sys", "usr", "var", "kuse"};
+	static const char *const dirs[] = {
+		"bin", "dev", "etc", "proc", "root", "run", "sys", "usr", "var", "kuse",
+	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(dirs); i++)
 		cpio_dir(cpio, dirs[i], 0755);

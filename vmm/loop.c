@@ -218,7 +218,8 @@ static void stuck_answer(struct loop *loop)
 	loop->strikes = off == vm->vcpus_up ? loop->strikes + 1 : 0;
 	if (loop->strikes == 2)
 		vm_end(vm, VM_END_STUCK, 0,
-		       "the guest is stuck: every vCPU is halted with interrupts off, so nothing can wake it; see the guest's log above");
+		       "the guest is stuck: every vCPU is halted with interrupts off, nothing can wake it; "
+		       "see the guest's log above");
 }
 
 static void stuck_check(struct loop *loop)
@@ -278,7 +279,12 @@ static void loop_turn(struct loop *loop)
 
 void loop_run(struct vm *vm)
 {
-	struct loop loop = {.vm = vm, .stdin_open = true, .stdout_open = true, .next_check_ms = now_ms() + stuck_period(vm)};
+	struct loop loop = {
+		.vm = vm,
+		.stdin_open = true,
+		.stdout_open = true,
+		.next_check_ms = now_ms() + stuck_period(vm),
+	};
 
 	signals_begin(&loop);
 	while (!vm_ended(vm))

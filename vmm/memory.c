@@ -32,10 +32,12 @@ int memory_init(struct vm *vm)
 	mem->size = vm->cfg->memory;
 	mem->low = MIN(mem->size, GPA_PCI_HOLE);
 	mem->high = mem->size - mem->low;
-	mem->base = mmap(NULL, mem->size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	mem->base = mmap(NULL, mem->size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+			 -1, 0);
 	if (mem->base == MAP_FAILED) {
 		mem->base = NULL;
-		return vm_end(vm, VM_END_HOST_MEMORY, 0, "cannot reserve %llu MiB of guest memory: %s; use a smaller --mem",
+		return vm_end(vm, VM_END_HOST_MEMORY, 0,
+			      "cannot reserve %llu MiB of guest memory: %s; use a smaller --mem",
 			      (unsigned long long)mem->size >> 20, strerror(errno));
 	}
 	madvise(mem->base, mem->size, MADV_HUGEPAGE);

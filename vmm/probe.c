@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Is the host's /dev/kvm a KVM that can run a guest? That it opens proves little: the module may be
- * there without VT-x or AMD-V behind it, or be a backend that interprets kernels at a crawl, or hang. So a child
+ * there without VT-x or AMD-V behind it, or be a backend that interprets guests at a crawl, or hang. A child
  * process runs a guest of a few bytes twice: in real mode (every kernel's secondary CPUs start there)
  * and in long mode, each time expecting one OUT with the right value and then HLT. The child writes its
  * verdict into a pipe; the parent waits a bounded time and then leaves the child to SIGKILL.
@@ -34,11 +34,18 @@
 /* mov $0x41, %al; out %al, $0xe9; hlt */
 static const u8 real_code[] = {0xb0, 0x41, 0xe6, PROBE_PORT, 0xf4};
 /*
- * mov $5000000, %ecx; 1: dec %ecx; jnz 1b; movabs $0x4200000000000000, %rax; shr $56, %rax; out %al, $0xe9; hlt
+ * mov $5000000, %ecx; 1: dec %ecx; jnz 1b; movabs $0x42 << 56, %rax; shr $56, %rax; out %al, $0xe9; hlt
  * The loop takes milliseconds on a CPU, and many seconds on a KVM that interprets guests.
  */
-static const u8 long_code[] = {0xb9, 0x40, 0x4b, 0x4c, 0x00, 0xff, 0xc9, 0x75, 0xfc, 0x48, 0xb8, 0,	0,
-			       0,    0,	   0,	 0,    0,    0x42, 0x48, 0xc1, 0xe8, 56,   0xe6, PROBE_PORT, 0xf4};
+static const u8 long_code[] = {
+	0xb9, 0x40, 0x4b, 0x4c, 0x00,
+	0xff, 0xc9,
+	0x75, 0xfc,
+	0x48, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0x42,
+	0x48, 0xc1, 0xe8, 56,
+	0xe6, PROBE_PORT,
+	0xf4,
+};
 
 struct probe {
 	int kvm, vm, vcpu;
@@ -113,8 +120,12 @@ static bool probe_real_mode(struct probe *p)
 
 static bool probe_long_mode(struct probe *p)
 {
-	struct kvm_segment code = {.limit = ~0u, .selector = 0x10, .type = 11, .present = 1, .s = 1, .l = 1, .g = 1};
-	struct kvm_segment data = {.limit = ~0u, .selector = 0x18, .type = 3, .present = 1, .s = 1, .db = 1, .g = 1};
+	struct kvm_segment code = {
+		.limit = ~0u, .selector = 0x10, .type = 11, .present = 1, .s = 1, .l = 1, .g = 1,
+	};
+	struct kvm_segment data = {
+		.limit = ~0u, .selector = 0x18, .type = 3, .present = 1, .s = 1, .db = 1, .g = 1,
+	};
 	struct kvm_regs regs = {.rip = PROBE_CODE, .rflags = 2};
 	u64 *pml4 = (u64 *)(p->ram + PROBE_PML4);
 	struct kvm_sregs sregs;

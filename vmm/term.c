@@ -14,10 +14,9 @@
 static struct termios saved;
 static volatile sig_atomic_t raw;
 
-const char term_help[] =
-	"\r\nCtrl-A x       end the guest and quit\r\n"
-	"Ctrl-A h       this help\r\n"
-	"Ctrl-A Ctrl-A  send Ctrl-A\r\n";
+const char term_help[] = "\r\nCtrl-A x       end the guest and quit\r\n"
+			 "Ctrl-A h       this help\r\n"
+			 "Ctrl-A Ctrl-A  send Ctrl-A\r\n";
 
 bool term_is_raw(void)
 {
@@ -33,7 +32,7 @@ static void term_restore(void)
 	tcsetattr(STDIN_FILENO, TCSANOW, &saved);
 }
 
-/* May be called by a handler installed later (KUSE's, which has a use for these signals): that one goes, too. */
+/* May be called by a handler installed later (KUSE's has a use for these signals): that one goes, too. */
 static void fatal_handler(int sig)
 {
 	term_restore();
@@ -43,7 +42,9 @@ static void fatal_handler(int sig)
 
 void term_catch_fatal(void)
 {
-	static const int fatal[] = {SIGABRT, SIGQUIT, SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGSYS, SIGXCPU};
+	static const int fatal[] = {
+		SIGABRT, SIGQUIT, SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGSYS, SIGXCPU,
+	};
 	struct sigaction old, sa = {.sa_handler = fatal_handler};
 
 	for (size_t i = 0; i < ARRAY_SIZE(fatal); i++)

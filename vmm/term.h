@@ -8,7 +8,7 @@
 int term_init(struct vm *vm);
 void term_exit(struct vm *vm);
 bool term_is_raw(void);
-/* Handlers that restore the terminal before a fatal signal ends us; before KVM is opened, which may chain its own. */
+/* Handlers that restore the terminal before a fatal signal ends us; to be called before KVM is opened. */
 void term_catch_fatal(void);
 
 /* What to do with one byte typed. */

@@ -121,7 +121,7 @@ static int exit_shutdown(struct vcpu *vcpu)
 
 	vcpu_ioctl(vcpu, KVM_GET_REGS, &regs);
 	vm_end(vcpu->vm, VM_END_TRIPLE_FAULT, 0,
-	       "the guest triple-faulted (vCPU %u, rip 0x%llx); its kernel does not suit this machine or is damaged",
+	       "the guest triple-faulted (vCPU %u, rip 0x%llx); its kernel is damaged or not for a PC",
 	       vcpu->id, (unsigned long long)regs.rip);
 	return 0;
 }
@@ -151,14 +151,16 @@ static int exit_internal_error(struct vcpu *vcpu)
 
 	vcpu_ioctl(vcpu, KVM_GET_REGS, &regs);
 	vm_end(vcpu->vm, VM_END_KVM_ERROR, 0,
-	       "%s gave up on the guest: internal error %u at rip 0x%llx (vCPU %u); please report it with the guest's log",
+	       "%s gave up on the guest: internal error %u at rip 0x%llx (vCPU %u); "
+	       "please report it with the guest's log",
 	       vcpu->vm->accel->title, vcpu->run->internal.suberror, (unsigned long long)regs.rip, vcpu->id);
 	return 0;
 }
 
 static int exit_fail_entry(struct vcpu *vcpu)
 {
-	vm_end(vcpu->vm, VM_END_KVM_ERROR, 0, "%s refused to enter the guest (reason 0x%llx, vCPU %u); try --accel kuse",
+	vm_end(vcpu->vm, VM_END_KVM_ERROR, 0,
+	       "%s refused to enter the guest (reason 0x%llx, vCPU %u); try --accel kuse",
 	       vcpu->vm->accel->title,
 	       (unsigned long long)vcpu->run->fail_entry.hardware_entry_failure_reason, vcpu->id);
 	return 0;
@@ -268,7 +270,8 @@ int vcpus_start(struct vm *vm)
 	sigaction(KICK_SIGNAL, &sa, NULL);
 	for (u32 i = 0; i < vm->vcpus_up; i++) {
 		if (pthread_create(&vm->vcpus[i].thread, NULL, vcpu_thread, &vm->vcpus[i]) != 0) {
-			vm_end(vm, VM_END_HOST_MEMORY, 0, "the host cannot start a thread for vCPU %u; use fewer --cpus", i);
+			vm_end(vm, VM_END_HOST_MEMORY, 0,
+			       "the host cannot start a thread for vCPU %u; use fewer --cpus", i);
 			vcpus_stop(vm);
 			return -1;
 		}
@@ -300,7 +303,8 @@ static void vcpu_stop(struct vcpu *vcpu)
 		nanosleep(&tick, NULL);
 	}
 	if (!atomic_true(&vcpu->done)) {
-		fprintf(stderr, "kuse: vCPU %u does not return from KVM_RUN on %s\n", vcpu->id, vcpu->vm->accel->title);
+		fprintf(stderr, "kuse: vCPU %u does not return from KVM_RUN on %s\n", vcpu->id,
+			vcpu->vm->accel->title);
 		_Exit(1);
 	}
 	pthread_join(vcpu->thread, NULL);

@@ -110,7 +110,8 @@ void vm_guest_poweroff(struct vm *vm)
 	if (vm->command_status >= 0)
 		vm_end(vm, VM_END_COMMAND, vm->command_status, "%s", "");
 	else if (vm->cfg->command)
-		vm_end(vm, VM_END_NO_COMMAND, 0, "the guest powered off before the command's exit status was known");
+		vm_end(vm, VM_END_NO_COMMAND, 0,
+		       "the guest powered off before the command's exit status was known");
 	else
 		vm_end(vm, VM_END_POWEROFF, 0, "%s", "");
 }
@@ -122,7 +123,8 @@ void vm_guest_reset(struct vm *vm)
 	else if (vm->command_status >= 0)
 		vm_end(vm, VM_END_COMMAND, vm->command_status, "%s", "");
 	else if (vm->cfg->command)
-		vm_end(vm, VM_END_NO_COMMAND, 0, "the guest reset before the command's exit status was known");
+		vm_end(vm, VM_END_NO_COMMAND, 0,
+		       "the guest reset before the command's exit status was known");
 	else
 		vm_end(vm, VM_END_RESET, 0, "%s", "");
 }
@@ -177,7 +179,8 @@ static int api_init(struct vm *vm)
 	int version = vm_sys_ioctl(vm, KVM_GET_API_VERSION, 0);
 
 	if (version != KVM_API_VERSION)
-		return vm_end(vm, VM_END_NO_KVM, 0, "%s speaks API version %d, this VMM speaks %d; use --accel kuse",
+		return vm_end(vm, VM_END_NO_KVM, 0,
+			      "%s speaks API version %d, this VMM speaks %d; use --accel kuse",
 			      vm->accel->title, version, KVM_API_VERSION);
 	return 0;
 }
@@ -214,12 +217,13 @@ static int extensions_init(struct vm *vm)
 
 	for (size_t i = 0; i < ARRAY_SIZE(required); i++)
 		if (vm_sys_ioctl(vm, KVM_CHECK_EXTENSION, required[i].cap) <= 0)
-			return vm_end(vm, VM_END_NO_KVM, 0, "%s lacks %s, which this VMM needs; use --accel kuse",
-				      vm->accel->title, required[i].name);
+			return vm_end(vm, VM_END_NO_KVM, 0,
+				      "%s lacks %s, which this VMM needs; use --accel kuse", vm->accel->title,
+				      required[i].name);
 	max = vm_sys_ioctl(vm, KVM_CHECK_EXTENSION, KVM_CAP_MAX_VCPUS);
 	if (max > 0 && vm->cfg->cpus > (u32)max)
-		return vm_end(vm, VM_END_NO_KVM, 0, "%s allows %d vCPUs, not %u; use fewer --cpus", vm->accel->title, max,
-			      vm->cfg->cpus);
+		return vm_end(vm, VM_END_NO_KVM, 0, "%s allows %d vCPUs, not %u; use fewer --cpus",
+			      vm->accel->title, max, vm->cfg->cpus);
 	vm->tsc_deadline = vm_sys_ioctl(vm, KVM_CHECK_EXTENSION, KVM_CAP_TSC_DEADLINE_TIMER) > 0;
 	vm->run_size = vm_sys_ioctl(vm, KVM_GET_VCPU_MMAP_SIZE, 0);
 	return vm->run_size <= 0 ? vm_end_errno(vm, "KVM_GET_VCPU_MMAP_SIZE") : 0;

@@ -126,7 +126,8 @@ enum vm_end vm_run(struct vm *vm, const struct vm_config *cfg, const struct acce
 const char *vm_end_name(enum vm_end end);
 
 /* Ends the VM with a verdict (the first stands). Returns -1, so that init steps can return it. */
-int vm_end(struct vm *vm, enum vm_end end, int value, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+int vm_end(struct vm *vm, enum vm_end end, int value, const char *fmt, ...)
+	__attribute__((format(printf, 4, 5)));
 /* The same, from errno of a failed KVM call: out of memory is told apart. */
 int vm_end_errno(struct vm *vm, const char *what);
 bool vm_ended(struct vm *vm);

@@ -303,10 +303,22 @@ static void test_pm1(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(test_serial_autoconfig), T(test_serial_divisor),	T(test_serial_transmit), T(test_serial_thre_interrupt),
-		T(test_serial_receive),	   T(test_serial_overrun),	T(test_serial_loopback), T(test_serial_modem_delta),
-		T(test_serial_released),   T(test_serial_panic_line),	T(test_rtc_time),	 T(test_rtc_modes),
-		T(test_rtc_set),	   T(test_cmos_memory),		T(test_i8042_self_test), T(test_pm1),
+		T(test_serial_autoconfig),
+		T(test_serial_divisor),
+		T(test_serial_transmit),
+		T(test_serial_thre_interrupt),
+		T(test_serial_receive),
+		T(test_serial_overrun),
+		T(test_serial_loopback),
+		T(test_serial_modem_delta),
+		T(test_serial_released),
+		T(test_serial_panic_line),
+		T(test_rtc_time),
+		T(test_rtc_modes),
+		T(test_rtc_set),
+		T(test_cmos_memory),
+		T(test_i8042_self_test),
+		T(test_pm1),
 	};
 
 	return cmocka_run_group_tests_name("vmm_device", tests, NULL, NULL);

@@ -65,7 +65,8 @@ static void test_poweroff(void **state)
 	assert_int_equal(PLAY(POWEROFF), VM_END_POWEROFF);
 	assert_string_equal(vm.end_text, "");
 	/* another sleep type, or no enable bit, is no power-off */
-	assert_int_equal(PLAY(OUT(0x604, 2, 0x2000 | 1 << 10), OUT(0x604, 2, 5 << 10), OUT(0xf4, 1, 3)), VM_END_DEBUG_EXIT);
+	assert_int_equal(PLAY(OUT(0x604, 2, 0x2000 | 1 << 10), OUT(0x604, 2, 5 << 10), OUT(0xf4, 1, 3)),
+			 VM_END_DEBUG_EXIT);
 }
 
 static void test_reset(void **state)
@@ -113,29 +114,29 @@ static void test_command(void **state)
 	assert_int_equal(vm.end_value, 42);
 	assert_int_equal(play(lost, 1, cfg), VM_END_NO_COMMAND);
 	assert_int_equal(PLAY(LOAD(GPA_COMMAND), POWEROFF), VM_END_POWEROFF);
-	assert_int_equal(PLAY(LOAD(GPA_COMMAND), {.reason = KVM_EXIT_SHUTDOWN}), VM_END_TRIPLE_FAULT);
+	assert_int_equal(PLAY(LOAD(GPA_COMMAND), { .reason = KVM_EXIT_SHUTDOWN }), VM_END_TRIPLE_FAULT);
 	assert_int_equal(fake.last_read, 0x6b757365);
 }
 
 static void test_unclaimed(void **state)
 {
-	PLAY(IN(0xcfc, 4), {.reason = KVM_EXIT_SHUTDOWN});
+	PLAY(IN(0xcfc, 4), { .reason = KVM_EXIT_SHUTDOWN });
 	assert_int_equal(fake.last_read, 0xffffffff);
-	PLAY(IN(0x80, 1), {.reason = KVM_EXIT_SHUTDOWN});
+	PLAY(IN(0x80, 1), { .reason = KVM_EXIT_SHUTDOWN });
 	assert_int_equal(fake.last_read, 0xff);
-	PLAY(LOAD(0xfed00000), {.reason = KVM_EXIT_SHUTDOWN});
+	PLAY(LOAD(0xfed00000), { .reason = KVM_EXIT_SHUTDOWN });
 	assert_int_equal(fake.last_read, 0xffffffff);
 }
 
 static void test_failures(void **state)
 {
-	assert_int_equal(PLAY({.reason = KVM_EXIT_SHUTDOWN}), VM_END_TRIPLE_FAULT);
-	assert_int_equal(PLAY({.reason = KVM_EXIT_INTERNAL_ERROR}), VM_END_KVM_ERROR);
-	assert_int_equal(PLAY({.reason = KVM_EXIT_FAIL_ENTRY}), VM_END_KVM_ERROR);
-	assert_int_equal(PLAY({.reason = 9999}), VM_END_KVM_ERROR);
-	assert_int_equal(PLAY({.error = ENOMEM}), VM_END_HOST_MEMORY);
-	assert_int_equal(PLAY({.error = EIO}), VM_END_KVM_ERROR);
-	assert_int_equal(PLAY({.error = EINTR}, POWEROFF), VM_END_POWEROFF);
+	assert_int_equal(PLAY({ .reason = KVM_EXIT_SHUTDOWN }), VM_END_TRIPLE_FAULT);
+	assert_int_equal(PLAY({ .reason = KVM_EXIT_INTERNAL_ERROR }), VM_END_KVM_ERROR);
+	assert_int_equal(PLAY({ .reason = KVM_EXIT_FAIL_ENTRY }), VM_END_KVM_ERROR);
+	assert_int_equal(PLAY({ .reason = 9999 }), VM_END_KVM_ERROR);
+	assert_int_equal(PLAY({ .error = ENOMEM }), VM_END_HOST_MEMORY);
+	assert_int_equal(PLAY({ .error = EIO }), VM_END_KVM_ERROR);
+	assert_int_equal(PLAY({ .error = EINTR }, POWEROFF), VM_END_POWEROFF);
 }
 
 static void *end_later(void *seconds)
@@ -250,10 +251,17 @@ static int remove_kernel(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_poweroff), cmocka_unit_test(test_reset),	   cmocka_unit_test(test_debug_exit),
-		cmocka_unit_test(test_panic),	 cmocka_unit_test(test_command),   cmocka_unit_test(test_unclaimed),
-		cmocka_unit_test(test_failures), cmocka_unit_test(test_stuck),	   cmocka_unit_test(test_signals),
-		cmocka_unit_test(test_unwind),	 cmocka_unit_test(test_bad_files),
+		cmocka_unit_test(test_poweroff),
+		cmocka_unit_test(test_reset),
+		cmocka_unit_test(test_debug_exit),
+		cmocka_unit_test(test_panic),
+		cmocka_unit_test(test_command),
+		cmocka_unit_test(test_unclaimed),
+		cmocka_unit_test(test_failures),
+		cmocka_unit_test(test_stuck),
+		cmocka_unit_test(test_signals),
+		cmocka_unit_test(test_unwind),
+		cmocka_unit_test(test_bad_files),
 	};
 
 	return cmocka_run_group_tests_name("vmm_run", tests, make_kernel, remove_kernel);

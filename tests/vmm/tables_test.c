@@ -219,7 +219,9 @@ static void test_cpio(void **state)
 /* A shell that reads the overlay has the very arguments that went in. */
 static void test_arguments(void **state)
 {
-	char *const argv[] = {"a b", "it's", "", "$HOME `id` \\ \"q\"", "line\nline", "\xff\x81\x01 *", "-n", "end'", NULL};
+	char *const argv[] = {
+		"a b", "it's", "", "$HOME `id` \\ \"q\"", "line\nline", "\xff\x81\x01 *", "-n", "end'", NULL,
+	};
 	const struct initramfs_run run = {.argv = argv};
 	char path[] = "/tmp/kuse-test-run-XXXXXX", command[200], got[200] = {0};
 	struct cpio cpio = {0};
@@ -261,9 +263,14 @@ static void test_escape(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_acpi_checksums), cmocka_unit_test(test_acpi_madt), cmocka_unit_test(test_acpi_small),
-		cmocka_unit_test(test_cpuid_smp),      cmocka_unit_test(test_cpuid_up),	 cmocka_unit_test(test_cpio),
-		cmocka_unit_test(test_arguments),      cmocka_unit_test(test_escape),
+		cmocka_unit_test(test_acpi_checksums),
+		cmocka_unit_test(test_acpi_madt),
+		cmocka_unit_test(test_acpi_small),
+		cmocka_unit_test(test_cpuid_smp),
+		cmocka_unit_test(test_cpuid_up),
+		cmocka_unit_test(test_cpio),
+		cmocka_unit_test(test_arguments),
+		cmocka_unit_test(test_escape),
 	};
 
 	return cmocka_run_group_tests_name("vmm_tables", tests, NULL, NULL);

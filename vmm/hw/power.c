@@ -79,14 +79,20 @@ static int power_init(struct vm *vm, void **state)
 {
 	struct power *power = calloc(1, sizeof(*power));
 
+	const struct io_range ranges[] = {
+		{POWER_PM1A_EVENT, 4, event_read, event_write, power},
+		{POWER_PM1A_CONTROL, 2, control_read, control_write, power},
+		{POWER_RESET, 1, reset_read, reset_write, power},
+	};
+
 	if (!power)
 		return -1;
 	power->vm = vm;
 	*state = power;
-	if (io_add_ports(vm, &(struct io_range){POWER_PM1A_EVENT, 4, event_read, event_write, power}) < 0 ||
-	    io_add_ports(vm, &(struct io_range){POWER_PM1A_CONTROL, 2, control_read, control_write, power}) < 0)
-		return -1;
-	return io_add_ports(vm, &(struct io_range){POWER_RESET, 1, reset_read, reset_write, power});
+	for (size_t i = 0; i < ARRAY_SIZE(ranges); i++)
+		if (io_add_ports(vm, &ranges[i]) < 0)
+			return -1;
+	return 0;
 }
 
 static void power_exit(struct vm *vm, void *state)

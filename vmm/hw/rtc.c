@@ -50,6 +50,11 @@ static int decode(const struct rtc *rtc, u8 value)
 	return rtc->cmos[RTC_B] & RTC_B_BINARY ? value : (value >> 4) * 10 + (value & 15);
 }
 
+static int decode_year(const struct rtc *rtc)
+{
+	return decode(rtc, rtc->cmos[RTC_CENTURY]) * 100 + decode(rtc, rtc->cmos[RTC_YEAR]);
+}
+
 static u8 encode_hour(const struct rtc *rtc, int hour)
 {
 	if (rtc->cmos[RTC_B] & RTC_B_24H)
@@ -90,7 +95,7 @@ static void adopt_time(struct rtc *rtc)
 		.tm_hour = decode_hour(rtc, rtc->cmos[RTC_HOURS]),
 		.tm_mday = decode(rtc, rtc->cmos[RTC_MDAY]),
 		.tm_mon = decode(rtc, rtc->cmos[RTC_MONTH]) - 1,
-		.tm_year = (decode(rtc, rtc->cmos[RTC_CENTURY]) - 19) * 100 + decode(rtc, rtc->cmos[RTC_YEAR]),
+		.tm_year = decode_year(rtc) - 1900,
 	};
 
 	rtc->offset = timegm(&tm) - time(NULL);
