@@ -14,6 +14,7 @@
  *
  * Not guest-live: the caller has done hyp_fpu_put().
  */
+#include <emmintrin.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -142,10 +143,20 @@ static enum x86_ret decode_slow(struct hyp_cpu *cpu, struct fetch *f, enum x86_d
 	return X86_OK;
 }
 
+/* The decoded bytes are those at p. 16 bytes of each may be read. */
+static bool same_bytes(const struct x86_insn *in, const u8 *p)
+{
+	__m128i a = _mm_loadu_si128((const __m128i *)in->bytes), b = _mm_loadu_si128((const __m128i *)p);
+	unsigned equal = _mm_movemask_epi8(_mm_cmpeq_epi8(a, b)), need = (1u << in->len) - 1;
+
+	return (equal & need) == need;
+}
+
 static bool cached(const struct x86_insn *in, const struct fetch *f, enum x86_dmode mode)
 {
-	return in->len && in->lin == f->lin && in->dmode == mode && in->len <= f->avail &&
-	       !memcmp(in->bytes, f->page, in->len);
+	if (in->lin != f->lin || in->dmode != mode || !in->len || in->len > f->avail)
+		return false;
+	return likely(f->avail >= 16) ? same_bytes(in, f->page) : !memcmp(in->bytes, f->page, in->len);
 }
 
 static enum x86_ret fetch_decode(struct hyp_cpu *cpu, struct x86_interp *it, struct x86_insn **out)

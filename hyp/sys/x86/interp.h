@@ -57,7 +57,7 @@ struct x86_insn {
 	u64 lin;      /* cache tag: linear address */
 	u8 dmode;     /* cache tag: enum x86_dmode */
 	u8 len;       /* 0: empty */
-	u8 bytes[15];
+	u8 bytes[15]; /* 16 may be read */
 	u8 nopnd;
 	u8 opsize;    /* bytes */
 	u8 asize;     /* bytes */

@@ -300,7 +300,7 @@ static void run_stub(struct hyp_cpu *cpu, const struct x86_insn *in, struct nati
 
 enum x86_ret x86_native_at(struct hyp_cpu *cpu, struct x86_insn *in, void *host)
 {
-	struct x86_interp *it = x86_interp_get(cpu);
+	struct x86_interp *it = cpu->interp;
 	u64 *gpr = cpu->s.gpr, ptr_saved = 0, rsp_saved = 0;
 	struct native_ctx ctx;
 
@@ -348,7 +348,7 @@ static enum x86_ret probe(struct hyp_cpu *cpu, gva_t gva, unsigned acc)
 /* The operand is MMIO or crosses a page: through the bounce buffer, which keeps its alignment. */
 static enum x86_ret run_bounced(struct hyp_cpu *cpu, struct x86_insn *in, gva_t gva)
 {
-	u8 *buf = x86_interp_get(cpu)->bounce + (gva & 63);
+	u8 *buf = cpu->interp->bounce + (gva & 63);
 	unsigned size = in->mem.size, acc = in->mem.acc;
 
 	if (crosses_page(gva, size)) {
