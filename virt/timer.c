@@ -10,9 +10,12 @@
 #include "virt/timer.h"
 
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include "virt/futex.h"
 #include "virt/kvm_host.h"
 #include "virt/worker.h"
+
+#define TIMER_SLACK_NS 1000ul /* the host's default, 50 us, is long for a guest's timer */
 
 struct kvm_timer_service {
 	pthread_mutex_t lock;
@@ -60,6 +63,7 @@ static void *service_thread(void *arg)
 {
 	struct kvm_timer_service *s = arg;
 
+	prctl(PR_SET_TIMERSLACK, TIMER_SLACK_NS);
 	pthread_mutex_lock(&s->lock);
 	while (!s->stop) {
 		struct kvm_timer *t = first_timer(s);
@@ -97,10 +101,20 @@ static void dequeue(struct kvm_timer *t)
 	t->queued = false;
 }
 
+/* Lock held. Early, with the first timer made: a client may forbid new threads once it is set up. */
+static void ensure_thread(struct kvm_timer_service *s)
+{
+	if (!s->started && !s->stop)
+		s->started = !kvm_worker_create(&s->thread, "kvm-timer", service_thread, s);
+}
+
 void kvm_timer_init(struct kvm_timer *timer, struct kvm *kvm, kvm_timer_fn fn, void *ctx)
 {
 	*timer = (struct kvm_timer){ .service = kvm->timer_service, .fn = fn, .ctx = ctx };
 	list_init(&timer->link);
+	pthread_mutex_lock(&timer->service->lock);
+	ensure_thread(timer->service);
+	pthread_mutex_unlock(&timer->service->lock);
 }
 
 void kvm_timer_start(struct kvm_timer *t, u64 deadline_ns)
@@ -109,8 +123,7 @@ void kvm_timer_start(struct kvm_timer *t, u64 deadline_ns)
 	bool wake;
 
 	pthread_mutex_lock(&s->lock);
-	if (!s->started && !s->stop)
-		s->started = !kvm_worker_create(&s->thread, "kvm-timer", service_thread, s);
+	ensure_thread(s);
 	dequeue(t);
 	t->deadline_ns = deadline_ns;
 	enqueue(s, t);

@@ -264,6 +264,9 @@ static void handle_flush_requests(struct kvm_vcpu *vcpu)
 	}
 }
 
+/* Requests whose only purpose is to be noticed, or that nothing offered here can make sense of. */
+static const u8 no_action[] = { KVM_REQ_UNBLOCK, KVM_REQ_DIRTY_RING_SOFT_FULL, KVM_REQ_PMI, KVM_REQ_SMI, KVM_REQ_MCE };
+
 /* > 0: go on. */
 static int handle_requests(struct kvm_vcpu *vcpu)
 {
@@ -271,6 +274,8 @@ static int handle_requests(struct kvm_vcpu *vcpu)
 		return 1;
 	if (kvm_test_request(KVM_REQ_VM_DEAD, vcpu))
 		return -EIO;
+	for (size_t i = 0; i < ARRAY_SIZE(no_action); i++)
+		kvm_clear_request(no_action[i], vcpu);
 	handle_clock_requests(vcpu);
 	handle_flush_requests(vcpu);
 	if (kvm_check_request(KVM_REQ_REPORT_TPR_ACCESS, vcpu))

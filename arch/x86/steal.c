@@ -71,21 +71,32 @@ static u64 stolen_ns(struct kvm_vcpu *vcpu)
 	return stolen;
 }
 
+/* The guest may see it running again; a flush that was left to us is made. */
+static void clear_preempted(struct kvm_vcpu *vcpu, struct kvm_steal_time_page *st)
+{
+	if (__atomic_exchange_n(&st->preempted, 0, __ATOMIC_SEQ_CST) & VCPU_FLUSH_TLB)
+		hyp_x86_flush_tlb(vcpu->hyp);
+	vcpu->arch.st.preempted = false;
+}
+
+static void account(struct kvm_vcpu *vcpu, struct kvm_steal_time_page *st)
+{
+	st->version |= 1; /* odd while it changes */
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	st->steal += stolen_ns(vcpu);
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	st->version++;
+	vcpu->arch.st.last_tsc = __rdtsc();
+}
+
 void kvm_record_steal_time(struct kvm_vcpu *vcpu)
 {
 	struct kvm_steal_time_page *st = steal_page(vcpu);
 
 	if (!st)
 		return;
-	if (__atomic_exchange_n(&st->preempted, 0, __ATOMIC_SEQ_CST) & VCPU_FLUSH_TLB)
-		hyp_x86_flush_tlb(vcpu->hyp);
-	vcpu->arch.st.preempted = false;
-	st->version = st->version | 1; /* odd while it changes; a page never written may start odd */
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-	st->steal += stolen_ns(vcpu);
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-	st->version++;
-	vcpu->arch.st.last_tsc = __rdtsc();
+	clear_preempted(vcpu, st);
+	account(vcpu, st);
 	written(vcpu);
 }
 
@@ -105,10 +116,18 @@ void kvm_steal_time_set_preempted(struct kvm_vcpu *vcpu)
 	written(vcpu);
 }
 
+/* Before each entry. The clocks are looked at now and then only: one of them is a system call. */
 void kvm_steal_time_tick(struct kvm_vcpu *vcpu)
 {
+	struct kvm_steal_time_page *st;
+
 	if (!(vcpu->arch.st.msr_val & 1))
 		return;
-	if (vcpu->arch.st.preempted || __rdtsc() - vcpu->arch.st.last_tsc > STEAL_PERIOD)
+	if (__rdtsc() - vcpu->arch.st.last_tsc > STEAL_PERIOD) {
 		kvm_record_steal_time(vcpu);
+	} else if (vcpu->arch.st.preempted) {
+		st = steal_page(vcpu);
+		if (st)
+			clear_preempted(vcpu, st);
+	}
 }
