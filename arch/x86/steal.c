@@ -127,7 +127,9 @@ void kvm_steal_time_tick(struct kvm_vcpu *vcpu)
 		kvm_record_steal_time(vcpu);
 	} else if (vcpu->arch.st.preempted) {
 		st = steal_page(vcpu);
-		if (st)
+		if (st) {
 			clear_preempted(vcpu, st);
+			written(vcpu);
+		}
 	}
 }
