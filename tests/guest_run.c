@@ -51,7 +51,7 @@ static int check(int ret, const char *what)
 static void make_vm(void)
 {
 	struct kvm_userspace_memory_region ram = { .memory_size = RAM_SIZE };
-	struct kvm_pit_config pit = { 0 };
+	struct kvm_pit_config pit = { .flags = KVM_PIT_SPEAKER_DUMMY }; /* port 0x61 in the kernel */
 
 	g.kvm = check(kuse_open(O_RDWR | O_CLOEXEC), "/dev/kvm");
 	if (kuse_ioctl(g.kvm, KVM_GET_API_VERSION, 0) != KVM_API_VERSION)
@@ -166,7 +166,9 @@ static void *vcpu(void *arg)
 	if (!id)
 		set_registers(fd);
 	for (;;) {
-		if (kuse_ioctl(fd, KVM_RUN, 0) < 0 && errno != EINTR && errno != EAGAIN) {
+		if (kuse_ioctl(fd, KVM_RUN, 0) < 0) {
+			if (errno == EINTR || errno == EAGAIN) /* EAGAIN: an application processor before its STARTUP */
+				continue;
 			dump(fd);
 			fail("KVM_RUN");
 		}

@@ -63,8 +63,7 @@ static void build_page_tables(struct guest *g)
 	put64(g, P_PDPT_HIGH + 8 * 510, P_PD_HIGH | PTE_P | PTE_W);
 	put64(g, P_PDPT_PAE, P_PD | PTE_P);
 	put64(g, P_PDPT_PAE + 24, P_PD_HIGH | PTE_P);
-	put64(g, P_PD_HIGH, PTE_P | PTE_W | PTE_PS);
-	put64(g, P_PD_HIGH + 8 * 0x180, PTE_P | PTE_W | PTE_PS); /* KERNEL32 within its GiB */
+	put64(g, P_PD_HIGH + 8 * (g->kernel >> 21 & 511), PTE_P | PTE_W | PTE_PS);
 	put64(g, P_PD + 8 * (DT_CODE >> 21), P_PT_CODE | t);
 	put64(g, P_PD + 8 * (DT_DATA >> 21), P_PT_DATA | t);
 	put64(g, P_PD + 8 * (DT_STACK >> 21), P_PT_STACK | t);
