@@ -152,6 +152,9 @@ struct guest;
 struct guest *guest_create(enum dt_mode mode);
 void guest_destroy(struct guest *g);
 void guest_run(struct guest *g, const struct dt_case *c, struct dt_result *out);
+/* The same case once more on the same CPU: by IRET, with the TLB warm and the blocks translated and linked.
+ * `out` is the first run's result. False: not possible (it changed its code or segments). */
+bool guest_run_again(struct guest *g, const struct dt_case *c, struct dt_result *out);
 
 /* ---- compare.c ------------------------------------------------------------------------------------ */
 /* True where equal. With print, says what differs. */

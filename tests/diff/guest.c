@@ -24,6 +24,7 @@
 /* Physical layout */
 enum {
 	P_GDT = 0x1000, P_IDT = 0x2000, P_TSS = 0x3000, P_HANDLERS = 0x4000, P_STACK_TOP = 0xc000,
+	P_IRET = 0x5000, P_IRET_FRAME = 0x6000,
 	P_PML4 = 0x10000, P_PDPT = 0x11000, P_PD = 0x12000, P_PDPT_HIGH = 0x13000, P_PD_HIGH = 0x14000,
 	P_PT_CODE = 0x15000, P_PT_DATA = 0x16000, P_PT_STACK = 0x17000, P_PDPT_PAE = 0x18000,
 };
@@ -108,6 +109,7 @@ static void build_tables(struct guest *g)
 		put64(g, P_TSS + 0x24, g->kernel + P_STACK_TOP);
 	}
 	g->ram[P_TSS + 0x66] = 0x68; /* no I/O map */
+	memcpy(g->ram + P_IRET, g->mode == DT_PROT_USER ? "\xcf" : "\x48\xcf", 2);
 }
 
 /* ---- registers -------------------------------------------------------------------------------- */
@@ -177,15 +179,21 @@ static void load_state(struct guest *g, const struct dt_case *c)
 
 /* ---- memory --------------------------------------------------------------------------------------- */
 
-/* Code through hyp, which drops translations; the rest as a client's DMA would. */
-static void load_memory(struct guest *g, const struct dt_mem *m)
+/* As a client's DMA would. */
+static void load_data(struct guest *g, const struct dt_mem *m)
 {
-	for (unsigned i = 0; i < DT_CODE_PAGES; i++)
-		hyp_as_write(g->as, code_page[i], m->code + i * PAGE_SIZE, PAGE_SIZE);
 	for (unsigned i = 0; i < DT_DATA_PAGES; i++)
 		memcpy(g->ram + data_page[i], m->data + i * PAGE_SIZE, PAGE_SIZE);
 	for (unsigned i = 0; i < DT_STACK_PAGES; i++)
 		memcpy(g->ram + stack_page[i], m->stack + i * PAGE_SIZE, PAGE_SIZE);
+}
+
+/* Code goes through hyp, which drops translations. */
+static void load_memory(struct guest *g, const struct dt_mem *m)
+{
+	for (unsigned i = 0; i < DT_CODE_PAGES; i++)
+		hyp_as_write(g->as, code_page[i], m->code + i * PAGE_SIZE, PAGE_SIZE);
+	load_data(g, m);
 }
 
 static void store_memory(const struct guest *g, struct dt_mem *m)
@@ -218,8 +226,8 @@ static void start_ticks(void)
 	struct itimerval tick = { { 0, 150000 }, { 0, 150000 } };
 	struct sigaction sa = { .sa_handler = on_tick, .sa_flags = SA_RESTART | SA_ONSTACK };
 
-	sigaction(SIGALRM, &sa, NULL);
-	setitimer(ITIMER_REAL, &tick, NULL);
+	sigaction(SIGPROF, &sa, NULL);
+	setitimer(ITIMER_PROF, &tick, NULL);
 }
 
 static bool has_error_code(u8 v)
@@ -278,13 +286,10 @@ static void new_cpu(struct guest *g)
 	g->cpu = hyp_cpu_create(g->as, 0);
 }
 
-void guest_run(struct guest *g, const struct dt_case *c, struct dt_result *out)
+static enum hyp_exit run(struct guest *g, struct dt_result *out)
 {
 	enum hyp_exit e;
 
-	memset(out, 0, offsetof(struct dt_result, m));
-	load_memory(g, &c->mem);
-	load_state(g, c);
 	timed_out = false;
 	run_serial++;
 	on_cpu = g->cpu;
@@ -293,14 +298,55 @@ void guest_run(struct guest *g, const struct dt_case *c, struct dt_result *out)
 	while (e == HYP_EXIT_INTR && !timed_out);
 	on_cpu = NULL;
 	store_state(g, out);
-	if (e == HYP_EXIT_HLT && at_handler(g, out->s.rip)) {
+	if (e == HYP_EXIT_HLT && at_handler(g, out->s.rip))
 		read_exception(g, out);
-		return;
-	}
-	out->vector = e == HYP_EXIT_INTR ? DT_TIMEOUT : DT_STRANGE;
-	out->error = e;
-	if (e != HYP_EXIT_INTR)
+	else
+		out->vector = e == HYP_EXIT_INTR ? DT_TIMEOUT : DT_STRANGE;
+	if (out->vector == DT_STRANGE)
+		out->error = e;
+	return e;
+}
+
+void guest_run(struct guest *g, const struct dt_case *c, struct dt_result *out)
+{
+	memset(out, 0, offsetof(struct dt_result, m));
+	load_memory(g, &c->mem);
+	load_state(g, c);
+	run(g, out);
+	if (out->vector == DT_STRANGE)
 		new_cpu(g);
+}
+
+/* The frame an IRET takes the case's start from. */
+static u64 write_iret_frame(struct guest *g, const struct dt_case *c)
+{
+	bool user = g->mode != DT_LONG_KERNEL, wide = g->mode != DT_PROT_USER;
+	u64 cs = g->mode == DT_LONG_KERNEL ? 0x10 : g->mode == DT_LONG_USER ? 0x33 : 0x23;
+	u64 w[5] = { c->init.rip, cs, c->init.rflags, c->init.gpr[X86_RSP], user ? 0x2b : 0x18 };
+
+	for (unsigned i = 0; i < 5; i++)
+		memcpy(g->ram + P_IRET_FRAME + i * (wide ? 8 : 4), &w[i], wide ? 8 : 4);
+	return g->kernel + P_IRET_FRAME;
+}
+
+bool guest_run_again(struct guest *g, const struct dt_case *c, struct dt_result *out)
+{
+	struct x86_state *s = hyp_x86_state(g->cpu);
+
+	if (out->vector >= DT_STRANGE || s->seg[X86_FS].base != c->init.fs_base || s->seg[X86_GS].base != c->init.gs_base ||
+	    memcmp(out->m.code, c->mem.code, sizeof(c->mem.code)))
+		return false;
+	memset(out, 0, offsetof(struct dt_result, m));
+	load_data(g, &c->mem);
+	memcpy(s->gpr, c->init.gpr, sizeof(s->gpr));
+	memcpy(s->xsave, c->init.xsave, xsave_total());
+	s->gpr[X86_RSP] = write_iret_frame(g, c);
+	s->rip = g->kernel + P_IRET;
+	s->cr2 = 0;
+	run(g, out);
+	if (out->vector == DT_STRANGE)
+		new_cpu(g);
+	return true;
 }
 
 struct guest *guest_create(enum dt_mode mode)

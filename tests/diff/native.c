@@ -122,7 +122,7 @@ static void frame_store(const ucontext_t *uc, int sig, struct dt_result *r)
 	r->vector = g[REG_TRAPNO];
 	r->error = g[REG_ERR];
 	r->cr2 = r->vector == 14 ? g[REG_CR2] : 0;
-	if (sig == SIGALRM)
+	if (sig == SIGPROF)
 		r->vector = DT_TIMEOUT;
 	else if (sig == SIGSYS)
 		r->vector = DT_STRANGE;
@@ -134,7 +134,7 @@ __attribute__((used)) void native_signal(int sig, siginfo_t *si, void *ctx)
 	ucontext_t *uc = ctx;
 	struct dt_batch *b = &shared->batch;
 
-	if (sig == SIGALRM && (!running || ticked != serial)) {
+	if (sig == SIGPROF && (!running || ticked != serial)) {
 		ticked = serial;
 		return;
 	}
@@ -238,13 +238,13 @@ static void set_segments(void)
 
 static _Noreturn void child_main(void)
 {
-	static const int sigs[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGALRM, SIGSYS, SIGUSR1 };
+	static const int sigs[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGPROF, SIGSYS, SIGUSR1 };
 	struct itimerval tick = { { 0, 100000 }, { 0, 100000 } };
 	stack_t st = { .ss_size = 1 << 18 };
 	u32 seen = 0;
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	signal(SIGALRM, SIG_DFL);
+	signal(SIGPROF, SIG_DFL);
 	asm volatile("rdfsbase %0" : "=r"(native_own_fs));
 	st.ss_sp = mmap(NULL, st.ss_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
 	if (map_areas() || sigaltstack(&st, NULL))
@@ -253,7 +253,7 @@ static _Noreturn void child_main(void)
 		install(sigs[i]);
 	set_segments();
 	guard_syscalls();
-	setitimer(ITIMER_REAL, &tick, NULL);
+	setitimer(ITIMER_PROF, &tick, NULL);
 	for (;;) {
 		while (__atomic_load_n(&shared->go, __ATOMIC_ACQUIRE) == seen)
 			futex_wait(&shared->go, seen);
