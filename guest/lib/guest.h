@@ -28,7 +28,7 @@ int guest_main(void);
 #define DEBUG_EXIT_PORT 0xf4
 void print(const char *fmt, ...) __attribute__((format(printf, 1, 2))); /* %s %c %d %u %x %lx %p */
 _Noreturn void guest_exit(u32 code);
-/* Ends the guest as passed, saying what is missing for this test here. */
+/* Ends the guest as skipped (77, as Meson has it), saying what is missing here. */
 _Noreturn void guest_skip(const char *why);
 extern int guest_failed;
 void check_equal(u64 got, u64 want, const char *what, int line);

@@ -244,6 +244,7 @@ static u8 gate_of(const ZydisDecodedInstruction *zi)
 
 	switch (zi->mnemonic) {
 	case ZYDIS_MNEMONIC_FWAIT: return X86_GATE_FWAIT;
+	case ZYDIS_MNEMONIC_FISTTP: return X86_GATE_X87; /* SSE3 by name only */
 	case ZYDIS_MNEMONIC_FXSAVE:
 	case ZYDIS_MNEMONIC_FXSAVE64:
 	case ZYDIS_MNEMONIC_FXRSTOR:

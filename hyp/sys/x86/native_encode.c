@@ -216,6 +216,8 @@ static bool w_ignored(const struct enc *e)
 	case ZYDIS_MNEMONIC_VMOVD:
 	case ZYDIS_MNEMONIC_VPEXTRD:
 	case ZYDIS_MNEMONIC_VPINSRD:
+	case ZYDIS_MNEMONIC_VPCMPESTRI: /* lengths in EAX and EDX */
+	case ZYDIS_MNEMONIC_VPCMPESTRM:
 		return true;
 	default:
 		return has_gpr(e);
