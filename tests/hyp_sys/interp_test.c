@@ -380,6 +380,21 @@ static void test_too_long(void **state)
 	assert_fault(cpu, x86_interp_one(cpu), X86_GP, 0);
 }
 
+/* What MPX used is a NOP of its length, also where MPX would have found it invalid. */
+static void test_wide_nop(void **state)
+{
+	struct hyp_cpu *cpu = cpu_of(state);
+
+	PUT(cpu, 0xf3, 0x0f, 0x1b, 0x7b, 0x5d); /* "bndmk bnd7, [rbx+0x5d]" */
+	assert_ok(x86_interp_one(cpu));
+	assert_int_equal(cpu->s.rip, CODE + 5);
+	cpu->s.rip = CODE;
+	assert_ok(x86_interp_one(cpu));
+	assert_int_equal(cpu->s.rip, CODE + 5);
+	PUT(cpu, 0x06, 0x0f, 0x1b, 0x7b, 0x5d);
+	assert_fault_noerr(cpu, x86_interp_one(cpu), X86_UD);
+}
+
 static void test_code_changes(void **state)
 {
 	struct hyp_cpu *cpu = cpu_of(state);
@@ -919,7 +934,7 @@ int main(void)
 		T(mmio_rmw), T(mmio_vector_load), T(mmio_rep_movs), T(mmio_rep_stos), T(out_in),
 		T(rep_ins), T(ins_destination_fault), T(outs_down), T(io_bitmap), T(single_step),
 		T(single_step_out), T(step_after_mov_ss), T(sti_shadow), T(code_breakpoint),
-		T(data_breakpoint), T(io_breakpoint), T(fetch_page_end), T(too_long), T(code_changes),
+		T(data_breakpoint), T(io_breakpoint), T(fetch_page_end), T(too_long), T(code_changes), T(wide_nop),
 		T(pool_overflow), T(gates), T(privilege), T(exits_at_instruction), T(rep_movs_fault),
 		T(rep_movs_overlap), T(gather_restart), T(vmaskmov), T(maskmovdqu), T(bit_string),
 		T(host_faults), T(xsave_formats), T(xrstor_formats), T(fxsave_pages), T(real_mode),

@@ -336,13 +336,6 @@ static bool hidden_memory(const ZydisDecodedInstruction *zi, const ZydisDecodedO
 	return false;
 }
 
-static int decode_error(ZyanStatus status)
-{
-	if (status == ZYDIS_STATUS_NO_MORE_DATA)
-		return -1;
-	return status == ZYDIS_STATUS_INSTRUCTION_TOO_LONG ? X86_GP : X86_UD;
-}
-
 bool x86_decode_full(enum x86_dmode mode, const u8 *bytes, unsigned n, struct ZydisDecodedInstruction_ *zi,
 		     struct ZydisDecodedOperand_ *ops)
 {
@@ -360,6 +353,36 @@ static bool has_rep_prefix(const ZydisDecodedInstruction *zi)
 	return false;
 }
 
+/* Opcode bytes 0F 1A and 0F 1B that are no MPX instruction are NOPs with a ModRM, as 0F 1F is. */
+static int decode_wide_nop(enum x86_dmode mode, const u8 *bytes, unsigned n, struct x86_insn *in)
+{
+	u8 nop[15];
+	int err;
+
+	for (unsigned i = 0; i + 1 < n; i++) {
+		if (bytes[i] != 0x0f)
+			continue;
+		if ((bytes[i + 1] | 1) != 0x1b)
+			break;
+		memcpy(nop, bytes, n);
+		nop[i + 1] = 0x1f;
+		err = x86_decode(mode, nop, n, in);
+		memcpy(in->bytes, bytes, in->len);
+		return err;
+	}
+	return X86_UD;
+}
+
+static int undecodable(ZyanStatus status, enum x86_dmode mode, const u8 *bytes, unsigned n,
+		       struct x86_insn *in)
+{
+	if (status == ZYDIS_STATUS_INSTRUCTION_TOO_LONG)
+		return X86_GP;
+	if (status == ZYDIS_STATUS_NO_MORE_DATA)
+		return n >= 15 ? X86_GP : -1;
+	return decode_wide_nop(mode, bytes, n, in);
+}
+
 int x86_decode(enum x86_dmode mode, const u8 *bytes, unsigned n, struct x86_insn *in)
 {
 	ZydisDecodedOperand zo[ZYDIS_MAX_OPERAND_COUNT];
@@ -368,7 +391,7 @@ int x86_decode(enum x86_dmode mode, const u8 *bytes, unsigned n, struct x86_insn
 	ZyanStatus status = ZydisDecoderDecodeFull(&decoders[mode], bytes, n, &zi, zo);
 
 	if (!ZYAN_SUCCESS(status))
-		return n >= 15 && status == ZYDIS_STATUS_NO_MORE_DATA ? X86_GP : decode_error(status);
+		return undecodable(status, mode, bytes, n, in);
 	memset(in, 0, sizeof(*in));
 	memcpy(in->bytes, bytes, zi.length);
 	in->len = zi.length;
