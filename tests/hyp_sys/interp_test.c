@@ -331,6 +331,11 @@ static void test_data_breakpoint(void **state)
 	cpu->s.gpr[X86_RBX] = DATA + 8;
 	cpu->s.rip = CODE;
 	assert_ok(x86_interp_one(cpu));
+	cpu->s.gpr[X86_RSP] = DATA + 12;
+	PUT(cpu, 0x50); /* push rax */
+	assert_fault_noerr(cpu, x86_interp_one(cpu), X86_DB);
+	PUT(cpu, 0x58); /* pop rax: a read */
+	assert_ok(x86_interp_one(cpu));
 }
 
 static void test_io_breakpoint(void **state)
@@ -934,12 +939,12 @@ int main(void)
 		T(mmio_rmw), T(mmio_vector_load), T(mmio_rep_movs), T(mmio_rep_stos), T(out_in),
 		T(rep_ins), T(ins_destination_fault), T(outs_down), T(io_bitmap), T(single_step),
 		T(single_step_out), T(step_after_mov_ss), T(sti_shadow), T(code_breakpoint),
-		T(data_breakpoint), T(io_breakpoint), T(fetch_page_end), T(too_long), T(code_changes), T(wide_nop),
-		T(pool_overflow), T(gates), T(privilege), T(exits_at_instruction), T(rep_movs_fault),
-		T(rep_movs_overlap), T(gather_restart), T(vmaskmov), T(maskmovdqu), T(bit_string),
-		T(host_faults), T(xsave_formats), T(xrstor_formats), T(fxsave_pages), T(real_mode),
-		T(real_mode_int), T(int_n), T(pop_rsp_relative), T(cmpxchg16b), T(rsp_operand),
-		T(lar_lsl),
+		T(data_breakpoint), T(io_breakpoint), T(fetch_page_end), T(too_long), T(code_changes),
+		T(wide_nop), T(pool_overflow), T(gates), T(privilege), T(exits_at_instruction),
+		T(rep_movs_fault), T(rep_movs_overlap), T(gather_restart), T(vmaskmov), T(maskmovdqu),
+		T(bit_string), T(host_faults), T(xsave_formats), T(xrstor_formats), T(fxsave_pages),
+		T(real_mode), T(real_mode_int), T(int_n), T(pop_rsp_relative), T(cmpxchg16b),
+		T(rsp_operand), T(lar_lsl),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

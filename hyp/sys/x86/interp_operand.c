@@ -119,6 +119,28 @@ enum x86_ret x86_seg_write(struct hyp_cpu *cpu, unsigned seg, u64 off, const voi
 	return x86_lin_write(cpu, gva, buf, size);
 }
 
+/* ---- the stack ---------------------------------------------------------------------------------- */
+
+static void note_stack(struct hyp_cpu *cpu, u64 rsp, unsigned size, bool write)
+{
+	u64 base = cpu->code_size == 64 ? 0 : cpu->s.seg[X86_SS].base;
+
+	x86_note_access(cpu, base + x86_trunc(rsp, x86_stack_width(cpu)), size, write);
+}
+
+enum x86_ret x86_op_stack_push(struct hyp_cpu *cpu, u64 val, unsigned size)
+{
+	X86_TRY(x86_push(cpu, val, size));
+	note_stack(cpu, cpu->s.gpr[X86_RSP], size, true);
+	return X86_OK;
+}
+
+enum x86_ret x86_op_stack_pop(struct hyp_cpu *cpu, u64 *val, unsigned size)
+{
+	note_stack(cpu, cpu->s.gpr[X86_RSP], size, false);
+	return x86_pop(cpu, val, size);
+}
+
 /* ---- explicit operands ----------------------------------------------------------------------- */
 
 enum x86_ret x86_opnd_get(struct hyp_cpu *cpu, const struct x86_insn *in, unsigned i, u64 *val)

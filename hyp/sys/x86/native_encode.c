@@ -197,7 +197,7 @@ static unsigned encode_legacy(struct enc *e)
 
 static bool has_gpr(const struct enc *e)
 {
-	for (unsigned i = 0; i < e->zi.operand_count_visible; i++)
+	for (unsigned i = 0; i < e->in->nopnd; i++)
 		if (e->in->opnd[i].type == X86_OPND_GPR)
 			return true;
 	return false;
