@@ -54,7 +54,8 @@ u32 guest_elf_load(const char *path, u8 *ram, size_t ram_size)
 		fail(path, "not an ELF file");
 	p = (const void *)(file + e->e_phoff);
 	for (unsigned i = 0; i < e->e_phnum; i++) {
-		if (p[i].p_offset + p[i].p_filesz > (size_t)st.st_size || p[i].p_paddr + p[i].p_memsz > ram_size)
+		if (p[i].p_offset + p[i].p_filesz > (size_t)st.st_size ||
+		    p[i].p_paddr + p[i].p_memsz > ram_size)
 			fail(path, "segment out of range");
 		if (p[i].p_type == PT_LOAD)
 			memcpy(ram + p[i].p_paddr, file + p[i].p_offset, p[i].p_filesz);

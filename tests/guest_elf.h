@@ -5,7 +5,8 @@
 
 #include "lib/types.h"
 
-/* Copies the segments to ram and returns the entry point (32-bit protected mode). Exits with 120 where it cannot. */
+/* Copies the segments to ram and returns the entry point (32-bit protected mode). Exits with 120 where it
+ * cannot. */
 u32 guest_elf_load(const char *path, u8 *ram, size_t ram_size);
 
 #endif

@@ -36,10 +36,10 @@ static _Noreturn void stop(int status)
 
 static void set_features(void)
 {
-	s->cr0_valid = X86_CR0_PE | X86_CR0_MP | X86_CR0_EM | X86_CR0_TS | X86_CR0_ET | X86_CR0_NE | X86_CR0_WP |
-		       X86_CR0_AM | X86_CR0_NW | X86_CR0_CD | X86_CR0_PG;
-	s->cr4_valid = 0x7ff | X86_CR4_UMIP | X86_CR4_FSGSBASE | X86_CR4_PCIDE | X86_CR4_OSXSAVE | X86_CR4_SMEP |
-		       X86_CR4_SMAP;
+	s->cr0_valid = X86_CR0_PE | X86_CR0_MP | X86_CR0_EM | X86_CR0_TS | X86_CR0_ET | X86_CR0_NE |
+		       X86_CR0_WP | X86_CR0_AM | X86_CR0_NW | X86_CR0_CD | X86_CR0_PG;
+	s->cr4_valid = 0x7ff | X86_CR4_UMIP | X86_CR4_FSGSBASE | X86_CR4_PCIDE | X86_CR4_OSXSAVE |
+		       X86_CR4_SMEP | X86_CR4_SMAP;
 	s->efer_valid = X86_EFER_SCE | X86_EFER_LME | X86_EFER_LMA | X86_EFER_NX;
 	s->xcr0_valid = 7;
 	s->xcr0 = 1;
@@ -74,7 +74,8 @@ static void do_cpuid(void)
 		__cpuid_count(leaf, (u32)s->gpr[X86_RCX], a, b, c, d);
 	if (leaf == 1) {
 		b &= 0xffffff;
-		c = (c & ~(1u << 27 | 1u << 24 | 1u << 21)) | (s->cr4 & X86_CR4_OSXSAVE ? 1u << 27 : 0) | 1u << 31;
+		c = (c & ~(1u << 27 | 1u << 24 | 1u << 21)) | (s->cr4 & X86_CR4_OSXSAVE ? 1u << 27 : 0) |
+		    1u << 31;
 	}
 	if (leaf == 0xd && !(u32)s->gpr[X86_RCX]) {
 		a = 7, d = 0;
@@ -173,8 +174,9 @@ static _Noreturn void unexpected(enum hyp_exit e)
 	if (e == HYP_EXIT_SHUTDOWN && expect_shutdown)
 		stop(0);
 	fflush(stdout);
-	fprintf(stderr, "guest_hyp: exit %u at rip %llx cs %x rsp %llx cr2 %llx", e, (unsigned long long)s->rip,
-		s->seg[X86_CS].sel, (unsigned long long)s->gpr[X86_RSP], (unsigned long long)s->cr2);
+	fprintf(stderr, "guest_hyp: exit %u at rip %llx cs %x rsp %llx cr2 %llx", e,
+		(unsigned long long)s->rip, s->seg[X86_CS].sel, (unsigned long long)s->gpr[X86_RSP],
+		(unsigned long long)s->cr2);
 	if (e == HYP_EXIT_EMULATION)
 		for (unsigned i = 0; i < s->exit.emulation.len; i++)
 			fprintf(stderr, " %02x", s->exit.emulation.bytes[i]);
@@ -253,7 +255,8 @@ int main(int argc, char **argv)
 	struct hyp_as *as;
 
 	ram.hva = mmap(NULL, RAM_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (ram.hva == MAP_FAILED || hyp_init() || !(as = hyp_as_create(&ops, NULL)) || hyp_as_update(as, &ram, 1))
+	if (ram.hva == MAP_FAILED || hyp_init() || !(as = hyp_as_create(&ops, NULL)) ||
+	    hyp_as_update(as, &ram, 1))
 		return 120;
 	cpu = hyp_cpu_create(as, 0);
 	if (!cpu)

@@ -57,11 +57,13 @@ static void make_vm(void)
 	if (kuse_ioctl(g.kvm, KVM_GET_API_VERSION, 0) != KVM_API_VERSION)
 		fail("API version");
 	g.vm = check(kuse_ioctl(g.kvm, KVM_CREATE_VM, 0), "KVM_CREATE_VM");
-	g.ram = mmap(NULL, RAM_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	g.ram = mmap(NULL, RAM_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
+		     0);
 	ram.userspace_addr = (u64)(uintptr_t)g.ram;
 	check(kuse_ioctl(g.vm, KVM_CREATE_IRQCHIP, 0), "KVM_CREATE_IRQCHIP");
 	check(kuse_ioctl(g.vm, KVM_CREATE_PIT2, (unsigned long)&pit), "KVM_CREATE_PIT2");
-	check(kuse_ioctl(g.vm, KVM_SET_USER_MEMORY_REGION, (unsigned long)&ram), "KVM_SET_USER_MEMORY_REGION");
+	check(kuse_ioctl(g.vm, KVM_SET_USER_MEMORY_REGION, (unsigned long)&ram),
+	      "KVM_SET_USER_MEMORY_REGION");
 }
 
 static void set_cpuid(int fd, u32 id)
@@ -88,7 +90,8 @@ static void set_cpuid(int fd, u32 id)
 
 static struct kvm_segment flat(u16 sel, u8 type)
 {
-	return (struct kvm_segment){ .limit = 0xffffffff, .selector = sel, .type = type, .present = 1, .db = 1, .s = 1, .g = 1 };
+	return (struct kvm_segment){ .limit = 0xffffffff, .selector = sel, .type = type, .present = 1,
+				     .db = 1, .s = 1, .g = 1 };
 }
 
 /* PVH: 32-bit protected mode, flat, no paging, EBX -> start info. */
@@ -132,12 +135,13 @@ static void dump(int fd)
 	struct kvm_regs r;
 	struct kvm_sregs s;
 
-	if (kuse_ioctl(fd, KVM_GET_REGS, (unsigned long)&r) || kuse_ioctl(fd, KVM_GET_SREGS, (unsigned long)&s))
+	if (kuse_ioctl(fd, KVM_GET_REGS, (unsigned long)&r) ||
+	    kuse_ioctl(fd, KVM_GET_SREGS, (unsigned long)&s))
 		return;
-	fprintf(stderr, "rip %llx cs %x rsp %llx rflags %llx cr0 %llx cr2 %llx cr3 %llx cr4 %llx efer %llx\n", r.rip,
-		s.cs.selector, r.rsp, r.rflags, s.cr0, s.cr2, s.cr3, s.cr4, s.efer);
-	fprintf(stderr, "rax %llx rcx %llx rdx %llx rbx %llx rbp %llx rsi %llx rdi %llx\n", r.rax, r.rcx, r.rdx, r.rbx, r.rbp,
-		r.rsi, r.rdi);
+	fprintf(stderr, "rip %llx cs %x rsp %llx rflags %llx cr0 %llx cr2 %llx cr3 %llx cr4 %llx efer %llx\n",
+		r.rip, s.cs.selector, r.rsp, r.rflags, s.cr0, s.cr2, s.cr3, s.cr4, s.efer);
+	fprintf(stderr, "rax %llx rcx %llx rdx %llx rbx %llx rbp %llx rsi %llx rdi %llx\n", r.rax, r.rcx,
+		r.rdx, r.rbx, r.rbp, r.rsi, r.rdi);
 }
 
 static _Noreturn void stopped(int fd, struct kvm_run *run)
@@ -167,8 +171,8 @@ static void *vcpu(void *arg)
 		set_registers(fd);
 	for (;;) {
 		if (kuse_ioctl(fd, KVM_RUN, 0) < 0) {
-			if (errno == EINTR || errno == EAGAIN) /* EAGAIN: an application processor before its STARTUP */
-				continue;
+			if (errno == EINTR || errno == EAGAIN)
+				continue; /* EAGAIN: an application processor before its STARTUP */
 			dump(fd);
 			fail("KVM_RUN");
 		}

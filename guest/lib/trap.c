@@ -32,7 +32,8 @@ __attribute__((used)) void guest_trap(struct frame *f)
 	trap.cr2 = READ_CR(2);
 	if (trap_sp)
 		trap_return();
-	print("unexpected vector %lu error %lx at %lx, cr2 %lx, rsp %lx\n", f->vector, f->error, f->rip, trap.cr2, f->rsp);
+	print("unexpected vector %lu error %lx at %lx, cr2 %lx, rsp %lx\n", f->vector, f->error, f->rip,
+	      trap.cr2, f->rsp);
 	guest_exit(99);
 }
 

@@ -24,7 +24,8 @@ static void cmp_u64(struct cmp *x, const char *name, u64 nat, u64 hyp)
 		return;
 	x->equal = false;
 	if (x->print)
-		printf("    %-12s native %016llx  hyp %016llx\n", name, (unsigned long long)nat, (unsigned long long)hyp);
+		printf("    %-12s native %016llx  hyp %016llx\n", name, (unsigned long long)nat,
+		       (unsigned long long)hyp);
 }
 
 static void print_bytes(const u8 *p, unsigned n)
@@ -73,8 +74,8 @@ static void cmp_xsave(struct cmp *x, const u8 *a, const u8 *b)
 	cmp_bytes(x, "xmm", 0, nat + 160, hyp + 160, 256);
 	for (unsigned i = 0; i < ARRAY_SIZE(part); i++)
 		if (xsave_features() >> part[i].comp & 1)
-			cmp_bytes(x, part[i].name, 0, nat + xsave_offset(part[i].comp), hyp + xsave_offset(part[i].comp),
-				  xsave_size(part[i].comp));
+			cmp_bytes(x, part[i].name, 0, nat + xsave_offset(part[i].comp),
+				  hyp + xsave_offset(part[i].comp), xsave_size(part[i].comp));
 }
 
 static u32 undefined_at(const struct dt_case *c, u64 rip)
@@ -104,7 +105,8 @@ static bool decode_item(const struct dt_case *c, const struct dt_item *it, Zydis
 
 /* What faulting microcode has done by then, and which of its accesses faults first, is its own affair:
  * MASKMOVQ has gone to MMX state, state is loaded in any order. */
-static bool same_but_microcode(const struct dt_case *c, const struct dt_result *nat, const struct dt_result *hyp)
+static bool same_but_microcode(const struct dt_case *c, const struct dt_result *nat,
+			       const struct dt_result *hyp)
 {
 	const struct dt_item *it = item_at(c, nat->s.rip);
 	ZydisDecodedInstruction in;
@@ -124,7 +126,8 @@ static bool same_but_microcode(const struct dt_case *c, const struct dt_result *
 	case ZYDIS_MNEMONIC_FRSTOR:
 		return true;
 	default: /* write-masked: which element's address is told */
-		return nat->vector == 14 && in.encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX && nat->cr2 >> 12 == hyp->cr2 >> 12;
+		return nat->vector == 14 && in.encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX &&
+		       nat->cr2 >> 12 == hyp->cr2 >> 12;
 	}
 }
 
@@ -153,8 +156,8 @@ static u32 dead_flags(const struct dt_case *c, const struct dt_item *it, unsigne
 		if (in.cpu_flags) {
 			open &= ~in.cpu_flags->tested;
 			if (in.meta.category != ZYDIS_CATEGORY_STRINGOP)
-				dead |= open & (in.cpu_flags->modified | in.cpu_flags->set_0 | in.cpu_flags->set_1 |
-						in.cpu_flags->undefined);
+				dead |= open & (in.cpu_flags->modified | in.cpu_flags->set_0 |
+						in.cpu_flags->set_1 | in.cpu_flags->undefined);
 			open &= ~dead;
 		}
 		if (it->fix != DT_FIX_REL)
@@ -194,15 +197,18 @@ static u32 error_code(const struct dt_case *c, const struct dt_result *r)
 }
 
 /* A misaligned vector operand on a page that is not there: #GP or #PF first is the silicon's choice. */
-static bool same_but_alignment(const struct dt_case *c, const struct dt_result *nat, const struct dt_result *hyp)
+static bool same_but_alignment(const struct dt_case *c, const struct dt_result *nat,
+			       const struct dt_result *hyp)
 {
-	return nat->vector == 13 && !nat->error && hyp->vector == 14 && nat->s.rip == hyp->s.rip && hyp->cr2 & 63;
+	return nat->vector == 13 && !nat->error && hyp->vector == 14 && nat->s.rip == hyp->s.rip &&
+	       hyp->cr2 & 63;
 }
 
-bool result_equal(const struct dt_case *c, const struct dt_result *nat, const struct dt_result *hyp, bool print)
+bool result_equal(const struct dt_case *c, const struct dt_result *nat, const struct dt_result *hyp,
+		  bool print)
 {
 	struct cmp x = { print, true };
-	u64 gpr_mask = dt_is64(c->mode) ? ~0ull : 0xffffffff; /* KMOVD with W has been seen to fill the rest */
+	u64 gpr_mask = dt_is64(c->mode) ? ~0ull : 0xffffffff; /* KMOVD with W fills the rest, it was seen */
 	u32 flags = 0xcd5 & ~undefined_at(c, nat->s.rip);
 
 	if (rewriting()) {

@@ -158,6 +158,7 @@ bool guest_run_again(struct guest *g, const struct dt_case *c, struct dt_result 
 
 /* ---- compare.c ------------------------------------------------------------------------------------ */
 /* True where equal. With print, says what differs. */
-bool result_equal(const struct dt_case *c, const struct dt_result *nat, const struct dt_result *hyp, bool print);
+bool result_equal(const struct dt_case *c, const struct dt_result *nat, const struct dt_result *hyp,
+		  bool print);
 
 #endif

@@ -53,18 +53,22 @@ static bool mnemonic_rejected(ZydisMnemonic m)
 		ZYDIS_MNEMONIC_RDPRU, ZYDIS_MNEMONIC_SGDT, ZYDIS_MNEMONIC_SIDT, ZYDIS_MNEMONIC_SLDT,
 		ZYDIS_MNEMONIC_STR, ZYDIS_MNEMONIC_SMSW, ZYDIS_MNEMONIC_LAR, ZYDIS_MNEMONIC_LSL,
 		ZYDIS_MNEMONIC_VERR, ZYDIS_MNEMONIC_VERW, ZYDIS_MNEMONIC_VMCALL, ZYDIS_MNEMONIC_VMMCALL,
-		ZYDIS_MNEMONIC_MONITORX, ZYDIS_MNEMONIC_MWAITX, ZYDIS_MNEMONIC_MCOMMIT, ZYDIS_MNEMONIC_SYSCALL,
+		ZYDIS_MNEMONIC_MONITORX, ZYDIS_MNEMONIC_MWAITX, ZYDIS_MNEMONIC_MCOMMIT,
+		ZYDIS_MNEMONIC_SYSCALL,
 		ZYDIS_MNEMONIC_SYSENTER, ZYDIS_MNEMONIC_POPF, ZYDIS_MNEMONIC_POPFD, ZYDIS_MNEMONIC_POPFQ,
 		ZYDIS_MNEMONIC_UD2, ZYDIS_MNEMONIC_LDS, ZYDIS_MNEMONIC_LES, ZYDIS_MNEMONIC_LFS,
 		ZYDIS_MNEMONIC_LGS, ZYDIS_MNEMONIC_LSS, ZYDIS_MNEMONIC_TPAUSE, ZYDIS_MNEMONIC_UMWAIT,
-		ZYDIS_MNEMONIC_UMONITOR, ZYDIS_MNEMONIC_XBEGIN, ZYDIS_MNEMONIC_INVLPGB, ZYDIS_MNEMONIC_TLBSYNC,
+		ZYDIS_MNEMONIC_UMONITOR, ZYDIS_MNEMONIC_XBEGIN, ZYDIS_MNEMONIC_INVLPGB,
+		ZYDIS_MNEMONIC_TLBSYNC,
 		ZYDIS_MNEMONIC_SKINIT, ZYDIS_MNEMONIC_CLGI, ZYDIS_MNEMONIC_STGI, ZYDIS_MNEMONIC_VMRUN,
 		ZYDIS_MNEMONIC_VMLOAD, ZYDIS_MNEMONIC_VMSAVE, ZYDIS_MNEMONIC_INVLPGA, ZYDIS_MNEMONIC_GETSEC,
-		ZYDIS_MNEMONIC_PVALIDATE, ZYDIS_MNEMONIC_PSMASH, ZYDIS_MNEMONIC_RMPADJUST, ZYDIS_MNEMONIC_RMPUPDATE,
+		ZYDIS_MNEMONIC_PVALIDATE, ZYDIS_MNEMONIC_PSMASH, ZYDIS_MNEMONIC_RMPADJUST,
+		ZYDIS_MNEMONIC_RMPUPDATE,
 		/* areas with FIP/FDP in them: seq.c's shape_save; what it leaves out */
 		ZYDIS_MNEMONIC_FNSTENV, ZYDIS_MNEMONIC_FNSAVE, ZYDIS_MNEMONIC_FXSAVE, ZYDIS_MNEMONIC_FXSAVE64,
 		ZYDIS_MNEMONIC_XSAVE, ZYDIS_MNEMONIC_XSAVE64, ZYDIS_MNEMONIC_XSAVEC, ZYDIS_MNEMONIC_XSAVEC64,
-		ZYDIS_MNEMONIC_XSAVEOPT, ZYDIS_MNEMONIC_XSAVEOPT64, ZYDIS_MNEMONIC_XSAVES, ZYDIS_MNEMONIC_XSAVES64,
+		ZYDIS_MNEMONIC_XSAVEOPT, ZYDIS_MNEMONIC_XSAVEOPT64, ZYDIS_MNEMONIC_XSAVES,
+		ZYDIS_MNEMONIC_XSAVES64,
 		ZYDIS_MNEMONIC_XRSTORS, ZYDIS_MNEMONIC_XRSTORS64,
 	};
 
@@ -104,8 +108,9 @@ static bool is_user_only(const struct decoded *d)
 	const ZydisDecodedInstruction *in = &d->in;
 
 	for (unsigned i = 0; i < in->operand_count; i++) {
-		ZydisRegisterClass k = d->op[i].type == ZYDIS_OPERAND_TYPE_REGISTER ?
-			ZydisRegisterGetClass(d->op[i].reg.value) : ZYDIS_REGCLASS_INVALID;
+		ZydisRegisterClass k = d->op[i].type == ZYDIS_OPERAND_TYPE_REGISTER
+					       ? ZydisRegisterGetClass(d->op[i].reg.value)
+					       : ZYDIS_REGCLASS_INVALID;
 
 		if (k == ZYDIS_REGCLASS_CONTROL || k == ZYDIS_REGCLASS_DEBUG || k == ZYDIS_REGCLASS_TEST)
 			return true;
@@ -145,9 +150,11 @@ static bool is_user_only(const struct decoded *d)
 static bool host_lacks(const ZydisDecodedInstruction *in)
 {
 	static const u8 ext[] = {
-		ZYDIS_ISA_EXT_AMD3DNOW, ZYDIS_ISA_EXT_AMX_BF16, ZYDIS_ISA_EXT_AMX_INT8, ZYDIS_ISA_EXT_AMX_TILE,
+		ZYDIS_ISA_EXT_AMD3DNOW, ZYDIS_ISA_EXT_AMX_BF16, ZYDIS_ISA_EXT_AMX_INT8,
+		ZYDIS_ISA_EXT_AMX_TILE,
 		ZYDIS_ISA_EXT_FMA4, ZYDIS_ISA_EXT_XOP, ZYDIS_ISA_EXT_TBM, ZYDIS_ISA_EXT_KEYLOCKER,
-		ZYDIS_ISA_EXT_KEYLOCKER_WIDE, ZYDIS_ISA_EXT_HRESET, ZYDIS_ISA_EXT_TSX_LDTRK, ZYDIS_ISA_EXT_RTM,
+		ZYDIS_ISA_EXT_KEYLOCKER_WIDE, ZYDIS_ISA_EXT_HRESET, ZYDIS_ISA_EXT_TSX_LDTRK,
+		ZYDIS_ISA_EXT_RTM,
 	};
 
 	for (unsigned i = 0; i < ARRAY_SIZE(ext); i++)
@@ -218,7 +225,8 @@ static bool touches_segment(const struct decoded *d, bool write)
 	for (unsigned i = 0; i < d->in.operand_count; i++) {
 		const ZydisDecodedOperand *o = &d->op[i];
 
-		if (o->type != ZYDIS_OPERAND_TYPE_REGISTER || o->visibility == ZYDIS_OPERAND_VISIBILITY_HIDDEN)
+		if (o->type != ZYDIS_OPERAND_TYPE_REGISTER ||
+		    o->visibility == ZYDIS_OPERAND_VISIBILITY_HIDDEN)
 			continue;
 		if (ZydisRegisterGetClass(o->reg.value) != ZYDIS_REGCLASS_SEGMENT)
 			continue;
@@ -233,7 +241,8 @@ static const ZydisDecodedOperand *explicit_mem(const struct decoded *d)
 	for (unsigned i = 0; i < d->in.operand_count; i++) {
 		const ZydisDecodedOperand *o = &d->op[i];
 
-		if (o->type == ZYDIS_OPERAND_TYPE_MEMORY && o->visibility == ZYDIS_OPERAND_VISIBILITY_EXPLICIT)
+		if (o->type == ZYDIS_OPERAND_TYPE_MEMORY &&
+		    o->visibility == ZYDIS_OPERAND_VISIBILITY_EXPLICIT)
 			return o;
 	}
 	return NULL;
@@ -305,7 +314,8 @@ static void prepare_implicit(struct rng *r, struct dt_case *c, const struct deco
 		const ZydisDecodedOperand *o = &d->op[i];
 		int id;
 
-		if (o->type != ZYDIS_OPERAND_TYPE_MEMORY || o->visibility == ZYDIS_OPERAND_VISIBILITY_EXPLICIT)
+		if (o->type != ZYDIS_OPERAND_TYPE_MEMORY ||
+		    o->visibility == ZYDIS_OPERAND_VISIBILITY_EXPLICIT)
 			continue;
 		id = gpr_id(o->mem.base);
 		if (id == 3 || id == 6 || id == 7 || id == 0)
@@ -369,7 +379,8 @@ static void prepare_vsib(struct dt_case *c, const struct decoded *d)
 /* DIV of a random 128-bit number is #DE; keep half of them small. */
 static void prepare_div(struct rng *r, struct dt_case *c, const struct decoded *d)
 {
-	if ((d->in.mnemonic == ZYDIS_MNEMONIC_DIV || d->in.mnemonic == ZYDIS_MNEMONIC_IDIV) && rng_pct(r, 60)) {
+	if ((d->in.mnemonic == ZYDIS_MNEMONIC_DIV || d->in.mnemonic == ZYDIS_MNEMONIC_IDIV) &&
+	    rng_pct(r, 60)) {
 		if (!(c->ptr_regs & 4))
 			emit_mov_imm(c, 2, 0);
 		if (!(c->ptr_regs & 1))
@@ -608,7 +619,8 @@ static void note_address(struct rng *r, struct dt_item *it, const struct decoded
 		it->fix_off = d->in.raw.disp.offset;
 		it->fix_size = 4;
 		it->addr = f->disp >= DT_DATA ? f->disp : a;
-	} else if (o->mem.base == ZYDIS_REGISTER_NONE && o->mem.index == ZYDIS_REGISTER_NONE && d->in.raw.disp.size >= 32) {
+	} else if (o->mem.base == ZYDIS_REGISTER_NONE && o->mem.index == ZYDIS_REGISTER_NONE &&
+		   d->in.raw.disp.size >= 32) {
 		memcpy(it->b + d->in.raw.disp.offset, &a, d->in.raw.disp.size / 8);
 	}
 }

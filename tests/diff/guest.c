@@ -70,7 +70,8 @@ static void build_page_tables(struct guest *g)
 	put64(g, P_PD + 8 * (DT_STACK >> 21), P_PT_STACK | t);
 	map_pages(g, P_PT_CODE, code_page, DT_CODE_PAGES, t);
 	map_pages(g, P_PT_DATA, data_page, DT_DATA_RW_PAGES, t | PTE_NX);
-	map_pages(g, P_PT_DATA + 8 * DT_DATA_RW_PAGES, data_page + DT_DATA_RW_PAGES, 1, PTE_P | PTE_U | PTE_NX);
+	map_pages(g, P_PT_DATA + 8 * DT_DATA_RW_PAGES, data_page + DT_DATA_RW_PAGES, 1,
+		  PTE_P | PTE_U | PTE_NX);
 	map_pages(g, P_PT_STACK, stack_page, DT_STACK_PAGES, t | PTE_NX);
 }
 
@@ -143,7 +144,8 @@ static void set_control(struct guest *g, struct x86_state *s)
 	bool lm = g->mode != DT_PROT_USER;
 
 	s->cr0 = X86_CR0_PE | X86_CR0_MP | X86_CR0_ET | X86_CR0_NE | X86_CR0_WP | X86_CR0_AM | X86_CR0_PG;
-	s->cr4 = X86_CR4_PAE | X86_CR4_PGE | X86_CR4_OSFXSR | X86_CR4_OSXMMEXCPT | X86_CR4_FSGSBASE | X86_CR4_OSXSAVE;
+	s->cr4 = X86_CR4_PAE | X86_CR4_PGE | X86_CR4_OSFXSR | X86_CR4_OSXMMEXCPT | X86_CR4_FSGSBASE |
+		 X86_CR4_OSXSAVE;
 	s->cr3 = lm ? P_PML4 : P_PDPT_PAE;
 	s->cr2 = 0;
 	s->efer = X86_EFER_NX | X86_EFER_SCE | (lm ? X86_EFER_LME | X86_EFER_LMA : 0);
@@ -333,8 +335,8 @@ bool guest_run_again(struct guest *g, const struct dt_case *c, struct dt_result 
 {
 	struct x86_state *s = hyp_x86_state(g->cpu);
 
-	if (out->vector >= DT_STRANGE || s->seg[X86_FS].base != c->init.fs_base || s->seg[X86_GS].base != c->init.gs_base ||
-	    memcmp(out->m.code, c->mem.code, sizeof(c->mem.code)))
+	if (out->vector >= DT_STRANGE || s->seg[X86_FS].base != c->init.fs_base ||
+	    s->seg[X86_GS].base != c->init.gs_base || memcmp(out->m.code, c->mem.code, sizeof(c->mem.code)))
 		return false;
 	memset(out, 0, offsetof(struct dt_result, m));
 	load_data(g, &c->mem);
@@ -361,8 +363,10 @@ struct guest *guest_create(enum dt_mode mode)
 	g->ram = mmap(NULL, RAM_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	ram.hva = g->ram;
 	g->as = hyp_as_create(&ops, NULL);
-	if (!g->as || g->ram == MAP_FAILED || hyp_as_update(g->as, &ram, 1))
+	if (!g->as || g->ram == MAP_FAILED || hyp_as_update(g->as, &ram, 1)) {
+		free(g);
 		return NULL;
+	}
 	build_page_tables(g);
 	build_tables(g);
 	new_cpu(g);

@@ -138,8 +138,8 @@ static void report(struct run *r, u64 seed, enum dt_mode mode)
 {
 	struct dt_case *c = &r->batch->c[0];
 
-	printf("\nDIFFERENT: mode %s, again with: diff_test --mode %s --case 0x%llx\n", mode_name[mode], mode_name[mode],
-	       (unsigned long long)seed);
+	printf("\nDIFFERENT: mode %s, again with: diff_test --mode %s --case 0x%llx\n", mode_name[mode],
+	       mode_name[mode], (unsigned long long)seed);
 	case_generate(c, seed, mode);
 	if (agree(r, false)) {
 		printf("  does not happen again alone: state carried over from an earlier case\n");
@@ -153,8 +153,9 @@ static void report(struct run *r, u64 seed, enum dt_mode mode)
 		printf("    r%-2u.. %016llx %016llx %016llx %016llx\n", i, (unsigned long long)c->init.gpr[i],
 		       (unsigned long long)c->init.gpr[i + 1], (unsigned long long)c->init.gpr[i + 2],
 		       (unsigned long long)c->init.gpr[i + 3]);
-	printf("    rflags %llx fs %llx gs %llx; native ended with vector %u at %llx\n", (unsigned long long)c->init.rflags,
-	       (unsigned long long)c->init.fs_base, (unsigned long long)c->init.gs_base, r->batch->native[0].vector,
+	printf("    rflags %llx fs %llx gs %llx; native ended with vector %u at %llx\n",
+	       (unsigned long long)c->init.rflags, (unsigned long long)c->init.fs_base,
+	       (unsigned long long)c->init.gs_base, r->batch->native[0].vector,
 	       (unsigned long long)r->batch->native[0].s.rip);
 	fflush(stdout);
 }
@@ -164,7 +165,8 @@ static void report(struct run *r, u64 seed, enum dt_mode mode)
 static enum dt_mode mode_of(const struct run *r, u64 i)
 {
 	static const u8 share[10] = { DT_LONG_USER, DT_LONG_USER, DT_LONG_USER, DT_LONG_USER, DT_LONG_KERNEL,
-				      DT_LONG_KERNEL, DT_COMPAT_USER, DT_COMPAT_USER, DT_PROT_USER, DT_PROT_USER };
+				      DT_LONG_KERNEL, DT_COMPAT_USER, DT_COMPAT_USER,
+				      DT_PROT_USER, DT_PROT_USER };
 
 	return r->o.mode >= 0 ? (enum dt_mode)r->o.mode : (enum dt_mode)share[i % 10];
 }
@@ -224,8 +226,11 @@ static void summary(const struct run *r, double t)
 	       (unsigned long long)p->failed, t, (unsigned long long)r->o.seed);
 	for (unsigned v = 0; v < 256; v++)
 		if (p->vectors[v])
-			printf(" %s%u:%llu", v == DT_TIMEOUT ? "timeout " : v == DT_STRANGE ? "strange " : "#", v,
-			       (unsigned long long)p->vectors[v]);
+			printf(" %s%u:%llu",
+			       v == DT_TIMEOUT   ? "timeout "
+			       : v == DT_STRANGE ? "strange "
+						 : "#",
+			       v, (unsigned long long)p->vectors[v]);
 	printf("\n");
 }
 
@@ -243,7 +248,8 @@ static int parse_mode(const char *s)
 static void parse(int argc, char **argv, struct options *o)
 {
 	static const struct option opt[] = {
-		{ "seed", 1, 0, 's' }, { "cases", 1, 0, 'n' }, { "seconds", 1, 0, 't' }, { "mode", 1, 0, 'm' },
+		{ "seed", 1, 0, 's' }, { "cases", 1, 0, 'n' }, { "seconds", 1, 0, 't' },
+		{ "mode", 1, 0, 'm' },
 		{ "engine", 1, 0, 'e' }, { "case", 1, 0, 'c' }, { "native-twice", 0, 0, '2' },
 		{ "keep-going", 1, 0, 'k' }, { "list", 0, 0, 'l' }, { 0 } };
 	int k;
@@ -292,14 +298,15 @@ static int run_one(struct run *r)
 	printf("the whole case:\n");
 	case_print(c);
 	if (agree(r, true)) {
-		printf("equal; ended by vector %u at %llx\n", r->result.vector, (unsigned long long)r->result.s.rip);
+		printf("equal; ended by vector %u at %llx\n", r->result.vector,
+		       (unsigned long long)r->result.s.rip);
 		return 0;
 	}
 	report(r, r->o.one, mode);
 	return 1;
 }
 
-/* ---- workers ------------------------------------------------------------------------------------------------ */
+/* ---- workers ------------------------------------------------------------------------------- */
 
 enum { WORK_ALL, WORK_ONE, WORK_CRASHED };
 

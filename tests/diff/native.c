@@ -199,7 +199,8 @@ static int map_areas(void)
 {
 	static const struct { u32 at, len; int prot; size_t off; } area[] = {
 		{ DT_CODE, sizeof(window->code), PROT_READ | PROT_WRITE | PROT_EXEC, 0 },
-		{ DT_DATA, DT_DATA_RW_PAGES * PAGE_SIZE, PROT_READ | PROT_WRITE, offsetof(struct dt_mem, data) },
+		{ DT_DATA, DT_DATA_RW_PAGES * PAGE_SIZE, PROT_READ | PROT_WRITE,
+		  offsetof(struct dt_mem, data) },
 		{ DT_RO, PAGE_SIZE, PROT_READ, offsetof(struct dt_mem, data) + DT_DATA_RW_PAGES * PAGE_SIZE },
 		{ DT_STACK, sizeof(window->stack), PROT_READ | PROT_WRITE, offsetof(struct dt_mem, stack) },
 	};
@@ -246,7 +247,8 @@ static _Noreturn void child_main(void)
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	signal(SIGPROF, SIG_DFL);
 	asm volatile("rdfsbase %0" : "=r"(native_own_fs));
-	st.ss_sp = mmap(NULL, st.ss_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+	st.ss_sp = mmap(NULL, st.ss_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE,
+			-1, 0);
 	if (map_areas() || sigaltstack(&st, NULL))
 		_exit(2);
 	for (unsigned i = 0; i < ARRAY_SIZE(sigs); i++)

@@ -122,7 +122,7 @@ static void shape_call(struct rng *r, struct dt_case *c)
 static void shape_indirect(struct rng *r, struct dt_case *c)
 {
 	int reg = rng_below(r, dt_is64(c->mode) ? 16 : 8), how = rng_below(r, 3);
-	u8 b[3] = { 0x41, 0xff, how == 0 ? 0xe0 | (reg & 7) : 0xd0 | (reg & 7) }, push[2] = { 0x41, 0x50 | (reg & 7) };
+	u8 b[3] = { 0x41, 0xff, (how == 0 ? 0xe0 : 0xd0) | (reg & 7) }, push[2] = { 0x41, 0x50 | (reg & 7) };
 	u8 ret = 0xc3, skip = reg < 8;
 	unsigned mov;
 

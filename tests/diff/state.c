@@ -12,7 +12,8 @@
 u64 rng_value(struct rng *r)
 {
 	static const u64 edge[] = { 0, 1, 2, ~0ull, 0x7f, 0x80, 0xff, 0x7fff, 0x8000, 0xffff, 0x7fffffff,
-				    0x80000000, 0xffffffff, 0x7fffffffffffffff, 0x8000000000000000, 31, 32, 63, 64 };
+				    0x80000000, 0xffffffff, 0x7fffffffffffffff, 0x8000000000000000,
+				    31, 32, 63, 64 };
 
 	switch (rng_below(r, 4)) {
 	case 0: return edge[rng_below(r, ARRAY_SIZE(edge))];
@@ -129,14 +130,16 @@ static void random_lanes(struct rng *r, void *p, unsigned bytes)
 
 static void random_x87(struct rng *r, u8 *x)
 {
-	u16 fcw = rng_pct(r, 70) ? 0x37f : (rng_u64(r) & 0xf00) | (rng_pct(r, 80) ? 0x7f : 0x40 | (rng_u64(r) & 63));
+	u16 fcw = rng_pct(r, 70) ? 0x37f
+				 : (rng_u64(r) & 0xf00) | (rng_pct(r, 80) ? 0x7f : 0x40 | (rng_u64(r) & 63));
 
 	memcpy(x, &fcw, 2);
 	x[3] = rng_pct(r, 70) ? 0 : rng_below(r, 8) << 3; /* TOP */
 	x[2] = rng_pct(r, 90) ? 0 : rng_below(r, 64) & fcw & 0x3f;
 	x[4] = rng_pct(r, 50) ? 0xff : rng_u64(r);
 	for (unsigned i = 0; i < 8; i++) {
-		u16 se = (rng_pct(r, 85) ? 0x3fff - 40 + rng_below(r, 80) : rng_u64(r) & 0x7fff) | (rng_u64(r) & 0x8000);
+		u16 se = (rng_pct(r, 85) ? 0x3fff - 40 + rng_below(r, 80) : rng_u64(r) & 0x7fff) |
+			 (rng_u64(r) & 0x8000);
 		u64 frac = rng_pct(r, 10) ? rng_value(r) : rng_u64(r) | 1ull << 63;
 
 		memcpy(x + 32 + 16 * i, &frac, 8);
@@ -218,7 +221,8 @@ void state_random(struct rng *r, struct dt_case *c)
 	roll_roles(r, c);
 	for (unsigned i = 0; i < 16; i++) {
 		if (i == 4)
-			s->gpr[i] = DT_STACK + PAGE_SIZE + (rng_pct(r, 80) ? (rng_below(r, 0x800) & ~7u) - 0x300 : rng_below(r, 64));
+			s->gpr[i] = DT_STACK + PAGE_SIZE +
+				    (rng_pct(r, 80) ? (rng_below(r, 0x800) & ~7u) - 0x300 : rng_below(r, 64));
 		else if (c->ptr_regs >> i & 1)
 			s->gpr[i] = random_pointer(r);
 		else if (c->idx_regs >> i & 1)

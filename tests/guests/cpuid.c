@@ -45,7 +45,14 @@ static void do_popcnt(u64 a) { asm volatile("popcnt %%rax, %%rax" : : : "rax"); 
 static void do_movbe(u64 a) { u32 m = 0; asm volatile("movbe %0, %%eax" : : "m"(m) : "rax"); }
 static void do_andn(u64 a) { asm volatile("andn %%rax, %%rax, %%rax" : : : "rax"); }
 static void do_adx(u64 a) { asm volatile("adcx %%rax, %%rax" : : : "rax"); }
-static void do_cx16(u64 a) { static struct { u64 a, b; } m __attribute__((aligned(16))); asm volatile("cmpxchg16b %0" : "+m"(m) : : "rax", "rdx"); }
+static void do_cx16(u64 a)
+{
+	static struct {
+		u64 a, b;
+	} m __attribute__((aligned(16)));
+
+	asm volatile("cmpxchg16b %0" : "+m"(m) : : "rax", "rdx");
+}
 
 int guest_main(void)
 {

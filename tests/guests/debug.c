@@ -21,7 +21,8 @@ static void on_db(struct frame *f)
 
 extern u8 step_a[], step_b[], step_c[], step_d[], step_e[], step_f[], bp_here[];
 
-/* TF on; each instruction retires and traps; REP traps after each round; the POPF that clears TF still traps. */
+/* TF on: each instruction retires and traps; REP traps after each round; the POPF that clears TF still
+ * traps. */
 static void single_step(void)
 {
 	u64 src[2] = { 1, 2 }, dst[2];

@@ -3,7 +3,10 @@
 #include "guest/lib/guest.h"
 
 static void de(u64 a) { asm volatile("xor %%edx, %%edx; mov $1, %%eax; div %%edx" : : : "rax", "rdx"); }
-static void de_overflow(u64 a) { asm volatile("mov $5, %%edx; mov $4, %%ecx; idiv %%ecx" : : : "rax", "rcx", "rdx"); }
+static void de_overflow(u64 a)
+{
+	asm volatile("mov $5, %%edx; mov $4, %%ecx; idiv %%ecx" : : : "rax", "rcx", "rdx");
+}
 static void ud(u64 a) { asm volatile("ud2"); }
 static void ud_lock(u64 a) { asm volatile(".byte 0xf0, 0x90"); }
 static void gp_msr(u64 a) { rdmsr(0x12345678); }
@@ -14,7 +17,11 @@ static void gp_long(u64 a)
 {
 	asm volatile(".byte 0x2e,0x3e,0x26,0x36,0x64,0x65,0x2e,0x3e,0x26,0x36,0x64,0x65,0x2e,0x3e,0x26,0x90");
 }
-static void ss_canonical(u64 a) { asm volatile("mov %%rsp, %%rcx; mov %0, %%rbp; mov (%%rbp), %%rax" : : "r"(1ull << 63) : "rax", "rcx", "rbp"); }
+static void ss_canonical(u64 a)
+{
+	asm volatile("mov %%rsp, %%rcx; mov %0, %%rbp; mov (%%rbp), %%rax"
+		     : : "r"(1ull << 63) : "rax", "rcx", "rbp");
+}
 static void np(u64 a) { asm volatile("mov %w0, %%ds" : : "r"(0x50)); }
 static void np_ss(u64 a) { asm volatile("mov %w0, %%ss" : : "r"(0x50)); }
 static void gp_sel(u64 a) { asm volatile("mov %w0, %%ds" : : "r"(0x10 + 0x1000)); }
@@ -88,7 +95,8 @@ static void user(void)
 static u64 words[2] USER_DATA;
 static USER_TEXT void user_ac(u64 a)
 {
-	asm volatile("pushfq; orl $0x40000, (%%rsp); popfq; mov 1(%0), %%eax" : : "r"(words) : "rax", "memory");
+	asm volatile("pushfq; orl $0x40000, (%%rsp); popfq; mov 1(%0), %%eax"
+		     : : "r"(words) : "rax", "memory");
 	user_return(0);
 }
 

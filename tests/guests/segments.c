@@ -64,8 +64,20 @@ static void selectors(void)
 }
 
 struct lres { u64 v; bool zf; };
-static struct lres lar(u16 sel) { struct lres r = { .v = 0xdead }; asm volatile("lar %w2, %k0" : "+r"(r.v), "=@ccz"(r.zf) : "r"(sel)); return r; }
-static struct lres lsl(u16 sel) { struct lres r = { .v = 0xdead }; asm volatile("lsl %w2, %k0" : "+r"(r.v), "=@ccz"(r.zf) : "r"(sel)); return r; }
+static struct lres lar(u16 sel)
+{
+	struct lres r = { .v = 0xdead };
+
+	asm volatile("lar %w2, %k0" : "+r"(r.v), "=@ccz"(r.zf) : "r"(sel));
+	return r;
+}
+static struct lres lsl(u16 sel)
+{
+	struct lres r = { .v = 0xdead };
+
+	asm volatile("lsl %w2, %k0" : "+r"(r.v), "=@ccz"(r.zf) : "r"(sel));
+	return r;
+}
 static bool verr(u16 sel) { bool z; asm volatile("verr %w1" : "=@ccz"(z) : "r"(sel)); return z; }
 static bool verw(u16 sel) { bool z; asm volatile("verw %w1" : "=@ccz"(z) : "r"(sel)); return z; }
 
@@ -106,7 +118,8 @@ static void far_return(void)
 {
 	u64 ok = 0;
 
-	asm volatile("push $0x10; lea 1f(%%rip), %%rax; push %%rax; lretq; ud2; 1: mov $1, %0" : "=r"(ok) : : "rax", "memory");
+	asm volatile("push $0x10; lea 1f(%%rip), %%rax; push %%rax; lretq; ud2; 1: mov $1, %0"
+		     : "=r"(ok) : : "rax", "memory");
 	CHECK_EQ(ok, 1);
 	CHECK_EQ(trap_of(far_return_bad, 0), V_GP);
 	CHECK_EQ(trap.f.error, 0);

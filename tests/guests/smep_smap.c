@@ -10,8 +10,15 @@ static void call(u64 a) { ((void (*)(u64))a)(0); }
 static void load(u64 a) { got = *(volatile u64 *)a; }
 static void store(u64 a) { *(volatile u64 *)a = 78; }
 static void load_stac(u64 a) { asm volatile("stac; mov (%1), %0; clac" : "=&r"(got) : "r"(a) : "memory"); }
-static void after_clac(u64 a) { asm volatile("stac; mov (%1), %0; clac; mov (%1), %0" : "=&r"(got) : "r"(a) : "memory"); }
-static void push_there(u64 a) { asm volatile("mov %%rsp, %%rbx; mov %0, %%rsp; push %%rax; mov %%rbx, %%rsp" : : "r"(a) : "rbx", "memory"); }
+static void after_clac(u64 a)
+{
+	asm volatile("stac; mov (%1), %0; clac; mov (%1), %0" : "=&r"(got) : "r"(a) : "memory");
+}
+static void push_there(u64 a)
+{
+	asm volatile("mov %%rsp, %%rbx; mov %0, %%rsp; push %%rax; mov %%rbx, %%rsp"
+		     : : "r"(a) : "rbx", "memory");
+}
 static USER_TEXT void user_stac(u64 a) { asm volatile("stac"); }
 
 static void smep(void)

@@ -8,7 +8,9 @@
 static volatile u32 ap_up, ipis, ap_ipis, go, done;
 static volatile u64 counter, guarded;
 static volatile u32 lock;
-static volatile struct { u64 a, b; } pair __attribute__((aligned(16)));
+static volatile struct {
+	u64 a, b;
+} pair __attribute__((aligned(16)));
 
 static void on_ipi(struct frame *f)
 {

@@ -5,7 +5,10 @@
 #define VA GUEST_VA
 static u64 pa[4];
 
-static void movs(u64 *d, u64 *s, u64 *n) { asm volatile("rep movsb" : "+D"(*d), "+S"(*s), "+c"(*n) : : "memory"); }
+static void movs(u64 *d, u64 *s, u64 *n)
+{
+	asm volatile("rep movsb" : "+D"(*d), "+S"(*s), "+c"(*n) : : "memory");
+}
 
 static u8 pattern(u64 i) { return i * 7 + (i >> 8); }
 
