@@ -76,7 +76,8 @@ struct x86_insn {
 	u8 mask_reg;  /* k register, 0: none */
 	u8 vl;       /* bytes of the vector length */
 	bool packed; /* compress, expand: the active elements are adjacent in memory */
-	bool suppress; /* a masked-out element does not fault (exception classes without NF) */
+	bool suppress; /* a masked-out element is not accessed */
+	bool suppress_class; /* ... and does not fault (exception classes without NF) */
 
 	/* native.c */
 	const u8 *stub;  /* host code, NULL: not made yet */

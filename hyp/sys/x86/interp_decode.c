@@ -322,7 +322,8 @@ static void set_flags(struct x86_insn *in, const ZydisDecodedInstruction *zi)
 	in->mem.elem = tuple_element(zi, in->mem.elem);
 	in->packed = zi->meta.category == ZYDIS_CATEGORY_COMPRESS ||
 		     zi->meta.category == ZYDIS_CATEGORY_EXPAND;
-	in->suppress = suppresses_faults(zi->meta.exception_class) && !sees_all_elements(zi->mnemonic);
+	in->suppress_class = suppresses_faults(zi->meta.exception_class) && !sees_all_elements(zi->mnemonic);
+	in->suppress = in->suppress_class;
 	/* a masked store writes nothing else in any class */
 	in->suppress |= in->mem.acc & X86_ACC_W && in->mask_reg;
 }

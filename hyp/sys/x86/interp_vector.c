@@ -40,9 +40,33 @@ static enum x86_ret read_active(struct hyp_cpu *cpu, const struct x86_insn *in, 
 	return X86_OK;
 }
 
+static enum x86_ret probe_page(struct hyp_cpu *cpu, gva_t gva)
+{
+	enum x86_ret ret = X86_OK;
+
+	return !hyp_mem_ptr(cpu, gva, X86_ACC_W, NULL, &ret) && ret == X86_FAULT ? X86_FAULT : X86_OK;
+}
+
+/* All or nothing: a fault on the second page must leave the first one alone. */
+static enum x86_ret probe_active(struct hyp_cpu *cpu, const struct x86_insn *in, u64 off, unsigned elem,
+				 u64 active)
+{
+	for (; active; active &= active - 1) {
+		u64 at = x86_trunc(off + __builtin_ctzll(active) * elem, in->asize);
+		gva_t gva;
+
+		X86_TRY(x86_linear(cpu, in->mem.seg, at, elem, X86_ACC_W, &gva));
+		X86_TRY(probe_page(cpu, gva));
+		if ((gva & ~PAGE_MASK) + elem > PAGE_SIZE)
+			X86_TRY(probe_page(cpu, ALIGN_DOWN(gva + elem - 1, PAGE_SIZE)));
+	}
+	return X86_OK;
+}
+
 static enum x86_ret write_active(struct hyp_cpu *cpu, const struct x86_insn *in, u64 off, const u8 *buf,
 				 unsigned elem, u64 active)
 {
+	X86_TRY(probe_active(cpu, in, off, elem, active));
 	for (; active; active &= active - 1) {
 		unsigned at = __builtin_ctzll(active) * elem;
 
@@ -150,6 +174,8 @@ enum x86_ret x86_native_masked(struct hyp_cpu *cpu, struct x86_insn *in)
 	if (in->mem.acc & X86_ACC_R)
 		X86_TRY(read_active(cpu, in, off, buf, in->mem.elem, active));
 	X86_TRY(x86_native_at(cpu, in, buf));
+	if (in->mem.acc & X86_ACC_W && !in->suppress_class) /* all elements may fault, only these are written */
+		X86_TRY(probe_active(cpu, in, off, in->mem.elem, ~0ull >> (64 - in->mem.size / in->mem.elem)));
 	return in->mem.acc & X86_ACC_W ? write_active(cpu, in, off, buf, in->mem.elem, active) : X86_OK;
 }
 
