@@ -49,13 +49,14 @@ static void write_fixed_stubs(struct hyp_engine *e)
 	struct hyp_site site = { .block = 0, .kind = SITE_JC_MISS };
 	u64 leave = (u64)hyp_leave;
 	u8 *p = e->rw;
+	s32 back = -(16 + 5); /* to stub_leave, from behind the call */
 
 	e->stub_leave = 0;
 	memcpy(p, "\xff\x25\x00\x00\x00\x00", 6);
 	memcpy(p + 6, &leave, 8);
 	e->stub_jc_miss = 16;
 	p[16] = 0xe8;
-	*(s32 *)(p + 17) = -(16 + 5);
+	memcpy(p + 17, &back, sizeof(back));
 	memcpy(p + 21, &site, sizeof(site));
 	e->base = 64;
 }
