@@ -435,6 +435,7 @@ static void coalesced_ring_is_shared(void **state)
 	assert_int_equal(run2[2 * 4096 + 4000], 0x5a);
 	assert_int_not_equal(run2[4000], 0x5a);
 	munmap(run2, 12288);
+	ok(k_close(other));
 }
 
 /* An eventfd raises IRQ 5 through the default routing: PIC at its reset base... programmed to 0x20. */

@@ -377,6 +377,7 @@ static void mp_state_with_irqchip(void **state)
 	s.mp_state = 77;
 	ok(IOCTL(ap, KVM_GET_MP_STATE, &s));
 	assert_int_equal(s.mp_state, KVM_MP_STATE_HALTED);
+	ok(k_close(ap));
 }
 
 static void interrupt_ioctl(void **state)

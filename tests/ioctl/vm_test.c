@@ -110,9 +110,13 @@ static void vcpu_ids(void **state)
 
 static void boot_cpu_id(void **state)
 {
+	int vcpu;
+
 	ok(IOCTL(vm, KVM_SET_BOOT_CPU_ID, 1));
-	ok(IOCTL(vm, KVM_CREATE_VCPU, 0));
+	vcpu = IOCTL(vm, KVM_CREATE_VCPU, 0);
+	ok(vcpu);
 	fails(EBUSY, IOCTL(vm, KVM_SET_BOOT_CPU_ID, 0));
+	ok(k_close(vcpu));
 }
 
 static void addresses(void **state)
@@ -127,6 +131,7 @@ static void addresses(void **state)
 	vcpu = IOCTL(vm, KVM_CREATE_VCPU, 0);
 	ok(vcpu);
 	fails(EINVAL, IOCTL(vm, KVM_SET_IDENTITY_MAP_ADDR, &addr));
+	ok(k_close(vcpu));
 }
 
 static void clock_get_set(void **state)
@@ -252,6 +257,7 @@ static void fork_child_gets_eio(void **state)
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	assert_int_equal(status, 0);
 	ok(IOCTL(vcpu, KVM_GET_REGS, &regs));
+	ok(k_close(vcpu));
 }
 
 static void vm_fd_does_not_map(void **state)
@@ -267,6 +273,7 @@ static void cloexec(void **state)
 
 	assert_true(fcntl(vm, F_GETFD) & FD_CLOEXEC);
 	assert_true(fcntl(vcpu, F_GETFD) & FD_CLOEXEC);
+	ok(k_close(vcpu));
 }
 
 static void many_vms(void **state)
