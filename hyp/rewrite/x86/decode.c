@@ -87,6 +87,20 @@ static void find_flags(struct insn *in)
 		in->fl_write = flags_pack(f->modified | f->set_0 | f->set_1 | f->undefined);
 }
 
+/* SIB without a base: with 32-bit addresses the decoder takes REX.B for one. */
+static void fix_absent_base(struct insn *in)
+{
+	if (in->z.raw.modrm.mod || !(in->z.attributes & ZYDIS_ATTRIB_HAS_SIB) || in->z.raw.sib.base != 5)
+		return;
+	for (unsigned i = 0; i < in->z.operand_count_visible; i++) {
+		if (in->op[i].type != ZYDIS_OPERAND_TYPE_MEMORY)
+			continue;
+		in->op[i].mem.base = ZYDIS_REGISTER_NONE;
+		in->op[i].mem.disp.has_displacement = true;
+		in->op[i].mem.disp.value = in->z.raw.disp.value;
+	}
+}
+
 bool insn_decode(struct insn *in, const u8 *bytes, unsigned avail, u64 pc, unsigned code_size)
 {
 	static ZydisDecoder dec64, dec32;
@@ -100,6 +114,7 @@ bool insn_decode(struct insn *in, const u8 *bytes, unsigned avail, u64 pc, unsig
 	if (!ZYAN_SUCCESS(ZydisDecoderDecodeFull(code_size == 64 ? &dec64 : &dec32, bytes, MIN(avail, 15u), &in->z,
 						 in->op)))
 		return false;
+	fix_absent_base(in);
 	in->pc = pc;
 	in->len = in->z.length;
 	memcpy(in->bytes, bytes, in->len);
