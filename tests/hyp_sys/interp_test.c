@@ -633,6 +633,20 @@ static void test_vmaskmov(void **state)
 	assert_int_equal(cpu->s.cr2, NOT_PRESENT);
 }
 
+/* ... and where an active one is, nothing is stored. */
+static void test_vmaskmov_store_fault(void **state)
+{
+	struct hyp_cpu *cpu = cpu_of(state);
+	u32 mask[4] = { ~0u, 0, ~0u, 0 }, v[4] = { 5, 6, 7, 8 };
+
+	cpu->s.gpr[X86_RBX] = NOT_PRESENT - 8;
+	x86_vec_set(cpu, 1, mask, 16);
+	x86_vec_set(cpu, 2, v, 16);
+	PUT(cpu, 0xc4, 0xe2, 0x71, 0x2e, 0x13); /* vmaskmovps [rbx], xmm1, xmm2 */
+	assert_fault(cpu, x86_interp_one(cpu), X86_PF, X86_PFEC_W);
+	assert_int_equal(ram64(NOT_PRESENT - 8), 0);
+}
+
 static void test_maskmovdqu(void **state)
 {
 	struct hyp_cpu *cpu = cpu_of(state);
@@ -941,10 +955,10 @@ int main(void)
 		T(single_step_out), T(step_after_mov_ss), T(sti_shadow), T(code_breakpoint),
 		T(data_breakpoint), T(io_breakpoint), T(fetch_page_end), T(too_long), T(code_changes),
 		T(wide_nop), T(pool_overflow), T(gates), T(privilege), T(exits_at_instruction),
-		T(rep_movs_fault), T(rep_movs_overlap), T(gather_restart), T(vmaskmov), T(maskmovdqu),
-		T(bit_string), T(host_faults), T(xsave_formats), T(xrstor_formats), T(fxsave_pages),
-		T(real_mode), T(real_mode_int), T(int_n), T(pop_rsp_relative), T(cmpxchg16b),
-		T(rsp_operand), T(lar_lsl),
+		T(rep_movs_fault), T(rep_movs_overlap), T(gather_restart), T(vmaskmov),
+		T(vmaskmov_store_fault), T(maskmovdqu), T(bit_string), T(host_faults), T(xsave_formats),
+		T(xrstor_formats), T(fxsave_pages), T(real_mode), T(real_mode_int), T(int_n),
+		T(pop_rsp_relative), T(cmpxchg16b), T(rsp_operand), T(lar_lsl),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -147,8 +147,8 @@ enum x86_ret x86_seg_write(struct hyp_cpu *cpu, unsigned seg, u64 off, const voi
 enum x86_ret x86_lin_read(struct hyp_cpu *cpu, gva_t gva, void *buf, unsigned size);
 enum x86_ret x86_lin_write(struct hyp_cpu *cpu, gva_t gva, const void *buf, unsigned size);
 /* x86_push and x86_pop, with breakpoints noted. */
-enum x86_ret x86_op_stack_push(struct hyp_cpu *cpu, u64 val, unsigned size);
-enum x86_ret x86_op_stack_pop(struct hyp_cpu *cpu, u64 *val, unsigned size);
+enum x86_ret x86_opnd_push(struct hyp_cpu *cpu, u64 val, unsigned size);
+enum x86_ret x86_opnd_pop(struct hyp_cpu *cpu, u64 *val, unsigned size);
 /* Explicit operand i, integers of up to 8 bytes. */
 enum x86_ret x86_opnd_get(struct hyp_cpu *cpu, const struct x86_insn *in, unsigned i, u64 *val);
 enum x86_ret x86_opnd_set(struct hyp_cpu *cpu, const struct x86_insn *in, unsigned i, u64 val);

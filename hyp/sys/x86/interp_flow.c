@@ -132,7 +132,7 @@ enum x86_ret x86_op_call(struct hyp_cpu *cpu, const struct x86_insn *in)
 	else
 		X86_TRY(x86_opnd_get(cpu, in, 0, &target));
 	X86_TRY(check_target(cpu, size, &target));
-	X86_TRY(x86_op_stack_push(cpu, next, size));
+	X86_TRY(x86_opnd_push(cpu, next, size));
 	cpu->s.rip = target;
 	return X86_OK;
 }
@@ -152,7 +152,7 @@ enum x86_ret x86_op_ret(struct hyp_cpu *cpu, const struct x86_insn *in)
 
 	if (in->flags & X86_IN_FAR)
 		return x86_far_ret(cpu, in->opsize, imm);
-	X86_TRY(x86_op_stack_pop(cpu, &target, size));
+	X86_TRY(x86_opnd_pop(cpu, &target, size));
 	if (jump(cpu, size, target) != X86_OK) {
 		cpu->s.gpr[X86_RSP] = rsp;
 		return X86_FAULT;

@@ -128,14 +128,14 @@ static void note_stack(struct hyp_cpu *cpu, u64 rsp, unsigned size, bool write)
 	x86_note_access(cpu, base + x86_trunc(rsp, x86_stack_width(cpu)), size, write);
 }
 
-enum x86_ret x86_op_stack_push(struct hyp_cpu *cpu, u64 val, unsigned size)
+enum x86_ret x86_opnd_push(struct hyp_cpu *cpu, u64 val, unsigned size)
 {
 	X86_TRY(x86_push(cpu, val, size));
 	note_stack(cpu, cpu->s.gpr[X86_RSP], size, true);
 	return X86_OK;
 }
 
-enum x86_ret x86_op_stack_pop(struct hyp_cpu *cpu, u64 *val, unsigned size)
+enum x86_ret x86_opnd_pop(struct hyp_cpu *cpu, u64 *val, unsigned size)
 {
 	note_stack(cpu, cpu->s.gpr[X86_RSP], size, false);
 	return x86_pop(cpu, val, size);

@@ -15,7 +15,7 @@ enum x86_ret x86_op_push(struct hyp_cpu *cpu, const struct x86_insn *in)
 	u64 val;
 
 	X86_TRY(x86_opnd_get(cpu, in, 0, &val));
-	return x86_op_stack_push(cpu, x86_trunc(val, in->opsize), in->opsize);
+	return x86_opnd_push(cpu, x86_trunc(val, in->opsize), in->opsize);
 }
 
 static enum x86_ret pop_seg(struct hyp_cpu *cpu, const struct x86_insn *in)
@@ -24,7 +24,7 @@ static enum x86_ret pop_seg(struct hyp_cpu *cpu, const struct x86_insn *in)
 	unsigned seg = in->opnd[0].reg;
 	enum x86_ret ret;
 
-	X86_TRY(x86_op_stack_pop(cpu, &sel, in->opsize));
+	X86_TRY(x86_opnd_pop(cpu, &sel, in->opsize));
 	ret = x86_load_seg(cpu, seg, sel);
 	if (ret != X86_OK) {
 		cpu->s.gpr[X86_RSP] = rsp;
@@ -43,7 +43,7 @@ enum x86_ret x86_op_pop(struct hyp_cpu *cpu, const struct x86_insn *in)
 
 	if (in->opnd[0].type == X86_OPND_SEG)
 		return pop_seg(cpu, in);
-	X86_TRY(x86_op_stack_pop(cpu, &val, in->opsize));
+	X86_TRY(x86_opnd_pop(cpu, &val, in->opsize));
 	ret = x86_opnd_set(cpu, in, 0, val);
 	if (ret != X86_OK)
 		cpu->s.gpr[X86_RSP] = rsp;
@@ -56,7 +56,7 @@ enum x86_ret x86_op_pusha(struct hyp_cpu *cpu, const struct x86_insn *in)
 
 	for (unsigned r = X86_RAX; r <= X86_RDI; r++) {
 		u64 val = r == X86_RSP ? rsp : cpu->s.gpr[r];
-		enum x86_ret ret = x86_op_stack_push(cpu, x86_trunc(val, in->opsize), in->opsize);
+		enum x86_ret ret = x86_opnd_push(cpu, x86_trunc(val, in->opsize), in->opsize);
 
 		if (ret != X86_OK) {
 			cpu->s.gpr[X86_RSP] = rsp;
@@ -71,7 +71,7 @@ enum x86_ret x86_op_popa(struct hyp_cpu *cpu, const struct x86_insn *in)
 	u64 rsp = rsp_of(cpu), val[8];
 
 	for (int r = X86_RDI; r >= X86_RAX; r--) {
-		enum x86_ret ret = x86_op_stack_pop(cpu, &val[r], in->opsize);
+		enum x86_ret ret = x86_opnd_pop(cpu, &val[r], in->opsize);
 
 		if (ret != X86_OK) {
 			cpu->s.gpr[X86_RSP] = rsp;
@@ -102,7 +102,7 @@ enum x86_ret x86_op_leave(struct hyp_cpu *cpu, const struct x86_insn *in)
 	enum x86_ret ret;
 
 	x86_reg_set(cpu, X86_RSP, x86_stack_width(cpu), cpu->s.gpr[X86_RBP]);
-	ret = x86_op_stack_pop(cpu, &rbp, in->opsize);
+	ret = x86_opnd_pop(cpu, &rbp, in->opsize);
 	if (ret != X86_OK) {
 		cpu->s.gpr[X86_RSP] = rsp;
 		return ret;
@@ -122,9 +122,9 @@ static enum x86_ret enter_levels(struct hyp_cpu *cpu, const struct x86_insn *in,
 
 		bp = x86_trunc(bp - in->opsize, width);
 		X86_TRY(x86_seg_read(cpu, X86_SS, bp, &val, in->opsize));
-		X86_TRY(x86_op_stack_push(cpu, val, in->opsize));
+		X86_TRY(x86_opnd_push(cpu, val, in->opsize));
 	}
-	return x86_op_stack_push(cpu, frame, in->opsize);
+	return x86_opnd_push(cpu, frame, in->opsize);
 }
 
 /* A write at the final stack pointer would have to succeed. */
@@ -142,7 +142,7 @@ enum x86_ret x86_op_enter(struct hyp_cpu *cpu, const struct x86_insn *in)
 {
 	unsigned level = in->imm[1] & 31, width = x86_stack_width(cpu);
 	u64 rsp = rsp_of(cpu), frame;
-	enum x86_ret ret = x86_op_stack_push(cpu, x86_trunc(cpu->s.gpr[X86_RBP], in->opsize), in->opsize);
+	enum x86_ret ret = x86_opnd_push(cpu, x86_trunc(cpu->s.gpr[X86_RBP], in->opsize), in->opsize);
 
 	frame = rsp_of(cpu);
 	if (ret == X86_OK && level)

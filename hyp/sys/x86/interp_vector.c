@@ -40,33 +40,28 @@ static enum x86_ret read_active(struct hyp_cpu *cpu, const struct x86_insn *in, 
 	return X86_OK;
 }
 
-static enum x86_ret probe_page(struct hyp_cpu *cpu, gva_t gva)
+/* Would a write of the element fault? */
+static enum x86_ret probe_write(struct hyp_cpu *cpu, const struct x86_insn *in, u64 off, unsigned size)
 {
 	enum x86_ret ret = X86_OK;
+	gva_t gva, last;
+	gpa_t gpa;
 
-	return !hyp_mem_ptr(cpu, gva, X86_ACC_W, NULL, &ret) && ret == X86_FAULT ? X86_FAULT : X86_OK;
-}
-
-/* All or nothing: a fault on the second page must leave the first one alone. */
-static enum x86_ret probe_active(struct hyp_cpu *cpu, const struct x86_insn *in, u64 off, unsigned elem,
-				 u64 active)
-{
-	for (; active; active &= active - 1) {
-		u64 at = x86_trunc(off + __builtin_ctzll(active) * elem, in->asize);
-		gva_t gva;
-
-		X86_TRY(x86_linear(cpu, in->mem.seg, at, elem, X86_ACC_W, &gva));
-		X86_TRY(probe_page(cpu, gva));
-		if ((gva & ~PAGE_MASK) + elem > PAGE_SIZE)
-			X86_TRY(probe_page(cpu, ALIGN_DOWN(gva + elem - 1, PAGE_SIZE)));
-	}
+	X86_TRY(x86_linear(cpu, in->mem.seg, x86_trunc(off, in->asize), size, X86_ACC_W, &gva));
+	last = ALIGN_DOWN(gva + size - 1, PAGE_SIZE);
+	if (!hyp_mem_ptr(cpu, gva, X86_ACC_W, &gpa, &ret) && ret == X86_FAULT)
+		return ret;
+	if (last > gva && !hyp_mem_ptr(cpu, last, X86_ACC_W, &gpa, &ret) && ret == X86_FAULT)
+		return ret;
 	return X86_OK;
 }
 
+/* Nothing is written where one of the elements faults. */
 static enum x86_ret write_active(struct hyp_cpu *cpu, const struct x86_insn *in, u64 off, const u8 *buf,
 				 unsigned elem, u64 active)
 {
-	X86_TRY(probe_active(cpu, in, off, elem, active));
+	for (u64 left = active; left; left &= left - 1)
+		X86_TRY(probe_write(cpu, in, off + __builtin_ctzll(left) * elem, elem));
 	for (; active; active &= active - 1) {
 		unsigned at = __builtin_ctzll(active) * elem;
 
