@@ -56,12 +56,19 @@ static enum x86_ret probe_write(struct hyp_cpu *cpu, const struct x86_insn *in, 
 	return X86_OK;
 }
 
-/* Nothing is written where one of the elements faults. */
+static enum x86_ret probe_active(struct hyp_cpu *cpu, const struct x86_insn *in, u64 off, unsigned elem,
+				 u64 active)
+{
+	for (; active; active &= active - 1)
+		X86_TRY(probe_write(cpu, in, off + __builtin_ctzll(active) * elem, elem));
+	return X86_OK;
+}
+
+/* All or nothing: a fault on the second page must leave the first one alone. */
 static enum x86_ret write_active(struct hyp_cpu *cpu, const struct x86_insn *in, u64 off, const u8 *buf,
 				 unsigned elem, u64 active)
 {
-	for (u64 left = active; left; left &= left - 1)
-		X86_TRY(probe_write(cpu, in, off + __builtin_ctzll(left) * elem, elem));
+	X86_TRY(probe_active(cpu, in, off, elem, active));
 	for (; active; active &= active - 1) {
 		unsigned at = __builtin_ctzll(active) * elem;
 
@@ -153,10 +160,15 @@ static u64 active_elements(struct hyp_cpu *cpu, const struct x86_insn *in)
 	if (dst < 64)
 		k &= (1ull << dst) - 1;
 	if (in->packed) /* compress, expand */
-		return (1ull << __builtin_popcountll(k)) - 1 + (__builtin_popcountll(k) == 64 ? ~0ull : 0);
+		return k ? ~0ull >> (64 - __builtin_popcountll(k)) : 0;
 	for (; k; k &= k - 1)
 		active |= 1ull << __builtin_ctzll(k) % n;
 	return active;
+}
+
+static u64 all_elements(const struct x86_insn *in)
+{
+	return ~0ull >> (64 - in->mem.size / in->mem.elem);
 }
 
 /* As x86_native_mem, where the whole operand cannot be accessed in place. */
@@ -169,9 +181,11 @@ enum x86_ret x86_native_masked(struct hyp_cpu *cpu, struct x86_insn *in)
 	if (in->mem.acc & X86_ACC_R)
 		X86_TRY(read_active(cpu, in, off, buf, in->mem.elem, active));
 	X86_TRY(x86_native_at(cpu, in, buf));
-	if (in->mem.acc & X86_ACC_W && !in->suppress_class) /* all elements may fault, only these are written */
-		X86_TRY(probe_active(cpu, in, off, in->mem.elem, ~0ull >> (64 - in->mem.size / in->mem.elem)));
-	return in->mem.acc & X86_ACC_W ? write_active(cpu, in, off, buf, in->mem.elem, active) : X86_OK;
+	if (!(in->mem.acc & X86_ACC_W))
+		return X86_OK;
+	if (!in->suppress_class) /* all elements may fault, only the active ones are written */
+		X86_TRY(probe_active(cpu, in, off, in->mem.elem, all_elements(in)));
+	return write_active(cpu, in, off, buf, in->mem.elem, active);
 }
 
 /* ---- gathers and scatters -------------------------------------------------------------------- */
