@@ -151,6 +151,9 @@ void native_stop(void);
 struct guest;
 struct guest *guest_create(enum dt_mode mode);
 void guest_destroy(struct guest *g);
+/* Kicks and interrupts at any moment; to be set before guest_create. */
+extern bool guest_interruptions;
+extern u64 guest_interrupts; /* injected so far */
 void guest_run(struct guest *g, const struct dt_case *c, struct dt_result *out);
 /* The same case once more on the same CPU: by IRET, with the TLB warm and the blocks translated and linked.
  * `out` is the first run's result. False: not possible (it changed its code or segments). */

@@ -5,13 +5,18 @@
  * HYP_EXIT_HLT with the vector in rip and the rest in the frame on the stack; page tables that map
  * what the native side has mmapped, to scattered physical pages; the kernel's own things in the top
  * 2 GiB (3.75 GiB in 32-bit mode), not accessible to the user.
+ *
+ * With interruptions, another thread kicks the CPU all the time, and at every kick that comes at a
+ * good moment an interrupt is injected whose handler only returns: the case must not notice.
  */
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/time.h>
+#include <unistd.h>
 
 #include "hyp/hyp.h"
 #include "hyp/sys/x86/state.h"
@@ -31,6 +36,11 @@ enum {
 static const u32 code_page[] = { 0x40000, 0x47000 };
 static const u32 data_page[] = { 0x53000, 0x51000, 0x5a000, 0x50000 };
 static const u32 stack_page[] = { 0x62000, 0x60000 };
+
+#define V_INTERRUPT 32 /* its gate leads to an IRET */
+
+bool guest_interruptions;
+u64 guest_interrupts;
 
 struct guest {
 	enum dt_mode mode;
@@ -77,7 +87,8 @@ static void build_page_tables(struct guest *g)
 
 static void build_gate(struct guest *g, unsigned v)
 {
-	u64 h = g->kernel + P_HANDLERS + 16 * v, type = v == 3 || v == 4 ? 0xee : 0x8e;
+	u64 h = g->kernel + (v == V_INTERRUPT ? (u32)P_IRET : P_HANDLERS + 16 * v),
+	    type = v == 3 || v == 4 ? 0xee : 0x8e;
 	u64 cs = g->mode == DT_PROT_USER ? 0x08 : 0x10;
 	u64 low = (h & 0xffff) | cs << 16 | type << 40 | (h >> 16 & 0xffff) << 48;
 
@@ -102,6 +113,7 @@ static void build_tables(struct guest *g)
 	put64(g, P_GDT + 0x30, 0x00affb000000ffff);
 	for (unsigned v = 0; v < 32; v++)
 		build_gate(g, v);
+	build_gate(g, V_INTERRUPT);
 	if (g->mode == DT_PROT_USER) {
 		memcpy(g->ram + P_TSS + 4, &esp0, 4);
 		memcpy(g->ram + P_TSS + 8, &ss0, 4);
@@ -154,7 +166,7 @@ static void set_control(struct guest *g, struct x86_state *s)
 	s->efer_valid = s->efer;
 	s->xcr0 = s->xcr0_valid = xsave_features();
 	s->gdtr = (struct x86_dtable){ g->kernel + P_GDT, 0x4f };
-	s->idtr = (struct x86_dtable){ g->kernel + P_IDT, lm ? 32 * 16 - 1 : 32 * 8 - 1 };
+	s->idtr = (struct x86_dtable){ g->kernel + P_IDT, (V_INTERRUPT + 1) * (lm ? 16 : 8) - 1 };
 	s->maxphyaddr = 40;
 	s->maxlinaddr = 48;
 	s->is_amd = true;
@@ -225,7 +237,8 @@ static void on_tick(int sig)
 
 static void start_ticks(void)
 {
-	struct itimerval tick = { { 0, 150000 }, { 0, 150000 } };
+	unsigned s = guest_interruptions ? 2 : 0; /* the kicks slow it down */
+	struct itimerval tick = { { s, 150000 }, { s, 150000 } };
 	struct sigaction sa = { .sa_handler = on_tick, .sa_flags = SA_RESTART | SA_ONSTACK };
 
 	sigaction(SIGPROF, &sa, NULL);
@@ -288,6 +301,45 @@ static void new_cpu(struct guest *g)
 	g->cpu = hyp_cpu_create(g->as, 0);
 }
 
+/* ---- interruptions ---------------------------------------------------------------------------------- */
+
+static void *kick_all_the_time(void *arg)
+{
+	struct rng r = { 1 };
+
+	for (;;) {
+		struct hyp_cpu *cpu = on_cpu;
+
+		if (cpu)
+			hyp_cpu_kick(cpu);
+		for (u32 i = 20 + rng_below(&r, 200); i--;)
+			__builtin_ia32_pause();
+	}
+	return NULL;
+}
+
+static void start_kicks(void)
+{
+	static pid_t running_in;
+	pthread_t t;
+
+	if (guest_interruptions && running_in != getpid() &&
+	    !pthread_create(&t, NULL, kick_all_the_time, NULL))
+		running_in = getpid();
+}
+
+static void interrupt(struct guest *g)
+{
+	struct x86_state *s = hyp_x86_state(g->cpu);
+
+	if (!guest_interruptions || !hyp_x86_irq_allowed(g->cpu) || at_handler(g, s->rip))
+		return;
+	if ((s64)(s->rip << 16) >> 16 != (s64)s->rip)
+		return; /* compare.c, same_but_target */
+	s->inject = (struct x86_event){ .type = X86_EVENT_EXTINT, .vector = V_INTERRUPT };
+	guest_interrupts++;
+}
+
 static enum hyp_exit run(struct guest *g, struct dt_result *out)
 {
 	enum hyp_exit e;
@@ -295,9 +347,8 @@ static enum hyp_exit run(struct guest *g, struct dt_result *out)
 	timed_out = false;
 	run_serial++;
 	on_cpu = g->cpu;
-	do
-		e = hyp_cpu_run(g->cpu);
-	while (e == HYP_EXIT_INTR && !timed_out);
+	while ((e = hyp_cpu_run(g->cpu)) == HYP_EXIT_INTR && !timed_out)
+		interrupt(g);
 	on_cpu = NULL;
 	store_state(g, out);
 	if (e == HYP_EXIT_HLT && at_handler(g, out->s.rip))
@@ -358,6 +409,7 @@ struct guest *guest_create(enum dt_mode mode)
 	static const struct hyp_as_ops ops;
 
 	start_ticks();
+	start_kicks();
 	g->mode = mode;
 	g->kernel = mode == DT_PROT_USER ? KERNEL32 : KERNEL64;
 	g->ram = mmap(NULL, RAM_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);

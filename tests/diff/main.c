@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * diff_test [--seed N] [--cases N] [--seconds S] [--mode M] [--engine interp|rewrite] [--case SEED]
- *           [--native-twice] [--keep-going N] [--list]
+ *           [--interrupt] [--native-twice] [--keep-going N] [--list]
  *
  * Cases are run in batches: by a child on the host CPU, then by a worker on hyp, twice. Where the
  * engine brings the worker down, the case it was at is a difference like any other. Exit status
@@ -32,7 +32,7 @@ struct options {
 struct progress {
 	u64 next;    /* first case not run yet */
 	u64 current; /* the case on hyp */
-	u64 failed, vectors[256];
+	u64 failed, vectors[256], interrupts;
 	struct dt_result isolated;
 };
 
@@ -184,10 +184,17 @@ static void run_batch(struct run *r, u64 first, u32 n)
 	for (u32 i = 0; i < n; i++) {
 		r->p->current = first + i;
 		r->p->vectors[b->native[i].vector]++;
-		if (!run_guest(r, r->guest[b->c[i].mode], &b->c[i], &r->result))
-			failed[nfailed++] = first + i;
+		if (run_guest(r, r->guest[b->c[i].mode], &b->c[i], &r->result))
+			continue;
+		failed[nfailed++] = first + i;
+		if (guest_interruptions) { /* may not happen again */
+			printf("\ninterrupted:\n");
+			case_print(&b->c[i]);
+			result_equal(&b->c[i], &b->native[i], &r->result, true);
+		}
 	}
 	r->p->next = first + n;
+	r->p->interrupts = guest_interrupts;
 	for (u32 i = 0; i < nfailed && r->p->failed < r->o.keep_going; i++, r->p->failed++)
 		report(r, case_seed(&r->o, failed[i]), mode_of(r, failed[i]));
 }
@@ -231,6 +238,8 @@ static void summary(const struct run *r, double t)
 			       : v == DT_STRANGE ? "strange "
 						 : "#",
 			       v, (unsigned long long)p->vectors[v]);
+	if (guest_interruptions)
+		printf("; %llu interrupts", (unsigned long long)p->interrupts);
 	printf("\n");
 }
 
@@ -251,7 +260,7 @@ static void parse(int argc, char **argv, struct options *o)
 		{ "seed", 1, 0, 's' }, { "cases", 1, 0, 'n' }, { "seconds", 1, 0, 't' },
 		{ "mode", 1, 0, 'm' },
 		{ "engine", 1, 0, 'e' }, { "case", 1, 0, 'c' }, { "native-twice", 0, 0, '2' },
-		{ "keep-going", 1, 0, 'k' }, { "list", 0, 0, 'l' }, { 0 } };
+		{ "interrupt", 0, 0, 'i' }, { "keep-going", 1, 0, 'k' }, { "list", 0, 0, 'l' }, { 0 } };
 	int k;
 
 	while ((k = getopt_long(argc, argv, "", opt, NULL)) != -1) {
@@ -263,6 +272,7 @@ static void parse(int argc, char **argv, struct options *o)
 		case 'e': setenv("KUSE_HYP_ENGINE", optarg, 1); break;
 		case 'c': o->one = strtoull(optarg, NULL, 0); o->have_one = true; break;
 		case '2': o->twice = true; break;
+		case 'i': guest_interruptions = true; break;
 		case 'k': o->keep_going = atoi(optarg); break;
 		case 'l': o->list = true; break;
 		default: exit(2);
