@@ -273,6 +273,23 @@ static void test_single_step_out(void **state)
 	assert_int_equal(cpu->fault.vector, X86_DB);
 }
 
+/* INT clears TF and is not stepped over; POPF that clears it is. */
+static void test_single_step_int(void **state)
+{
+	struct hyp_cpu *cpu = cpu_of(state);
+
+	PUT(cpu, 0xcd, 0x80);
+	cpu->s.rflags |= X86_FL_TF;
+	assert_ok(x86_interp_one(cpu));
+	assert_int_equal(cpu->s.rip, 0xffffffff80000000ull + HANDLER + 0x80 * 16);
+	PUT(cpu, 0x6a, 0x02, 0x9d); /* push 2; popf */
+	cpu->s.rflags &= ~(u64)X86_FL_TF;
+	assert_ok(x86_interp_one(cpu));
+	cpu->s.rflags |= X86_FL_TF;
+	assert_fault_noerr(cpu, x86_interp_one(cpu), X86_DB);
+	assert_int_equal(cpu->s.rflags & X86_FL_TF, 0);
+}
+
 static void test_step_after_mov_ss(void **state)
 {
 	struct hyp_cpu *cpu = cpu_of(state);
@@ -952,13 +969,13 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(mmio_rmw), T(mmio_vector_load), T(mmio_rep_movs), T(mmio_rep_stos), T(out_in),
 		T(rep_ins), T(ins_destination_fault), T(outs_down), T(io_bitmap), T(single_step),
-		T(single_step_out), T(step_after_mov_ss), T(sti_shadow), T(code_breakpoint),
-		T(data_breakpoint), T(io_breakpoint), T(fetch_page_end), T(too_long), T(code_changes),
-		T(wide_nop), T(pool_overflow), T(gates), T(privilege), T(exits_at_instruction),
-		T(rep_movs_fault), T(rep_movs_overlap), T(gather_restart), T(vmaskmov),
-		T(vmaskmov_store_fault), T(maskmovdqu), T(bit_string), T(host_faults), T(xsave_formats),
-		T(xrstor_formats), T(fxsave_pages), T(real_mode), T(real_mode_int), T(int_n),
-		T(pop_rsp_relative), T(cmpxchg16b), T(rsp_operand), T(lar_lsl),
+		T(single_step_int), T(single_step_out), T(step_after_mov_ss), T(sti_shadow),
+		T(code_breakpoint), T(data_breakpoint), T(io_breakpoint), T(fetch_page_end),
+		T(too_long), T(code_changes), T(wide_nop), T(pool_overflow), T(gates), T(privilege),
+		T(exits_at_instruction), T(rep_movs_fault), T(rep_movs_overlap), T(gather_restart),
+		T(vmaskmov), T(vmaskmov_store_fault), T(maskmovdqu), T(bit_string), T(host_faults),
+		T(xsave_formats), T(xrstor_formats), T(fxsave_pages), T(real_mode), T(real_mode_int),
+		T(int_n), T(pop_rsp_relative), T(cmpxchg16b), T(rsp_operand), T(lar_lsl),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -218,6 +218,8 @@ enum x86_ret x86_interp_step(struct hyp_cpu *cpu)
 			cpu->s.shadow = shadow;
 			cpu->s.rflags |= rf;
 		}
+		if (in->op_flags & X86_OP_NEW_TF)
+			tf = tf && cpu->s.rflags & X86_FL_TF;
 	}
 	if (ret == X86_FAULT) {
 		x86_mmio_drop(cpu);

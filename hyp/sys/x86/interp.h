@@ -94,6 +94,7 @@ enum x86_dmode { X86_DM_64, X86_DM_C32, X86_DM_C16, X86_DM_32, X86_DM_16, X86_DM
 #define X86_OP_RIP 1u     /* the handler sets rip on X86_OK */
 #define X86_OP_CPL0 2u    /* #GP(0) unless CPL 0 */
 #define X86_OP_QINDEX 8u /* gather or scatter with quadword indexes */
+#define X86_OP_NEW_TF 16u /* no single-step trap where the instruction has cleared TF */
 #define X86_OP_BITSTRING 4u /* BTx: a register bit offset moves the memory operand */
 struct x86_op {
 	x86_op_fn fn;
