@@ -35,6 +35,7 @@ static int machine_up(void **state)
 	vm.cfg = &cfg;
 	vm.accel = &accel_fake;
 	vm.wake_fd = -1;
+	vm.command_status = -1;
 	vm.mem.low = 512 << 20;
 	vm.mem.high = 3ull << 30;
 	pthread_mutex_init(&vm.end_lock, NULL);
@@ -284,6 +285,40 @@ static void test_i8042_self_test(void **state)
 	assert_int_equal(in(0x60), 0xfe);
 }
 
+static u32 pci_config(u32 address)
+{
+	u32 value;
+
+	io_port(&vm, 0xcf8, (u8 *)&address, 4, true);
+	io_port(&vm, 0xcfc, (u8 *)&value, 4, false);
+	return value;
+}
+
+/* As Linux checks for mechanism #1, and that nothing but the bridge is there. */
+static void test_pci(void **state)
+{
+	u32 value = 0x80000000;
+	u8 half[2];
+
+	out(0xcfb, 1);
+	io_port(&vm, 0xcf8, (u8 *)&value, 4, true);
+	value = 0;
+	io_port(&vm, 0xcf8, (u8 *)&value, 4, false);
+	assert_int_equal(value, 0x80000000);
+	assert_int_equal(pci_config(0x80000000), 0x00081b36);
+	assert_int_equal(pci_config(0x80000008) >> 16, 0x0600);
+	io_port(&vm, 0xcfe, half, 2, false);
+	assert_int_equal(half[0] | half[1] << 8, 0x0600);
+	assert_int_equal(pci_config(0x80000100), 0xffffffff);
+	assert_int_equal(pci_config(0x80000800), 0xffffffff);
+	assert_int_equal(pci_config(0x80010000), 0xffffffff);
+	assert_int_equal(pci_config(0), 0xffffffff);
+	out(0xcf9, 2);
+	assert_int_equal(vm.end, VM_END_NONE);
+	out(0xcf9, 6);
+	assert_int_equal(vm.end, VM_END_RESET);
+}
+
 static void test_pm1(void **state)
 {
 	u8 word[2] = {0x20, 0x01};
@@ -318,6 +353,7 @@ int main(void)
 		T(test_rtc_set),
 		T(test_cmos_memory),
 		T(test_i8042_self_test),
+		T(test_pci),
 		T(test_pm1),
 	};
 
