@@ -5,7 +5,8 @@
  * A block has two entries. The direct one is jumped to by linked edges from blocks in the same page.
  * The checked one is reached through the jump cache, by indirect branches and by direct branches to
  * other pages, with the target address in S1: it compares S1 with its own pc, so whoever jumps needs no
- * comparison, and the guest's flags survive because the block knows whether it reads them.
+ * comparison. The guest's flags survive even where the comparison fails: the block knows whether it reads
+ * them itself, but not whether the block does that was meant, so it compares without touching them.
  *
  * Where loops are interrupted: the checked entry and every backward edge poll the attention word.
  */
@@ -63,16 +64,42 @@ static void compare_pc(struct xlate *x, u64 pc)
 	e_rr(&x->e, true, 0x39, S2, S1);
 }
 
+/*
+ * The same with the flags left alone; returns the place of the jump that is taken where S1 is another address:
+ * rcx = s1 - pc (its value in S2 meanwhile); jrcxz equal; restore rcx; jmp; equal: restore rcx
+ */
+static u32 compare_pc_quietly(struct xlate *x, u64 pc)
+{
+	u32 at;
+
+	if ((u64)(s64)(s32)-pc == -pc) {
+		e_mov_rr(&x->e, S2, X86_RCX);
+		e_lea(&x->e, true, X86_RCX, S1, NO_REG, 1, (s32)-pc);
+	} else {
+		e_mov_ri(&x->e, S2, -pc);
+		e_lea(&x->e, true, S2, S2, S1, 1, 0);
+		e_bytes(&x->e, "\x4c\x87\xe9", 3); /* xchg rcx, s2 */
+	}
+	e_bytes(&x->e, "\xe3\x08", 2);     /* jrcxz equal */
+	e_bytes(&x->e, "\x4c\x89\xe9", 3); /* mov rcx, s2 */
+	at = jmp(x);
+	e_bytes(&x->e, "\x4c\x89\xe9", 3);
+	return at;
+}
+
 void x_entry(struct xlate *x, u8 live_in)
 {
 	struct hyp_block *b = x->b;
 	struct cold *c;
 
 	b->ind = x_here(x);
-	if (live_in)
+	if (live_in) {
 		x_save_flags(x);
-	compare_pc(x, b->pc);
-	c = x_cold(x, SITE_JC_MISS, jcc(x, 5));
+		compare_pc(x, b->pc);
+		c = x_cold(x, SITE_JC_MISS, jcc(x, 5));
+	} else {
+		c = x_cold(x, SITE_JC_MISS, compare_pc_quietly(x, b->pc));
+	}
 	c->restore_flags = live_in;
 	poll(x, b->pc, live_in);
 	if (live_in)
