@@ -92,7 +92,8 @@ static int handle_mmio(struct kvm_vcpu *vcpu)
 static int handle_hlt(struct kvm_vcpu *vcpu)
 {
 	hyp_x86_skip(vcpu->hyp);
-	if (!lapic_in_kernel(vcpu))
+	/* Without an in-kernel LAPIC user space does the waiting, unless it asked for HLT not to exit. */
+	if (!lapic_in_kernel(vcpu) && !vcpu->kvm->arch.hlt_in_guest)
 		return kvm_exit_hlt(vcpu);
 	vcpu->arch.mp_state = KVM_MP_STATE_HALTED;
 	return 1;

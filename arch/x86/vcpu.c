@@ -29,7 +29,6 @@ int kvm_arch_vcpu_create(struct kvm_vcpu *vcpu)
 	kvm_msrs_reset(vcpu);
 	kvm_vcpu_after_set_cpuid(vcpu);
 	kvm_vcpu_reset(vcpu, false);
-	x86s(vcpu)->want_hlt_no_exit = vcpu->kvm->arch.hlt_in_guest;
 	kvm_tsc_vcpu_create(vcpu);
 	return 0;
 }

@@ -43,6 +43,21 @@ static struct kvm_regs get_regs(void)
 	return r;
 }
 
+/* A real-mode handler for vector `v` at 0x1800: out 0x99,al; iret */
+static void handler(unsigned v)
+{
+	static const uint8_t code[] = { 0xe6, 0x99, 0xcf };
+
+	memcpy(m.mem + 0x1800, code, sizeof(code));
+	*(uint32_t *)(m.mem + 4 * v) = 0x1800;
+}
+
+static void expect_handler(void)
+{
+	run_until(KVM_EXIT_IO);
+	assert_int_equal(m.run->io.port, 0x99);
+}
+
 static void out_in_hlt(void **state)
 {
 	/* mov al,0x5a; out 0x42,al; in al,0x43; mov dx,0x1234; in ax,dx; hlt */
@@ -186,6 +201,20 @@ static void signal_ends_a_halt(void **state)
 	assert_int_equal(m.run->exit_reason, KVM_EXIT_INTR);
 }
 
+/* KVM_X86_DISABLE_EXITS_HLT: no exit even without an in-kernel LAPIC; only a signal or an event ends it. */
+static void halt_without_exit(void **state)
+{
+	struct kvm_enable_cap cap = { .cap = KVM_CAP_X86_DISABLE_EXITS, .args[0] = KVM_X86_DISABLE_EXITS_HLT };
+
+	ok(IOCTL(m.vm, KVM_ENABLE_CAP, &cap));
+	handler(2);
+	CODE(0xf4, 0xf4);
+	arm(30);
+	fails(EINTR, machine_run(&m));
+	ok(IOCTL(m.vcpu, KVM_NMI, 0));
+	expect_handler();
+}
+
 /* The run mask lets the signal through that is blocked outside of KVM_RUN. */
 static void signal_mask(void **state)
 {
@@ -213,21 +242,6 @@ static void triple_fault(void **state)
 	s.idt.limit = 0;
 	ok(IOCTL(m.vcpu, KVM_SET_SREGS, &s));
 	run_until(KVM_EXIT_SHUTDOWN);
-}
-
-/* A real-mode handler for vector `v` at 0x1800: out 0x99,al; iret */
-static void handler(unsigned v)
-{
-	static const uint8_t code[] = { 0xe6, 0x99, 0xcf };
-
-	memcpy(m.mem + 0x1800, code, sizeof(code));
-	*(uint32_t *)(m.mem + 4 * v) = 0x1800;
-}
-
-static void expect_handler(void)
-{
-	run_until(KVM_EXIT_IO);
-	assert_int_equal(m.run->io.port, 0x99);
 }
 
 static void interrupt_window(void **state)
@@ -528,7 +542,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(out_in_hlt), T(string_io), T(mmio), T(readonly_slot), T(run_argument), T(immediate_exit),
-		T(signal_ends_a_loop), TI(signal_ends_a_halt), T(signal_mask), T(triple_fault), T(interrupt_window), T(nmi),
+		T(signal_ends_a_loop), TI(signal_ends_a_halt), T(halt_without_exit), T(signal_mask), T(triple_fault), T(interrupt_window), T(nmi),
 		T(injected_exception), T(cpuid_instruction), T(rdmsr_unknown_is_gp), T(msr_exits), T(sync_regs),
 		T(single_step), T(software_breakpoint), T(hardware_breakpoint), T(dirty_log), T(ioeventfd),
 		T(coalesced_ring), T(coalesced_ring_is_shared), TI(irqfd_wakes_a_halted_guest), T(cpuid_is_fixed_after_run),
