@@ -41,6 +41,11 @@ static void service_notify(struct kvm_timer_service *s)
 	futex_wake(&s->seq);
 }
 
+static bool on_service_thread(struct kvm_timer_service *s)
+{
+	return s->started && pthread_equal(s->thread, pthread_self());
+}
+
 static struct kvm_timer *first_timer(struct kvm_timer_service *s)
 {
 	return list_empty(&s->queue) ? NULL : list_entry(s->queue.next, struct kvm_timer, link);
@@ -123,12 +128,16 @@ void kvm_timer_start(struct kvm_timer *t, u64 deadline_ns)
 	bool wake;
 
 	pthread_mutex_lock(&s->lock);
+	if (t->cancelling && on_service_thread(s)) {
+		pthread_mutex_unlock(&s->lock);
+		return;
+	}
 	ensure_thread(s);
 	dequeue(t);
 	t->deadline_ns = deadline_ns;
 	enqueue(s, t);
 	/* The service thread itself looks at the queue again before it sleeps. */
-	wake = first_timer(s) == t && !pthread_equal(s->thread, pthread_self());
+	wake = first_timer(s) == t && !on_service_thread(s);
 	if (wake)
 		__atomic_add_fetch(&s->seq, 1, __ATOMIC_SEQ_CST);
 	pthread_mutex_unlock(&s->lock);
@@ -160,10 +169,12 @@ bool kvm_timer_cancel(struct kvm_timer *t)
 	pthread_mutex_lock(&s->lock);
 	was = t->queued;
 	dequeue(t);
-	while (s->running == t && !pthread_equal(s->thread, pthread_self())) {
+	while (s->running == t && !on_service_thread(s)) {
+		t->cancelling = true;
 		pthread_cond_wait(&s->idle, &s->lock);
-		dequeue(t); /* the callback may have armed it again */
+		dequeue(t); /* a third thread may have armed it again */
 	}
+	t->cancelling = false;
 	pthread_mutex_unlock(&s->lock);
 	return was;
 }

@@ -25,6 +25,7 @@ struct kvm_timer {
 	void *ctx;
 	u64 deadline_ns; /* CLOCK_MONOTONIC */
 	bool queued;
+	bool cancelling; /* someone waits in kvm_timer_cancel: the callback's own re-arming is void */
 };
 
 void kvm_timer_init(struct kvm_timer *timer, struct kvm *kvm, kvm_timer_fn fn, void *ctx);
