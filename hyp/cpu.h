@@ -119,7 +119,7 @@ struct hyp_cpu {
 	u32 last_region;     /* index into map, a guess */
 	u32 id;
 	/* gpa pages whose translations another thread asked to drop (HYP_ATTN_INVAL) */
-	struct { u32 head; u32 tail; bool overflow; gpa_t page[64]; } inval;
+	struct { bool overflow; gpa_t page[64]; } inval;
 	struct hyp_engine *engine; /* rewrite/x86: code cache, jump cache */
 	struct x86_interp *interp; /* sys/x86/interp.c: decode cache, stubs; made on first use, x86_interp_free() */
 	u64 stats[HYP_NSTATS];

@@ -128,14 +128,21 @@ void hyp_as_mark_code(struct hyp_cpu *cpu, gpa_t gpa)
 	__atomic_fetch_and(pf, (u8)~HYP_PF_WTLB, __ATOMIC_SEQ_CST);
 }
 
+/* A set, not a queue: a free slot from the page's own on, or one that holds the page already (whoever
+ * empties it does so after this). No slot: everything goes. */
 static void queue_inval(struct hyp_cpu *c, gpa_t gpa)
 {
-	u32 slot = __atomic_fetch_add(&c->inval.head, 1, __ATOMIC_SEQ_CST);
+	unsigned i, n = ARRAY_SIZE(c->inval.page);
 
-	if (slot - __atomic_load_n(&c->inval.tail, __ATOMIC_ACQUIRE) >= ARRAY_SIZE(c->inval.page))
+	for (i = 0; i < n; i++) {
+		gpa_t *slot = &c->inval.page[((gpa >> PAGE_SHIFT) + i) % n], old = 0;
+
+		if (__atomic_compare_exchange_n(slot, &old, gpa | 1, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST) ||
+		    old == (gpa | 1))
+			break;
+	}
+	if (i == n)
 		__atomic_store_n(&c->inval.overflow, true, __ATOMIC_SEQ_CST);
-	else
-		__atomic_store_n(&c->inval.page[slot % ARRAY_SIZE(c->inval.page)], gpa | 1, __ATOMIC_RELEASE);
 	__atomic_fetch_or(&c->attention, HYP_ATTN_INVAL, __ATOMIC_SEQ_CST);
 }
 

@@ -43,22 +43,20 @@ bool hyp_must_interpret(struct hyp_cpu *cpu)
 	       x86_alignment_checked(s) || cpu->engine->interp_only || cpu->mmio.n || cpu->mmio.io_ready;
 }
 
+/* Overflow is looked at first: what comes in while the slots are emptied raises attention again. */
 static void drop_queued_pages(struct hyp_cpu *cpu)
 {
-	if (__atomic_exchange_n(&cpu->inval.overflow, false, __ATOMIC_SEQ_CST)) {
-		__atomic_store_n(&cpu->inval.tail, __atomic_load_n(&cpu->inval.head, __ATOMIC_SEQ_CST), __ATOMIC_SEQ_CST);
-		hyp_engine_flush(cpu);
-		return;
-	}
-	while (cpu->inval.tail != __atomic_load_n(&cpu->inval.head, __ATOMIC_ACQUIRE)) {
-		gpa_t *slot = &cpu->inval.page[cpu->inval.tail % ARRAY_SIZE(cpu->inval.page)];
-		gpa_t page;
+	bool flush = __atomic_exchange_n(&cpu->inval.overflow, false, __ATOMIC_SEQ_CST);
 
-		while (!(page = __atomic_exchange_n(slot, 0, __ATOMIC_ACQ_REL)))
-			__builtin_ia32_pause(); /* claimed, not written yet */
-		__atomic_store_n(&cpu->inval.tail, cpu->inval.tail + 1, __ATOMIC_RELEASE);
-		hyp_engine_invalidate(cpu, page & PAGE_MASK, PAGE_SIZE);
+	for (unsigned i = 0; i < ARRAY_SIZE(cpu->inval.page); i++) {
+		gpa_t page = __atomic_load_n(&cpu->inval.page[i], __ATOMIC_RELAXED) ?
+				     __atomic_exchange_n(&cpu->inval.page[i], 0, __ATOMIC_SEQ_CST) : 0;
+
+		if (page && !flush)
+			hyp_engine_invalidate(cpu, page & PAGE_MASK, PAGE_SIZE);
 	}
+	if (flush)
+		hyp_engine_flush(cpu);
 }
 
 /* True: leave with HYP_EXIT_INTR. */
