@@ -157,18 +157,31 @@ static _Noreturn void stopped(int fd, struct kvm_run *run)
 	_exit(122);
 }
 
-static void *vcpu(void *arg)
-{
-	u32 id = (u32)(uintptr_t)arg;
-	int fd = check(kuse_ioctl(g.vm, KVM_CREATE_VCPU, id), "KVM_CREATE_VCPU");
-	int size = check(kuse_ioctl(g.kvm, KVM_GET_VCPU_MMAP_SIZE, 0), "KVM_GET_VCPU_MMAP_SIZE");
-	struct kvm_run *run = kuse_mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+struct vcpu {
+	int fd;
+	struct kvm_run *run;
+};
 
-	if (run == MAP_FAILED)
+/* All of them before the first one runs: a STARTUP for a vCPU that is not there is lost. */
+static void make_vcpu(struct vcpu *v, u32 id)
+{
+	int size = check(kuse_ioctl(g.kvm, KVM_GET_VCPU_MMAP_SIZE, 0), "KVM_GET_VCPU_MMAP_SIZE");
+
+	v->fd = check(kuse_ioctl(g.vm, KVM_CREATE_VCPU, id), "KVM_CREATE_VCPU");
+	v->run = kuse_mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, v->fd, 0);
+	if (v->run == MAP_FAILED)
 		fail("mmap of the vCPU");
-	set_cpuid(fd, id);
+	set_cpuid(v->fd, id);
 	if (!id)
-		set_registers(fd);
+		set_registers(v->fd);
+}
+
+static void *run_vcpu(void *arg)
+{
+	struct vcpu *v = arg;
+	struct kvm_run *run = v->run;
+	int fd = v->fd;
+
 	for (;;) {
 		if (kuse_ioctl(fd, KVM_RUN, 0) < 0) {
 			if (errno == EINTR || errno == EAGAIN)
@@ -226,14 +239,17 @@ static const char *parse(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+	static struct vcpu vcpu[MAX_CPUS];
 	const char *path = parse(argc, argv);
 	pthread_t t;
 
 	make_vm();
 	g.entry = guest_elf_load(path, g.ram, RAM_SIZE);
+	for (int i = 0; i < g.cpus; i++)
+		make_vcpu(&vcpu[i], i);
 	for (int i = 1; i < g.cpus; i++)
-		if (pthread_create(&t, NULL, vcpu, (void *)(uintptr_t)i))
+		if (pthread_create(&t, NULL, run_vcpu, &vcpu[i]))
 			fail("thread");
-	vcpu(NULL);
+	run_vcpu(&vcpu[0]);
 	return 0;
 }
