@@ -30,12 +30,13 @@ static const char init_script[] =
 	"finish() { poweroff -f; sleep 60; }\n"
 	"case $mode in\n"
 	"command)\n"
-	"	echo 0 >/proc/sys/kernel/printk\n"
 	"	stty $tty </dev/console\n"
 	"	cd /root\n"
+	"	devmem 0xd0000004 32 1\n"
 	"	setsid cttyhack \"$@\"\n"
 	"	status=$?\n"
-	"	stty sane </dev/console\n" /* waits until the output is out */
+	"	stty sane </dev/console\n"         /* waits until the output is out */
+	"	echo 0 >/proc/sys/kernel/printk\n" /* no 'reboot: Power down' */
 	"	devmem 0xd0000000 32 $status\n"
 	"	finish ;;\n"
 	"esac\n"
@@ -193,7 +194,7 @@ static void put_run(struct cpio *text, const struct initramfs_run *run)
 		snprintf(size, sizeof(size), " rows %u columns %u", run->rows, run->columns);
 		put_text(text, size);
 	}
-	put_text(text, run->echo ? "" : " -echo");
+	put_text(text, run->echo ? "" : " -echo crtscts");
 	put_text(text, run->raw_output ? " -opost'\n" : "'\n");
 	if (!run->argv)
 		return;

@@ -142,9 +142,19 @@ static void input_read(struct loop *loop)
 		input_key(loop, buf[i]);
 }
 
+/* A CMD's input from a file or pipe waits for /init, and then obeys hardware flow control. */
+static bool input_held(const struct loop *loop)
+{
+	struct vm *vm = loop->vm;
+
+	if (!vm->cfg->command || vm->cfg->escape)
+		return false;
+	return !__atomic_load_n(&vm->command_input, __ATOMIC_ACQUIRE) || !serial_wants_input(vm->serial);
+}
+
 static void input_feed(struct loop *loop)
 {
-	u32 room = loop->in_len ? serial_room(loop->vm->serial) : 0;
+	u32 room = loop->in_len && !input_held(loop) ? serial_room(loop->vm->serial) : 0;
 
 	for (; room > 0 && loop->in_len > 0; room--, loop->in_len--) {
 		serial_receive(loop->vm->serial, &loop->in[loop->in_at], 1);
@@ -265,8 +275,9 @@ static void loop_turn(struct loop *loop)
 	u64 count;
 
 	poll(fds, FD_COUNT, output && !loop->stdout_open ? 0 : time_left(loop));
-	if ((fds[FD_WAKE].revents & POLLIN) && read(loop->vm->wake_fd, &count, sizeof(count)) > 0)
-		nanosleep(&gather, NULL);
+	if ((fds[FD_WAKE].revents & POLLIN) && read(loop->vm->wake_fd, &count, sizeof(count)) > 0 &&
+	    !loop->in_len)
+		nanosleep(&gather, NULL); /* not while the guest takes input, 16 bytes a turn */
 	if (fds[FD_SIGNAL].revents & POLLIN)
 		signals_read(loop);
 	if (fds[FD_INPUT].revents)

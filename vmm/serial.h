@@ -3,12 +3,16 @@
 #ifndef KUSE_VMM_SERIAL_H
 #define KUSE_VMM_SERIAL_H
 
+#include <stdbool.h>
+
 #include "lib/types.h"
 
 struct serial;
 
 /* Bytes the receiver can take now without overrun. */
 u32 serial_room(struct serial *serial);
+/* The guest asserts RTS: with hardware flow control, it wants input. */
+bool serial_wants_input(struct serial *serial);
 void serial_receive(struct serial *serial, const u8 *data, u32 len);
 /* Moves up to max bytes of output into buf; lets the guest go on if it waited for room. */
 u32 serial_take(struct serial *serial, u8 *buf, u32 max);

@@ -117,6 +117,7 @@ struct vm {
 	bool stopping;           /* atomic: vCPU threads leave */
 	bool panicked;           /* the guest told of a panic */
 	int command_status;      /* -1: not reported */
+	bool command_input;      /* atomic: CMD's terminal is set up, input may come */
 	u32 inspect;             /* atomic: round number of the stuck check */
 	u32 inspected, halted_off; /* atomic: answers in this round */
 };

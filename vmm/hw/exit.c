@@ -7,7 +7,8 @@
  *              pvpanic driver finds it by its ACPI node.
  *  0xd0000000  command status, 32 bits, MMIO: the init of `kuse run -- CMD` writes CMD's exit status here
  *              (busybox devmem reaches MMIO, and Debian's kernel has no /dev/port), then powers off.
- *              Reads 0x6b757365 ("kuse").
+ *              Reads 0x6b757365 ("kuse"). A write at 0xd0000004 tells that CMD's terminal is set up: input
+ *              from a file or pipe is held back until then, when nobody echoes or drops it any more.
  */
 #include <string.h>
 
@@ -51,6 +52,10 @@ static void command_write(void *dev, u64 offset, const u8 *data, u32 size)
 
 	if (offset == 0)
 		vm->command_status = data[0];
+	if (offset == 4) {
+		__atomic_store_n(&vm->command_input, true, __ATOMIC_RELEASE);
+		vm_wake(vm);
+	}
 }
 
 static int exit_init(struct vm *vm, void **state)

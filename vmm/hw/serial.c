@@ -245,6 +245,8 @@ static void write_mcr(struct serial *s, u8 value)
 {
 	u8 before = modem_lines(s), changed;
 
+	if (value & ~s->mcr & MCR_RTS)
+		vm_wake(s->vm);
 	s->mcr = value & 0x1f;
 	changed = before ^ modem_lines(s);
 	s->msr_delta |= changed >> 4 & ~(MSR_RI >> 4);
@@ -315,6 +317,16 @@ u32 serial_room(struct serial *s)
 	room = s->rx_count < room && !(s->mcr & MCR_LOOP) ? room - s->rx_count : 0;
 	pthread_mutex_unlock(&s->lock);
 	return room;
+}
+
+bool serial_wants_input(struct serial *s)
+{
+	bool rts;
+
+	pthread_mutex_lock(&s->lock);
+	rts = s->mcr & MCR_RTS;
+	pthread_mutex_unlock(&s->lock);
+	return rts;
 }
 
 void serial_receive(struct serial *s, const u8 *data, u32 len)
