@@ -47,8 +47,15 @@ struct hyp_itlb_entry {
 };
 #define HYP_ITLB_SIZE 256
 
+/* A short list of TLB slots; n > HYP_FILLS_MAX: too many to list. */
+#define HYP_FILLS_MAX 190
+struct hyp_fills {
+	u16 n;
+	u16 slot[HYP_FILLS_MAX];
+};
+
 #define HYP_JC_SIZE 1024
-#define HYP_JC_CLASSES 6 /* (32-bit code ? 3 : 0) + enum hyp_tlb_part */
+#define HYP_JC_CLASSES 3 /* one per partition; only 64-bit code is translated */
 
 /* Which partition the current privilege uses. */
 enum hyp_tlb_part { HYP_TLB_KERNEL, HYP_TLB_KERNEL_AC, HYP_TLB_USER, HYP_TLB_PARTS };
@@ -133,8 +140,11 @@ struct hyp_cpu {
 	 * soft-TLB entries were filled from large pages in. */
 	u64 jc_pages[HYP_TLB_PARTS][64];
 	u64 large_areas[HYP_TLB_PARTS][64];
+	u32 jc_key[HYP_JC_CLASSES]; /* block key that the entries of a class were made under */
 	bool jc_nonglobal; /* the kernel partition's jc has entries on non-global pages */
-	bool has_1g;       /* some entry came from a 4 MiB or 1 GiB page */
+	u64 huge_areas[HYP_TLB_PARTS][64]; /* the same for 1 GiB areas and 4 MiB or 1 GiB pages */
+	/* Slots filled since the last flush that MOV CR3 has to empty, so that it need not visit all. */
+	struct hyp_fills tlb_fills[HYP_TLB_PARTS], itlb_fills[HYP_TLB_PARTS];
 	u64 jc_miss;       /* where empty jc entries lead */
 	u64 jc_mask;       /* operand of the PEXT that indexes jc */
 };
@@ -172,6 +182,7 @@ void hyp_tlb_flush_nonglobal(struct hyp_cpu *cpu);  /* MOV CR3. Guest-live */
 void hyp_tlb_flush_page(struct hyp_cpu *cpu, gva_t gva); /* INVLPG. Guest-live */
 
 /* Records that a jc entry was made for code at pc (see jc_pages). Guest-live. */
+void hyp_jc_reset(struct hyp_cpu *cpu, unsigned part); /* drops a partition's jc entries. Guest-live */
 void hyp_jc_note(struct hyp_cpu *cpu, unsigned part, gva_t pc, bool global);
 
 /* Recomputes mode, code_size, tlb_part from CS, SS, CR0, EFER, RFLAGS; no flush. Guest-live. */

@@ -59,6 +59,29 @@ static bool prepare_write(struct hyp_cpu *cpu, const struct hyp_region *r, gpa_t
 	return !(__atomic_fetch_or(pf, HYP_PF_WTLB, __ATOMIC_SEQ_CST) & HYP_PF_CODE);
 }
 
+static inline void fills_add(struct hyp_fills *f, unsigned slot)
+{
+	if (f->n < HYP_FILLS_MAX)
+		f->slot[f->n] = (u16)slot;
+	if (f->n <= HYP_FILLS_MAX)
+		f->n++;
+}
+
+/* Remembers that entries of large pages exist near gva. */
+static inline void note_page_size(struct hyp_cpu *cpu, unsigned part, gva_t gva, unsigned page_shift)
+{
+	if (page_shift > PAGE_SHIFT)
+		filter_set(cpu->large_areas[part], gva >> 21);
+	if (page_shift > 21)
+		filter_set(cpu->huge_areas[part], gva >> 30);
+}
+
+/* Does MOV CR3 drop an entry of this partition? */
+static inline bool dropped_by_cr3(unsigned part, bool global)
+{
+	return part != HYP_TLB_KERNEL || !global;
+}
+
 static void fill(struct hyp_cpu *cpu, unsigned part, gva_t gva, const struct x86_walk *w, u8 *host)
 {
 	struct hyp_tlb_entry *e = &cpu->tlb[part][slot_of(gva)];
@@ -69,10 +92,9 @@ static void fill(struct hyp_cpu *cpu, unsigned part, gva_t gva, const struct x86
 	e->read_tag = page;
 	e->host = (u64)host & PAGE_MASK;
 	e->gpa = (w->gpa & PAGE_MASK) | (w->global ? HYP_TLBE_GLOBAL : 0);
-	if (w->page_shift > PAGE_SHIFT)
-		filter_set(cpu->large_areas[part], gva >> 21);
-	if (w->page_shift > 21)
-		cpu->has_1g = true;
+	note_page_size(cpu, part, gva, w->page_shift);
+	if (dropped_by_cr3(part, w->global))
+		fills_add(&cpu->tlb_fills[part], slot_of(gva));
 }
 
 /* gva -> RAM of the current map. NULL with fail set. */
@@ -118,7 +140,8 @@ u8 *hyp_mem_ptr_size(struct hyp_cpu *cpu, gva_t gva, unsigned acc, unsigned size
 /* Instruction fetch: a TLB of its own, since execute permission is not in the data entries. */
 static u8 *fetch_ptr(struct hyp_cpu *cpu, gva_t gva, unsigned acc, struct hyp_fail *fail)
 {
-	struct hyp_itlb_entry *e = &cpu->itlb[part_of(cpu, acc)][(gva >> PAGE_SHIFT) & (HYP_ITLB_SIZE - 1)];
+	unsigned part = part_of(cpu, acc), slot = (gva >> PAGE_SHIFT) & (HYP_ITLB_SIZE - 1);
+	struct hyp_itlb_entry *e = &cpu->itlb[part][slot];
 	const struct hyp_region *r;
 	struct x86_walk w;
 	u8 *host;
@@ -133,8 +156,9 @@ static u8 *fetch_ptr(struct hyp_cpu *cpu, gva_t gva, unsigned acc, struct hyp_fa
 	e->tag = gva & PAGE_MASK;
 	e->gpa = (w.gpa & PAGE_MASK) | (w.global ? HYP_TLBE_GLOBAL : 0);
 	e->host = (u8 *)((u64)host & PAGE_MASK);
-	if (w.page_shift > PAGE_SHIFT)
-		filter_set(cpu->large_areas[part_of(cpu, acc)], gva >> 21);
+	note_page_size(cpu, part, gva, w.page_shift);
+	if (dropped_by_cr3(part, w.global))
+		fills_add(&cpu->itlb_fills[part], slot);
 	return host;
 }
 
@@ -175,18 +199,16 @@ static void jc_flush(struct hyp_cpu *cpu, unsigned part)
 	if (!any)
 		return;
 	for (unsigned i = 0; i < HYP_JC_SIZE; i++)
-		cpu->jc[part][i] = cpu->jc[part + HYP_TLB_PARTS][i] = cpu->jc_miss;
+		cpu->jc[part][i] = cpu->jc_miss;
 	if (part == HYP_TLB_KERNEL)
 		cpu->jc_nonglobal = false;
 }
 
-static void itlb_flush(struct hyp_cpu *cpu, unsigned part, bool global)
+static void itlb_flush(struct hyp_cpu *cpu, unsigned part)
 {
-	struct hyp_itlb_entry *e = cpu->itlb[part];
-
 	for (unsigned i = 0; i < HYP_ITLB_SIZE; i++)
-		if (global || !(e[i].gpa & HYP_TLBE_GLOBAL))
-			e[i].tag = HYP_TLB_NONE(i);
+		cpu->itlb[part][i].tag = HYP_TLB_NONE(i);
+	cpu->itlb_fills[part].n = 0;
 }
 
 static void flush_part(struct hyp_cpu *cpu, unsigned part)
@@ -194,8 +216,9 @@ static void flush_part(struct hyp_cpu *cpu, unsigned part)
 	for (unsigned i = 0; i < HYP_TLB_SIZE; i++)
 		cpu->tlb[part][i].read_tag = cpu->tlb[part][i].write_tag = HYP_TLB_NONE(i);
 	for (unsigned i = 0; i < ARRAY_SIZE(cpu->large_areas[part]); i++)
-		cpu->large_areas[part][i] = 0;
-	itlb_flush(cpu, part, true);
+		cpu->large_areas[part][i] = cpu->huge_areas[part][i] = 0;
+	cpu->tlb_fills[part].n = 0;
+	itlb_flush(cpu, part);
 	jc_flush(cpu, part);
 }
 
@@ -203,26 +226,38 @@ void hyp_tlb_flush_all(struct hyp_cpu *cpu)
 {
 	for (unsigned part = 0; part < HYP_TLB_PARTS; part++)
 		flush_part(cpu, part);
-	cpu->has_1g = false;
+}
+
+/* Empties the slots listed since the last flush; false where there were too many to list. */
+static bool flush_listed(struct hyp_cpu *cpu, unsigned part)
+{
+	struct hyp_fills *d = &cpu->tlb_fills[part], *i = &cpu->itlb_fills[part];
+
+	if (d->n > HYP_FILLS_MAX || i->n > HYP_FILLS_MAX)
+		return false;
+	for (; d->n; d->n--) {
+		unsigned slot = d->slot[d->n - 1];
+
+		cpu->tlb[part][slot].read_tag = cpu->tlb[part][slot].write_tag = HYP_TLB_NONE(slot);
+	}
+	for (; i->n; i->n--)
+		cpu->itlb[part][i->slot[i->n - 1]].tag = HYP_TLB_NONE(i->slot[i->n - 1]);
+	return true;
 }
 
 /* The kernel is mapped globally by every OS that sets CR4.PGE: its partition keeps nearly all. */
 void hyp_tlb_flush_nonglobal(struct hyp_cpu *cpu)
 {
-	struct hyp_tlb_entry *e = cpu->tlb[HYP_TLB_KERNEL];
-
 	if (!(cpu->s.cr4 & X86_CR4_PGE)) {
 		hyp_tlb_flush_all(cpu);
 		return;
 	}
-	for (unsigned i = 0; i < HYP_TLB_SIZE; i++)
-		if (!(e[i].gpa & HYP_TLBE_GLOBAL))
-			e[i].read_tag = e[i].write_tag = HYP_TLB_NONE(i);
-	itlb_flush(cpu, HYP_TLB_KERNEL, false);
-	if (cpu->jc_nonglobal)
-		jc_flush(cpu, HYP_TLB_KERNEL);
-	flush_part(cpu, HYP_TLB_KERNEL_AC);
-	flush_part(cpu, HYP_TLB_USER);
+	for (unsigned part = 0; part < HYP_TLB_PARTS; part++) {
+		if (!flush_listed(cpu, part))
+			flush_part(cpu, part);
+		else if (part != HYP_TLB_KERNEL || cpu->jc_nonglobal)
+			jc_flush(cpu, part);
+	}
 }
 
 /* Entries of the 2 MiB area of gva in one partition. */
@@ -231,7 +266,7 @@ static void flush_area(struct hyp_cpu *cpu, unsigned part, gva_t gva)
 	for (unsigned i = 0; i < HYP_TLB_SIZE; i++)
 		if (cpu->tlb[part][i].read_tag >> 21 == gva >> 21)
 			cpu->tlb[part][i].read_tag = cpu->tlb[part][i].write_tag = HYP_TLB_NONE(i);
-	itlb_flush(cpu, part, true);
+	itlb_flush(cpu, part);
 	jc_flush(cpu, part);
 }
 
@@ -242,6 +277,10 @@ static void flush_page_part(struct hyp_cpu *cpu, unsigned part, gva_t gva)
 	struct hyp_itlb_entry *ie = &cpu->itlb[part][islot];
 	gva_t page = gva & PAGE_MASK;
 
+	if (filter_has(cpu->huge_areas[part], gva >> 30)) {
+		flush_part(cpu, part);
+		return;
+	}
 	if (filter_has(cpu->large_areas[part], gva >> 21)) {
 		flush_area(cpu, part, gva);
 		return;
@@ -256,15 +295,15 @@ static void flush_page_part(struct hyp_cpu *cpu, unsigned part, gva_t gva)
 
 void hyp_tlb_flush_page(struct hyp_cpu *cpu, gva_t gva)
 {
-	if (cpu->has_1g) {
-		hyp_tlb_flush_all(cpu);
-		return;
-	}
 	for (unsigned part = 0; part < HYP_TLB_PARTS; part++)
 		flush_page_part(cpu, part, gva);
 }
 
-/* A jc entry was made for code at pc. */
+void hyp_jc_reset(struct hyp_cpu *cpu, unsigned part)
+{
+	jc_flush(cpu, part);
+}
+
 void hyp_jc_note(struct hyp_cpu *cpu, unsigned part, gva_t pc, bool global)
 {
 	filter_set(cpu->jc_pages[part], pc >> PAGE_SHIFT);

@@ -76,9 +76,16 @@ static int go_to_rip(struct hyp_cpu *cpu, u64 *code)
 	enum x86_ret ret;
 	struct hyp_block *b;
 
+	u32 key = hyp_block_key(cpu);
+
 	if (cpu->attention)
 		return X86_OK;
-	b = find_block(cpu, cpu->s.rip, hyp_block_key(cpu), &ret);
+	if (unlikely(cpu->jc_key[key_class(key)] != key)) {
+		/* CR0.TS, CR4, XCR0, CPL ... changed: blocks of another key must not be found any more */
+		hyp_jc_reset(cpu, key_class(key));
+		cpu->jc_key[key_class(key)] = key;
+	}
+	b = find_block(cpu, cpu->s.rip, key, &ret);
 	if (!b)
 		return ret == X86_FAULT ? X86_FAULT : interpret(cpu);
 	fill_jc(cpu, b);

@@ -69,7 +69,7 @@ enum hyp_site_kind {
 #define KEY_TSC 1024u   /* RDTSC needs no check and no scaling */
 static inline unsigned key_class(u32 key)
 {
-	return KEY_PART(key) + (key & KEY_CODE32 ? HYP_TLB_PARTS : 0);
+	return KEY_PART(key);
 }
 u32 hyp_block_key(struct hyp_cpu *cpu);
 
