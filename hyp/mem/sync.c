@@ -71,14 +71,20 @@ void hyp_as_del_cpu(struct hyp_as *as, struct hyp_cpu *cpu)
 	as_unlock(as);
 }
 
+/*
+ * The request is taken back before the map is read: who asks once more in between gets another answer, and
+ * never mistakes this one, which may have read the map before his, for it. The attention bit goes first,
+ * because he who asks sets it last.
+ */
 void hyp_cpu_answer_sync(struct hyp_cpu *cpu)
 {
+	if (__atomic_load_n(&cpu->attention, __ATOMIC_RELAXED) & HYP_ATTN_SYNC)
+		__atomic_fetch_and(&cpu->attention, ~HYP_ATTN_SYNC, __ATOMIC_SEQ_CST);
 	if (!__atomic_load_n(&cpu->want_sync, __ATOMIC_ACQUIRE))
 		return;
-	__atomic_fetch_and(&cpu->attention, ~HYP_ATTN_SYNC, __ATOMIC_SEQ_CST);
-	cpu->map = __atomic_load_n(&cpu->as->map, __ATOMIC_ACQUIRE);
+	__atomic_store_n(&cpu->want_sync, 0, __ATOMIC_SEQ_CST);
+	cpu->map = __atomic_load_n(&cpu->as->map, __ATOMIC_SEQ_CST);
 	hyp_tlb_flush_all(cpu);
-	__atomic_store_n(&cpu->want_sync, 0, __ATOMIC_RELEASE);
 }
 
 static void sync_one(struct hyp_cpu *c, struct hyp_cpu *self)
