@@ -67,7 +67,8 @@ int hyp_host_check(struct hyp_host_report *r)
 		*r = (struct hyp_host_report){ -EOPNOTSUPP, "host CPU lacks XSAVE, CMPXCHG16B, BMI2 or AVX2",
 					       "use a host of the x86-64-v3 level (Haswell, Zen or later)" };
 	else if (!(getauxval(AT_HWCAP2) & HWCAP2_FSGSBASE))
-		*r = (struct hyp_host_report){ -EOPNOTSUPP, "the host kernel does not let user space write the GS base",
+		*r = (struct hyp_host_report){ -EOPNOTSUPP,
+					       "the host kernel does not let user space write the GS base",
 					       "use Linux 5.9 or later without nofsgsbase" };
 	else if (try_dual_mapping())
 		*r = (struct hyp_host_report){ -EACCES, "executable shared memory (memfd) is not permitted",
@@ -97,7 +98,8 @@ struct hyp_cpu *hyp_cpu_create(struct hyp_as *as, u32 id)
 {
 	static const u32 mxcsr_default = 0x1f80;
 	const char *engine = getenv("KUSE_HYP_ENGINE");
-	struct hyp_cpu *cpu = mmap(NULL, cpu_bytes(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct hyp_cpu *cpu = mmap(NULL, cpu_bytes(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+				   0);
 
 	if (cpu == MAP_FAILED)
 		return NULL;

@@ -69,7 +69,8 @@ static int ring_put(struct kvm_coalesced_mmio_ring *ring, const struct kvm_coale
 	return 0;
 }
 
-static int coalesced_write(struct kvm_vcpu *vcpu, struct kvm_io_device *io, gpa_t addr, int len, const void *val)
+static int coalesced_write(struct kvm_vcpu *vcpu, struct kvm_io_device *io, gpa_t addr, int len,
+			   const void *val)
 {
 	struct coalesced_dev *dev = container_of(io, struct coalesced_dev, dev);
 	struct kvm_coalesced_mmio entry = { .phys_addr = addr, .len = (u32)len, .pio = dev->zone.pio };

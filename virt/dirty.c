@@ -103,7 +103,8 @@ static long clear_log(struct kvm *kvm, struct kvm_memory_slot *slot, const struc
 	u64 *clear;
 	long ret;
 
-	if (log->first_page > slot->npages || log->num_pages > rest || (log->num_pages < rest && (log->num_pages & 63)))
+	if (log->first_page > slot->npages || log->num_pages > rest ||
+	    (log->num_pages < rest && (log->num_pages & 63)))
 		return -EINVAL;
 	clear = calloc(words + 1, sizeof(u64));
 	if (!clear)

@@ -117,7 +117,8 @@ static struct kvm_file *adopt(int fd, const struct stat *st)
 
 	pthread_mutex_lock(&table_lock);
 	for (int i = 0; i <= highest_fd && !file; i++)
-		if (table[i] && table[i]->dev == st->st_dev && table[i]->ino == st->st_ino && get_unless_zero(table[i]))
+		if (table[i] && table[i]->dev == st->st_dev && table[i]->ino == st->st_ino &&
+		    get_unless_zero(table[i]))
 			file = table[i];
 	if (file) {
 		__atomic_add_fetch(&file->refs, 1, __ATOMIC_RELAXED); /* the number's own */

@@ -91,7 +91,8 @@ static void publish(struct kvm *kvm, enum kvm_bus bus_idx, struct kvm_io_bus *ne
 	free(old);
 }
 
-int kvm_io_bus_register_dev(struct kvm *kvm, enum kvm_bus bus_idx, gpa_t addr, int len, struct kvm_io_device *dev)
+int kvm_io_bus_register_dev(struct kvm *kvm, enum kvm_bus bus_idx, gpa_t addr, int len,
+			    struct kvm_io_device *dev)
 {
 	struct kvm_io_bus *old = kvm->buses[bus_idx], *next;
 	int at = 0;

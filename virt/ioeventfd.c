@@ -36,7 +36,8 @@ static bool matches(const struct ioeventfd *p, gpa_t addr, int len, const void *
 	return p->wildcard || data == p->datamatch;
 }
 
-static int ioeventfd_write(struct kvm_vcpu *vcpu, struct kvm_io_device *dev, gpa_t addr, int len, const void *val)
+static int ioeventfd_write(struct kvm_vcpu *vcpu, struct kvm_io_device *dev, gpa_t addr, int len,
+			   const void *val)
 {
 	struct ioeventfd *p = container_of(dev, struct ioeventfd, dev);
 
@@ -66,7 +67,8 @@ static bool collides(struct kvm *kvm, const struct ioeventfd *p)
 
 	list_for_each_entry(q, &kvm->ioeventfds, link)
 		if (q->bus == p->bus && q->addr == p->addr &&
-		    (!q->len || !p->len || (q->len == p->len && (q->wildcard || p->wildcard || q->datamatch == p->datamatch))))
+		    (!q->len || !p->len ||
+		     (q->len == p->len && (q->wildcard || p->wildcard || q->datamatch == p->datamatch))))
 			return true;
 	return false;
 }

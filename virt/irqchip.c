@@ -44,7 +44,8 @@ void kvm_free_irq_routing(struct kvm *kvm)
 	kvm->irq_routing = NULL;
 }
 
-static const struct kvm_kernel_irq_routing_entry *gsi_entries(const struct kvm_irq_routing_table *rt, u32 gsi, u32 *n)
+static const struct kvm_kernel_irq_routing_entry *gsi_entries(const struct kvm_irq_routing_table *rt, u32 gsi,
+							      u32 *n)
 {
 	*n = 0;
 	if (!rt || gsi >= rt->nr_rt_entries)
@@ -110,8 +111,9 @@ int kvm_send_userspace_msi(struct kvm *kvm, struct kvm_msi *msi)
 /* A GSI may go to several irqchips, once to each; to anything else it goes alone. */
 static bool conflicts(const struct kvm_irq_routing_entry *a, const struct kvm_irq_routing_entry *b)
 {
-	return a->gsi == b->gsi && (a->type != KVM_IRQ_ROUTING_IRQCHIP || b->type != KVM_IRQ_ROUTING_IRQCHIP ||
-				    a->u.irqchip.irqchip == b->u.irqchip.irqchip);
+	return a->gsi == b->gsi &&
+	       (a->type != KVM_IRQ_ROUTING_IRQCHIP || b->type != KVM_IRQ_ROUTING_IRQCHIP ||
+		a->u.irqchip.irqchip == b->u.irqchip.irqchip);
 }
 
 static int check_entry(const struct kvm_irq_routing_entry *ue)
@@ -121,7 +123,8 @@ static int check_entry(const struct kvm_irq_routing_entry *ue)
 	return ue->gsi >= KVM_MAX_IRQ_ROUTES || (ue->flags & ~valid) ? -EINVAL : 0;
 }
 
-static int fill_entry(struct kvm *kvm, struct kvm_irq_routing_table *rt, u32 at, const struct kvm_irq_routing_entry *ue)
+static int fill_entry(struct kvm *kvm, struct kvm_irq_routing_table *rt, u32 at,
+		      const struct kvm_irq_routing_entry *ue)
 {
 	struct kvm_kernel_irq_routing_entry *e = &rt->entry[at];
 	int err;
@@ -135,7 +138,8 @@ static int fill_entry(struct kvm *kvm, struct kvm_irq_routing_table *rt, u32 at,
 }
 
 /* Counting sort by gsi; gsi_start[g] is used as the fill position and ends as the start of g + 1. */
-static int table_fill(struct kvm *kvm, struct kvm_irq_routing_table *rt, const struct kvm_irq_routing_entry *ue, unsigned nr)
+static int table_fill(struct kvm *kvm, struct kvm_irq_routing_table *rt,
+		      const struct kvm_irq_routing_entry *ue, unsigned nr)
 {
 	u32 *start = rt->gsi_start;
 
@@ -216,7 +220,7 @@ long kvm_vm_ioctl_set_gsi_routing(struct kvm *kvm, unsigned long arg)
 	return ret;
 }
 
-/* ---- acknowledgement ------------------------------------------------------------------------------------ */
+/* ---- acknowledgement ---- */
 
 void kvm_notify_acked_gsi(struct kvm *kvm, int gsi)
 {

@@ -154,7 +154,7 @@ static int service_start(struct kvm *kvm)
 	return err;
 }
 
-/* ---- resamplers (service->lock held) --------------------------------------------------------------------- */
+/* ---- resamplers (service->lock held) ---- */
 
 static struct resampler *resampler_find(struct kvm *kvm, u32 gsi)
 {
@@ -208,7 +208,7 @@ static void resampler_leave(struct kvm *kvm, struct irqfd *irqfd)
 	free(r);
 }
 
-/* ---- assign, deassign -------------------------------------------------------------------------------------- */
+/* ---- assign, deassign ---- */
 
 static void irqfd_free(struct irqfd *irqfd)
 {

@@ -109,7 +109,8 @@ struct kvm_io_bus {
 int kvm_io_bus_read(struct kvm_vcpu *vcpu, enum kvm_bus bus, gpa_t addr, int len, void *val);
 int kvm_io_bus_write(struct kvm_vcpu *vcpu, enum kvm_bus bus, gpa_t addr, int len, const void *val);
 /* Caller holds kvm->slots_lock. 0, -ENOSPC, -ENOMEM. */
-int kvm_io_bus_register_dev(struct kvm *kvm, enum kvm_bus bus, gpa_t addr, int len, struct kvm_io_device *dev);
+int kvm_io_bus_register_dev(struct kvm *kvm, enum kvm_bus bus, gpa_t addr, int len,
+			    struct kvm_io_device *dev);
 /* Caller holds kvm->slots_lock. When it returns no vCPU is in dev any more; dev's destructor has run. */
 int kvm_io_bus_unregister_dev(struct kvm *kvm, enum kvm_bus bus, struct kvm_io_device *dev);
 
@@ -143,7 +144,8 @@ struct kvm_irq_routing_table {
 /* Raises or lowers a GSI. < 0: ignored (masked), 0: coalesced, > 0: number of CPUs it went to. */
 int kvm_set_irq(struct kvm *kvm, int irq_source_id, u32 gsi, int level, bool line_status);
 /* Replaces the table by nr entries (copied). 0, -EINVAL, -ENOMEM. */
-int kvm_set_irq_routing(struct kvm *kvm, const struct kvm_irq_routing_entry *entries, unsigned nr, unsigned flags);
+int kvm_set_irq_routing(struct kvm *kvm, const struct kvm_irq_routing_entry *entries, unsigned nr,
+			unsigned flags);
 void kvm_free_irq_routing(struct kvm *kvm);
 /* Copies gsi's entries to `entries` (KVM_NR_IRQCHIPS of them); returns how many. */
 int kvm_irq_map_gsi(struct kvm *kvm, struct kvm_kernel_irq_routing_entry *entries, int gsi);

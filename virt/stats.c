@@ -71,7 +71,8 @@ static void write_layout(u8 *map, const char *id, const struct stats_source *src
 /* The map stays for later refreshes; *fd is the client's. */
 static int stats_create(const char *id, const struct stats_source *src, u8 **map, int *fd)
 {
-	_Static_assert(DESC_OFFSET + 40 * sizeof(struct wire_desc) + 40 * 8 < STATS_SIZE, "statistics fit one page");
+	_Static_assert(DESC_OFFSET + 40 * sizeof(struct wire_desc) + 40 * 8 < STATS_SIZE,
+		       "statistics fit one page");
 	*fd = kvm_memfd("kvm-stats", data_offset(src->n) + src->n * 8, true);
 	if (*fd < 0)
 		return *fd;

@@ -68,7 +68,8 @@ void kvm_trace_emit(const char *event, const struct kvm_trace_field *f, size_t n
 	u64 now = kvm_clock_monotonic_ns();
 
 	l.len = (size_t)snprintf(l.text, sizeof(l.text),
-				 trace_json ? "{\"ns\":%llu,\"event\":\"%s\"" : "%llu %s", (unsigned long long)now, event);
+				 trace_json ? "{\"ns\":%llu,\"event\":\"%s\"" : "%llu %s",
+				 (unsigned long long)now, event);
 	for (size_t i = 0; i < n; i++) {
 		if (f[i].text)
 			add(&l, trace_json ? ",\"%s\":\"%s\"" : " %s=%s", f[i].key, 0, f[i].text);

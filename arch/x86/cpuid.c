@@ -184,7 +184,8 @@ static const struct kvm_cpuid_entry2 *find_entry(struct kvm_vcpu *vcpu, u32 func
 	for (int i = 0; i < vcpu->arch.cpuid_nent; i++) {
 		const struct kvm_cpuid_entry2 *e = &vcpu->arch.cpuid_entries[i];
 
-		if (e->function == function && (!(e->flags & KVM_CPUID_FLAG_SIGNIFCANT_INDEX) || e->index == index))
+		if (e->function == function &&
+		    (!(e->flags & KVM_CPUID_FLAG_SIGNIFCANT_INDEX) || e->index == index))
 			return e;
 	}
 	return NULL;
@@ -283,9 +284,9 @@ static const struct {
 
 static u64 valid_cr4(struct kvm_vcpu *vcpu)
 {
-	/* Features every 64-bit guest is run with, whether or not user space says so: no CPUID was set yet. */
-	u64 bits = X86_CR4_DE | X86_CR4_PSE | X86_CR4_TSD | X86_CR4_PAE | X86_CR4_MCE | X86_CR4_PGE | X86_CR4_OSFXSR |
-		   X86_CR4_OSXMMEXCPT | X86_CR4_PCE;
+	/* What every 64-bit guest is run with, whether user space says so or not: no CPUID was set yet. */
+	u64 bits = X86_CR4_DE | X86_CR4_PSE | X86_CR4_TSD | X86_CR4_PAE | X86_CR4_MCE | X86_CR4_PGE |
+		   X86_CR4_OSFXSR | X86_CR4_OSXMMEXCPT | X86_CR4_PCE;
 
 	for (size_t i = 0; i < ARRAY_SIZE(cr4_features); i++)
 		if (guest_cpuid_has(vcpu, cr4_features[i].leaf, 0, cr4_features[i].reg, cr4_features[i].bit))
@@ -341,8 +342,8 @@ void kvm_vcpu_after_set_cpuid(struct kvm_vcpu *vcpu)
 	struct x86_state *s = x86s(vcpu);
 
 	s->cr4_valid = valid_cr4(vcpu);
-	s->cr0_valid = X86_CR0_PE | X86_CR0_MP | X86_CR0_EM | X86_CR0_TS | X86_CR0_ET | X86_CR0_NE | X86_CR0_WP |
-		       X86_CR0_AM | X86_CR0_NW | X86_CR0_CD | X86_CR0_PG;
+	s->cr0_valid = X86_CR0_PE | X86_CR0_MP | X86_CR0_EM | X86_CR0_TS | X86_CR0_ET | X86_CR0_NE |
+		       X86_CR0_WP | X86_CR0_AM | X86_CR0_NW | X86_CR0_CD | X86_CR0_PG;
 	s->efer_valid = valid_efer(vcpu);
 	s->xcr0_valid = valid_xcr0(vcpu);
 	s->maxphyaddr = maxphyaddr(vcpu);

@@ -75,10 +75,12 @@ static int check_events(struct kvm_vcpu *vcpu, struct kvm_vcpu_events *ev)
 	} else {
 		ev->exception_has_payload = 0;
 	}
-	if ((ev->exception.injected || ev->exception.pending) && (ev->exception.nr > 31 || ev->exception.nr == X86_NMI))
+	if ((ev->exception.injected || ev->exception.pending) &&
+	    (ev->exception.nr > 31 || ev->exception.nr == X86_NMI))
 		return -EINVAL;
 	/* SMM is not offered. */
-	if ((ev->flags & KVM_VCPUEVENT_VALID_SMM) && (ev->smi.smm || ev->smi.pending || ev->smi.smm_inside_nmi))
+	if ((ev->flags & KVM_VCPUEVENT_VALID_SMM) &&
+	    (ev->smi.smm || ev->smi.pending || ev->smi.smm_inside_nmi))
 		return -EINVAL;
 	if ((ev->flags & KVM_VCPUEVENT_VALID_TRIPLE_FAULT) && !vcpu->kvm->arch.triple_fault_event)
 		return -EINVAL;
@@ -208,7 +210,7 @@ static long ioctl_smi(void *obj, void *data, unsigned long arg)
 	return -ENOTTY; /* SMM is not offered: as a Linux built without CONFIG_KVM_SMM */
 }
 
-/* ---- KVM_SET_GUEST_DEBUG ---------------------------------------------------------------------------------- */
+/* ---- KVM_SET_GUEST_DEBUG ---- */
 
 static void apply_guest_debug(struct kvm_vcpu *vcpu, const struct kvm_guest_debug *dbg)
 {
@@ -239,7 +241,7 @@ static long ioctl_set_guest_debug(void *obj, void *data, unsigned long arg)
 	return 0;
 }
 
-/* ---- the rest ------------------------------------------------------------------------------------------------ */
+/* ---- the rest ---- */
 
 static long ioctl_translate(void *obj, void *data, unsigned long arg)
 {

@@ -77,7 +77,8 @@ static int handle_mmio(struct kvm_vcpu *vcpu)
 	if (e->mmio.write) {
 		if (lapic_in_kernel(vcpu) && !kvm_lapic_mmio_write(vcpu, gpa, len, e->mmio.data))
 			return 1;
-		return kvm_io_bus_write(vcpu, KVM_MMIO_BUS, gpa, len, e->mmio.data) ? kvm_exit_mmio(vcpu, e) : 1;
+		return kvm_io_bus_write(vcpu, KVM_MMIO_BUS, gpa, len, e->mmio.data) ? kvm_exit_mmio(vcpu, e)
+										    : 1;
 	}
 	memset(e->mmio.data, 0, sizeof(e->mmio.data));
 	if (!(lapic_in_kernel(vcpu) && !kvm_lapic_mmio_read(vcpu, gpa, len, e->mmio.data)) &&
@@ -87,7 +88,7 @@ static int handle_mmio(struct kvm_vcpu *vcpu)
 	return 1;
 }
 
-/* ---- instructions --------------------------------------------------------------------------------------- */
+/* ---- instructions ---- */
 
 static int handle_hlt(struct kvm_vcpu *vcpu)
 {
@@ -212,7 +213,7 @@ static int handle_rsm(struct kvm_vcpu *vcpu)
 	return inject_ud(vcpu);
 }
 
-/* ---- the end ------------------------------------------------------------------------------------------------ */
+/* ---- the end ---- */
 
 static int handle_debug(struct kvm_vcpu *vcpu)
 {
@@ -314,8 +315,9 @@ static u64 exit_detail(struct kvm_vcpu *vcpu, enum hyp_exit reason)
 
 static void trace_exit(struct kvm_vcpu *vcpu, enum hyp_exit reason)
 {
-	kvm_trace(KVM_TRACE_EXIT, "exit", { "vcpu", (u64)vcpu->vcpu_id, NULL }, { "reason", 0, exit_names[reason] },
-		  { "rip", x86s(vcpu)->rip, NULL }, { "detail", exit_detail(vcpu, reason), NULL });
+	kvm_trace(KVM_TRACE_EXIT, "exit", { "vcpu", (u64)vcpu->vcpu_id, NULL },
+		  { "reason", 0, exit_names[reason] }, { "rip", x86s(vcpu)->rip, NULL },
+		  { "detail", exit_detail(vcpu, reason), NULL });
 }
 
 int kvm_handle_exit(struct kvm_vcpu *vcpu, enum hyp_exit reason)

@@ -4,7 +4,7 @@
  *
  * "pending": raised by KVM or user space, side effects (CR2, DR6) not applied. "injected": handed to the CPU,
  * which delivers it through the IDT at its next entry; if it left before having done so, the same event is
- * handed over again. One event enters at a time, in Linux's order: what is being delivered already, then a new
+ * handed over again. One event enters at a time, in Linux's order: what is being delivered already, a new
  * exception, an NMI, an external interrupt. A window (want_irq_window, want_nmi_window) makes the CPU
  * leave as soon as the next one can be taken.
  */
@@ -193,7 +193,8 @@ static void ask_for_windows(struct kvm_vcpu *vcpu, bool want_window)
 	bool block = vcpu->arch.guest_debug & KVM_GUESTDBG_BLOCKIRQ;
 
 	s->want_nmi_window = vcpu->arch.nmi_pending && !block;
-	s->want_irq_window = want_window || (lapic_in_kernel(vcpu) && !block && kvm_cpu_has_injectable_intr(vcpu));
+	s->want_irq_window = want_window ||
+			     (lapic_in_kernel(vcpu) && !block && kvm_cpu_has_injectable_intr(vcpu));
 }
 
 int kvm_inject_events(struct kvm_vcpu *vcpu, bool want_window)
@@ -209,8 +210,9 @@ int kvm_inject_events(struct kvm_vcpu *vcpu, bool want_window)
 	}
 	vcpu->arch.handed_over = s->inject.type;
 	if (s->inject.type)
-		kvm_trace(KVM_TRACE_IRQ, "inject", { "vcpu", (u64)vcpu->vcpu_id, NULL }, { "type", s->inject.type, NULL },
-			  { "vector", s->inject.vector, NULL }, { "rip", s->rip, NULL });
+		kvm_trace(KVM_TRACE_IRQ, "inject", { "vcpu", (u64)vcpu->vcpu_id, NULL },
+			  { "type", s->inject.type, NULL }, { "vector", s->inject.vector, NULL },
+			  { "rip", s->rip, NULL });
 	ask_for_windows(vcpu, want_window);
 	return 0;
 }

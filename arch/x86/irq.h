@@ -120,7 +120,7 @@ void kvm_free_irq_source_id(struct kvm *kvm, int irq_source_id);
  * the split irqchip). Own thread. */
 void vcpu_scan_ioapic(struct kvm_vcpu *vcpu);
 
-/* ---- offered by the rest of arch/x86 to the above -------------------------------------------------------- */
+/* ---- offered by the rest of arch/x86 to the above ---- */
 void kvm_inject_nmi(struct kvm_vcpu *vcpu);            /* any: counts, requests, does not kick */
 void kvm_vcpu_reset(struct kvm_vcpu *vcpu, bool init_event);
 void kvm_vcpu_deliver_sipi_vector(struct kvm_vcpu *vcpu, u8 vector);

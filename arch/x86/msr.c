@@ -281,7 +281,8 @@ static int get_platform_info(struct msr_access *a)
 
 static int set_misc_features(struct msr_access *a)
 {
-	if ((a->data & ~1ull) || ((a->data & 1) && !(a->vcpu->arch.msr_platform_info & PLATFORM_INFO_CPUID_FAULT)))
+	if ((a->data & ~1ull) ||
+	    ((a->data & 1) && !(a->vcpu->arch.msr_platform_info & PLATFORM_INFO_CPUID_FAULT)))
 		return 1;
 	x86s(a->vcpu)->cpuid_faulting = a->data & 1;
 	return set_arch(a);
@@ -294,7 +295,7 @@ static int set_debugctl(struct msr_access *a)
 
 static int set_hwcr(struct msr_access *a)
 {
-	/* Ignored bits first, as on Linux: MONMWAITDIS, FFDIS, TLBCACHEDIS ... McStatusWrEn and TscFreqSel stay. */
+	/* Ignored bits first, as on Linux: MONMWAITDIS, FFDIS, TLBCACHEDIS. McStatusWrEn, TscFreqSel stay. */
 	a->data &= ~(0x40ull | 0x100 | 0x8);
 	if (a->data & ~(BIT_ULL(18) | BIT_ULL(24)))
 		return 1;
@@ -346,7 +347,7 @@ static int set_poll_control(struct msr_access *a)
 	return a->data & ~1ull ? 1 : set_arch(a);
 }
 
-/* ---- the table ------------------------------------------------------------------------------------------ */
+/* ---- the table ---- */
 
 #define LIST MSR_LIST
 #define FEAT MSR_FEATURE
@@ -507,7 +508,7 @@ void kvm_msrs_reset(struct kvm_vcpu *vcpu)
 	v->osvw_status = 2;
 }
 
-/* ---- ioctls ----------------------------------------------------------------------------------------------- */
+/* ---- ioctls ---- */
 
 #define MAX_IO_MSRS 256
 

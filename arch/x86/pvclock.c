@@ -79,7 +79,8 @@ static bool vcpus_agree(struct kvm *kvm)
 	u32 i;
 
 	kvm_for_each_vcpu(i, vcpu, kvm)
-		if (__atomic_load_n(&vcpu->arch.l1_tsc_offset, __ATOMIC_RELAXED) != kvm->vcpus[0]->arch.l1_tsc_offset)
+		if (__atomic_load_n(&vcpu->arch.l1_tsc_offset, __ATOMIC_RELAXED) !=
+		    kvm->vcpus[0]->arch.l1_tsc_offset)
 			return false;
 	return true;
 }
@@ -122,7 +123,7 @@ u64 kvm_get_kvmclock_ns(struct kvm *kvm)
 	return ns;
 }
 
-/* ---- the shared pages ------------------------------------------------------------------------------------ */
+/* ---- the shared pages ---- */
 
 /* mul and shift such that ns = (cycles << shift) * mul >> 32 at khz. */
 static void time_scale(u32 khz, u32 *mul, s8 *shift)
@@ -138,7 +139,7 @@ static void time_scale(u32 khz, u32 *mul, s8 *shift)
 		hz <<= 1;
 		(*shift)++;
 	}
-	/* hz is in (scaled, 2 * scaled]: the quotient fits 32 bits. Recomputed from khz: no bits were lost. */
+	/* hz is in (scaled, 2 * scaled]: the quotient fits 32 bits. Recomputed from khz: no bit was lost. */
 	if (*shift < 0)
 		*mul = (u32)(((unsigned __int128)scaled << (32 - *shift)) / ((u64)khz * 1000));
 	else
@@ -218,7 +219,7 @@ void kvm_write_wall_clock(struct kvm *kvm, gpa_t gpa)
 	kvm_write_guest(kvm, gpa, &wc.version, sizeof(wc.version));
 }
 
-/* ---- KVM_GET_CLOCK, KVM_SET_CLOCK, KVM_KVMCLOCK_CTRL ---------------------------------------------------------- */
+/* ---- KVM_GET_CLOCK, KVM_SET_CLOCK, KVM_KVMCLOCK_CTRL ---- */
 
 int kvm_get_clock(struct kvm *kvm, struct kvm_clock_data *data)
 {
@@ -265,7 +266,7 @@ int kvm_set_guest_paused(struct kvm_vcpu *vcpu)
 	return 0;
 }
 
-/* ---- KVM_HC_CLOCK_PAIRING -------------------------------------------------------------------------------------- */
+/* ---- KVM_HC_CLOCK_PAIRING ---- */
 
 struct clock_pairing {
 	s64 sec, nsec;

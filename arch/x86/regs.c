@@ -11,7 +11,8 @@
 /* struct kvm_regs starts with rax rbx rcx rdx rsi rdi rsp rbp r8..r15. */
 static const u8 regs_order[16] = { X86_RAX, X86_RBX, X86_RCX, X86_RDX, X86_RSI, X86_RDI, X86_RSP, X86_RBP,
 				   X86_R8,  X86_R9,  X86_R10, X86_R11, X86_R12, X86_R13, X86_R14, X86_R15 };
-_Static_assert(offsetof(struct kvm_regs, r15) == 15 * 8 && offsetof(struct kvm_regs, rip) == 16 * 8, "kvm_regs");
+_Static_assert(offsetof(struct kvm_regs, r15) == 15 * 8 && offsetof(struct kvm_regs, rip) == 16 * 8,
+	       "kvm_regs");
 
 static void get_regs(struct kvm_vcpu *vcpu, struct kvm_regs *regs)
 {
@@ -56,8 +57,8 @@ static void set_segment(struct x86_seg *s, const struct kvm_segment *k)
 	s->limit = k->limit;
 	s->sel = k->selector;
 	s->ar = (k->type & 15u) | (k->s ? X86_AR_S : 0) | ((k->dpl & 3u) << 5) | (k->present ? X86_AR_P : 0) |
-		(k->avl ? X86_AR_AVL : 0) | (k->l ? X86_AR_L : 0) | (k->db ? X86_AR_DB : 0) | (k->g ? X86_AR_G : 0) |
-		(k->unusable || !k->present ? X86_AR_UNUSABLE : 0);
+		(k->avl ? X86_AR_AVL : 0) | (k->l ? X86_AR_L : 0) | (k->db ? X86_AR_DB : 0) |
+		(k->g ? X86_AR_G : 0) | (k->unusable || !k->present ? X86_AR_UNUSABLE : 0);
 }
 
 /* kvm_sregs: cs ds es fs gs ss tr ldt */
@@ -89,7 +90,8 @@ static void get_sregs(struct kvm_vcpu *vcpu, struct kvm_sregs *sregs)
 	memset(sregs, 0, sizeof(*sregs));
 	get_sregs_common(vcpu, sregs);
 	if (vcpu->arch.interrupt.injected && !vcpu->arch.interrupt.soft)
-		sregs->interrupt_bitmap[vcpu->arch.interrupt.nr / 64] |= BIT_ULL(vcpu->arch.interrupt.nr % 64);
+		sregs->interrupt_bitmap[vcpu->arch.interrupt.nr / 64] |=
+			BIT_ULL(vcpu->arch.interrupt.nr % 64);
 }
 
 static bool is_pae_paging(const struct x86_state *s)
@@ -105,7 +107,8 @@ static void get_sregs2(struct kvm_vcpu *vcpu, struct kvm_sregs2 *sregs)
 
 	memset(sregs, 0, sizeof(*sregs));
 	get_sregs_common(vcpu, (struct kvm_sregs *)sregs);
-	if (is_pae_paging(s) && !kvm_read_guest(vcpu->kvm, s->cr3 & ~31ull, sregs->pdptrs, sizeof(sregs->pdptrs)))
+	if (is_pae_paging(s) &&
+	    !kvm_read_guest(vcpu->kvm, s->cr3 & ~31ull, sregs->pdptrs, sizeof(sregs->pdptrs)))
 		sregs->flags |= SREGS2_PDPTRS_VALID;
 }
 
@@ -152,8 +155,8 @@ static int set_sregs_common(struct kvm_vcpu *vcpu, const struct kvm_sregs *r)
 	hyp_x86_state_changed(vcpu->hyp);
 	hyp_x86_flush_tlb(vcpu->hyp);
 	/* Older user space does not set MP_STATE: a boot CPU at the reset vector in real mode may run. */
-	if (kvm_vcpu_is_bsp(vcpu) && s->rip == 0xfff0 && r->cs.selector == 0xf000 && r->cs.base == 0xffff0000 &&
-	    !(s->cr0 & X86_CR0_PE))
+	if (kvm_vcpu_is_bsp(vcpu) && s->rip == 0xfff0 && r->cs.selector == 0xf000 &&
+	    r->cs.base == 0xffff0000 && !(s->cr0 & X86_CR0_PE))
 		vcpu->arch.mp_state = KVM_MP_STATE_RUNNABLE;
 	kvm_make_request(KVM_REQ_EVENT, vcpu);
 	return 0;
@@ -295,7 +298,7 @@ static int set_xcrs(struct kvm_vcpu *vcpu, const struct kvm_xcrs *x)
 	return 0;
 }
 
-/* ---- debug registers -------------------------------------------------------------------------------------- */
+/* ---- debug registers ---- */
 
 static void get_debugregs(struct kvm_vcpu *vcpu, struct kvm_debugregs *d)
 {
@@ -322,7 +325,7 @@ static int set_debugregs(struct kvm_vcpu *vcpu, const struct kvm_debugregs *d)
 	return 0;
 }
 
-/* ---- KVM_CAP_SYNC_REGS ---------------------------------------------------------------------------------------- */
+/* ---- KVM_CAP_SYNC_REGS ---- */
 
 void kvm_store_sync_regs(struct kvm_vcpu *vcpu, struct kvm_sync_regs *out, u64 fields)
 {
@@ -350,7 +353,7 @@ int kvm_load_sync_regs(struct kvm_vcpu *vcpu, const struct kvm_sync_regs *in, u6
 	return 0;
 }
 
-/* ---- the rows ---------------------------------------------------------------------------------------------------- */
+/* ---- the rows ---- */
 
 #define GET(fn, call) \
 	static long fn(void *vcpu, void *data, unsigned long arg) { (void)arg; call(vcpu, data); return 0; }

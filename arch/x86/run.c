@@ -11,7 +11,6 @@
 
 #define PIO_PAGE_OFFSET 1 /* page of the kvm_run mapping, KVM_PIO_PAGE_OFFSET */
 
-
 /* ---- filling kvm_run ------------------------------------------------------------------------------- */
 
 static bool still_at_instruction(struct kvm_vcpu *vcpu)
@@ -206,8 +205,9 @@ static bool vcpu_has_events(struct kvm_vcpu *vcpu)
 		return true;
 	if (kvm_test_request(KVM_REQ_TRIPLE_FAULT, vcpu))
 		return true;
-	return vcpu->arch.mp_state != KVM_MP_STATE_UNINITIALIZED && vcpu->arch.mp_state != KVM_MP_STATE_INIT_RECEIVED &&
-	       kvm_cpu_has_interrupt(vcpu) && hyp_x86_irq_allowed(vcpu->hyp);
+	return vcpu->arch.mp_state != KVM_MP_STATE_UNINITIALIZED &&
+	       vcpu->arch.mp_state != KVM_MP_STATE_INIT_RECEIVED && kvm_cpu_has_interrupt(vcpu) &&
+	       hyp_x86_irq_allowed(vcpu->hyp);
 }
 
 bool kvm_arch_vcpu_runnable(struct kvm_vcpu *vcpu)
@@ -222,16 +222,17 @@ static bool accepts_dm_interrupt(struct kvm_vcpu *vcpu)
 
 static bool dm_request_for_irq_injection(struct kvm_vcpu *vcpu)
 {
-	return __atomic_load_n(&vcpu->run->request_interrupt_window, __ATOMIC_RELAXED) && !pic_in_kernel(vcpu->kvm);
+	return __atomic_load_n(&vcpu->run->request_interrupt_window, __ATOMIC_RELAXED) &&
+	       !pic_in_kernel(vcpu->kvm);
 }
 
 static bool ready_for_interrupt_injection(struct kvm_vcpu *vcpu)
 {
-	return hyp_x86_irq_allowed(vcpu->hyp) && accepts_dm_interrupt(vcpu) && !kvm_event_needs_reinjection(vcpu) &&
-	       !vcpu->arch.exception.pending;
+	return hyp_x86_irq_allowed(vcpu->hyp) && accepts_dm_interrupt(vcpu) &&
+	       !kvm_event_needs_reinjection(vcpu) && !vcpu->arch.exception.pending;
 }
 
-/* ---- requests -------------------------------------------------------------------------------------------- */
+/* ---- requests ---- */
 
 static int handle_eoi_exit(struct kvm_vcpu *vcpu)
 {
@@ -291,7 +292,7 @@ static int handle_requests(struct kvm_vcpu *vcpu)
 	return 1;
 }
 
-/* ---- the loop ------------------------------------------------------------------------------------------------ */
+/* ---- the loop ---- */
 
 /* > 0: enter. 1 from the caller's view without entering is -EAGAIN here. */
 static int prepare_events(struct kvm_vcpu *vcpu)
@@ -394,7 +395,7 @@ static int vcpu_run(struct kvm_vcpu *vcpu)
 	}
 }
 
-/* ---- KVM_RUN ------------------------------------------------------------------------------------------------------ */
+/* ---- KVM_RUN ---- */
 
 #define SYNC_VALID (KVM_SYNC_X86_REGS | KVM_SYNC_X86_SREGS | KVM_SYNC_X86_EVENTS)
 

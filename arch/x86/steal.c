@@ -40,12 +40,14 @@ static struct kvm_steal_time_page *steal_page(struct kvm_vcpu *vcpu)
 {
 	if (!(vcpu->arch.st.msr_val & 1))
 		return NULL;
-	return (struct kvm_steal_time_page *)hyp_as_hva(vcpu->kvm->as, vcpu->arch.st.msr_val & VALID_BITS, true);
+	return (struct kvm_steal_time_page *)hyp_as_hva(vcpu->kvm->as, vcpu->arch.st.msr_val & VALID_BITS,
+							true);
 }
 
 static void written(struct kvm_vcpu *vcpu)
 {
-	hyp_as_mark_written(vcpu->kvm->as, vcpu->arch.st.msr_val & VALID_BITS, sizeof(struct kvm_steal_time_page));
+	hyp_as_mark_written(vcpu->kvm->as, vcpu->arch.st.msr_val & VALID_BITS,
+			    sizeof(struct kvm_steal_time_page));
 }
 
 static u64 clock_ns(clockid_t id)

@@ -96,7 +96,8 @@ u64 kvm_scale_tsc(struct kvm_vcpu *vcpu, u64 host_tsc)
 {
 	u64 ratio = vcpu->arch.l1_tsc_scaling_ratio;
 
-	return ratio == UNSCALED ? host_tsc : (u64)((unsigned __int128)host_tsc * ratio >> KVM_TSC_RATIO_SHIFT);
+	return ratio == UNSCALED ? host_tsc
+				 : (u64)((unsigned __int128)host_tsc * ratio >> KVM_TSC_RATIO_SHIFT);
 }
 
 u64 kvm_read_l1_tsc(struct kvm_vcpu *vcpu)

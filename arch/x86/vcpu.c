@@ -178,7 +178,7 @@ static long ioctl_set_attr(void *obj, void *data, unsigned long arg)
 	return 0;
 }
 
-/* ---- CPUID, MSRs ---------------------------------------------------------------------------------------- */
+/* ---- CPUID, MSRs ---- */
 
 static long ioctl_set_cpuid(void *obj, void *data, unsigned long arg)
 {

@@ -13,7 +13,8 @@ int kvm_arch_init_vm(struct kvm *kvm, unsigned long type)
 	if (type)
 		return -EINVAL;
 	pthread_mutex_init(&kvm->arch.apic_map_lock, NULL);
-	kvm->arch.irq_sources_bitmap = BIT_ULL(KVM_USERSPACE_IRQ_SOURCE_ID) | BIT_ULL(KVM_IRQFD_RESAMPLE_IRQ_SOURCE_ID);
+	kvm->arch.irq_sources_bitmap = BIT_ULL(KVM_USERSPACE_IRQ_SOURCE_ID) |
+				       BIT_ULL(KVM_IRQFD_RESAMPLE_IRQ_SOURCE_ID);
 	kvm->arch.guest_can_read_msr_platform_info = true;
 	kvm_clock_init_vm(kvm);
 	return 0;
@@ -42,7 +43,7 @@ u32 kvm_arch_valid_mem_flags(void)
 	return KVM_MEM_READONLY;
 }
 
-/* ---- the in-kernel interrupt controllers ---------------------------------------------------------------- */
+/* ---- the in-kernel interrupt controllers ---- */
 
 /* kvm->lock held. */
 static int create_irqchip(struct kvm *kvm)
@@ -130,7 +131,7 @@ static int set_nr_mmu_pages(unsigned long n)
 	return n < KVM_MIN_ALLOC_MMU_PAGES ? -EINVAL : 0; /* no shadow pages to limit */
 }
 
-/* ---- rows: `call` runs with kvm->lock held where LOCKED ------------------------------------------------------ */
+/* ---- rows: `call` runs with kvm->lock held where LOCKED ---- */
 
 #define VM_ROW(fn, call)                                             \
 	static long fn(void *obj, void *data, unsigned long arg)     \
@@ -200,7 +201,7 @@ long kvm_arch_vm_ioctl(struct kvm *kvm, unsigned int ioctl, unsigned long arg)
 	return row ? kvm_ioctl_call(row, kvm, arg) : -ENOTTY;
 }
 
-/* ---- kvm fd ------------------------------------------------------------------------------------------------------ */
+/* ---- kvm fd ---- */
 
 static long dev_get_supported_cpuid(void *obj, void *data, unsigned long arg)
 {

@@ -103,14 +103,14 @@ void kvm_complete_injection(struct kvm_vcpu *vcpu);
 bool kvm_event_needs_reinjection(struct kvm_vcpu *vcpu);
 void kvm_deliver_exception_payload(struct kvm_vcpu *vcpu);
 
-/* ---- exit.c ---------------------------------------------------------------------------------------------- */
+/* ---- exit.c ---- */
 /* > 0: re-enter, 0: kvm_run is filled, < 0: -errno. */
 int kvm_handle_exit(struct kvm_vcpu *vcpu, enum hyp_exit reason);
 
-/* ---- hypercall.c ------------------------------------------------------------------------------------------- */
+/* ---- hypercall.c ---- */
 int kvm_emulate_hypercall(struct kvm_vcpu *vcpu);
 
-/* ---- run.c: the only file that writes kvm_run ---------------------------------------------------------------- */
+/* ---- run.c: the only file that writes kvm_run ---- */
 int kvm_exit_io(struct kvm_vcpu *vcpu, const struct x86_exit *e);
 int kvm_exit_mmio(struct kvm_vcpu *vcpu, const struct x86_exit *e);
 int kvm_exit_hlt(struct kvm_vcpu *vcpu);
@@ -121,7 +121,7 @@ int kvm_exit_emulation_failure(struct kvm_vcpu *vcpu, const struct x86_exit *e);
 int kvm_exit_internal(struct kvm_vcpu *vcpu, u32 suberror, const u64 *data, u32 ndata);
 int kvm_exit_msr(struct kvm_vcpu *vcpu, bool write, u32 index, u64 data, u32 reason);
 
-/* ---- pvclock.c, tsc.c ------------------------------------------------------------------------------------------ */
+/* ---- pvclock.c, tsc.c ---- */
 int kvm_tsc_init(const char **verdict, const char **remedy); /* host TSC frequency */
 u32 kvm_host_tsc_khz(void);
 void kvm_tsc_vcpu_create(struct kvm_vcpu *vcpu);
@@ -141,7 +141,7 @@ void kvm_guest_time_update(struct kvm_vcpu *vcpu);
 int kvm_set_guest_paused(struct kvm_vcpu *vcpu);
 int kvm_pv_clock_pairing(struct kvm_vcpu *vcpu, gpa_t gpa, u64 type);
 
-/* ---- steal.c ----------------------------------------------------------------------------------------------------- */
+/* ---- steal.c ---- */
 int kvm_set_steal_time_msr(struct kvm_vcpu *vcpu, u64 data);
 void kvm_record_steal_time(struct kvm_vcpu *vcpu);   /* entering: not preempted; a flush owed is done */
 void kvm_steal_time_set_preempted(struct kvm_vcpu *vcpu);

@@ -143,7 +143,8 @@ static void queue_inval(struct hyp_cpu *c, gpa_t gpa)
 	for (i = 0; i < n; i++) {
 		gpa_t *slot = &c->inval.page[((gpa >> PAGE_SHIFT) + i) % n], old = 0;
 
-		if (__atomic_compare_exchange_n(slot, &old, gpa | 1, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST) ||
+		if (__atomic_compare_exchange_n(slot, &old, gpa | 1, false, __ATOMIC_SEQ_CST,
+						__ATOMIC_SEQ_CST) ||
 		    old == (gpa | 1))
 			break;
 	}

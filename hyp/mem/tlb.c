@@ -98,8 +98,8 @@ static void fill(struct hyp_cpu *cpu, unsigned part, gva_t gva, const struct x86
 }
 
 /* gva -> RAM of the current map. NULL with fail set. */
-static u8 *walk_to_host(struct hyp_cpu *cpu, gva_t gva, unsigned acc, struct x86_walk *w, struct hyp_fail *fail,
-			const struct hyp_region **r)
+static u8 *walk_to_host(struct hyp_cpu *cpu, gva_t gva, unsigned acc, struct x86_walk *w,
+			struct hyp_fail *fail, const struct hyp_region **r)
 {
 	fail->ret = X86_FAULT;
 	if (cpu->code_size == 64 && !x86_canonical(cpu, gva)) {
@@ -165,8 +165,8 @@ static u8 *fetch_ptr(struct hyp_cpu *cpu, gva_t gva, unsigned acc, struct hyp_fa
 u8 *hyp_mem_ptr(struct hyp_cpu *cpu, gva_t gva, unsigned acc, gpa_t *gpa, enum x86_ret *ret)
 {
 	struct hyp_fail fail = { X86_OK, 0 };
-	u8 *p = acc & X86_ACC_X ? fetch_ptr(cpu, gva, acc, &fail) :
-				  hyp_mem_ptr_size(cpu, gva, acc, PAGE_SIZE - (gva & ~PAGE_MASK), &fail);
+	u8 *p = acc & X86_ACC_X ? fetch_ptr(cpu, gva, acc, &fail)
+				: hyp_mem_ptr_size(cpu, gva, acc, PAGE_SIZE - (gva & ~PAGE_MASK), &fail);
 
 	if (gpa)
 		*gpa = fail.gpa;

@@ -22,7 +22,7 @@
 struct fake_counts {
 	unsigned flush_all, flush_nonglobal, flush_page, state_changed;
 	gva_t flushed;
-	/* Another CPU: when the walker asks to write gpa `race_at`, the entry becomes `race_val` first, once. */
+	/* Another CPU: when the walker asks to write gpa race_at, the entry becomes race_val first, once. */
 	gpa_t race_at;
 	u64 race_val;
 };

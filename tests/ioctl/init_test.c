@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Start-up: each step made to fail once; what was done is undone, the report says where, and a second try works. */
+/* Start-up: each step made to fail once; what was done is undone, the report says where, a new try works. */
 #include <stdlib.h>
 #include "tests/ioctl/ioctl.h"
 
@@ -65,7 +65,7 @@ static void init_is_idempotent(void **state)
 	ok(kuse_init());
 }
 
-/* Both ways of surviving a bad pointer: our fault handler, and the host's copy where another one is in front. */
+/* Both ways to survive a bad pointer: our fault handler, and the host's copy where another is in front. */
 static void bad_pointer_with_our_handler_first(void **state)
 {
 	static const char read_only[16] = "";

@@ -122,7 +122,10 @@ static int scenario_eventfd(int vm)
 
 static int scenario_cpuid(int vm)
 {
-	static struct { struct kvm_cpuid2 head; struct kvm_cpuid_entry2 e[256]; } c;
+	static struct {
+		struct kvm_cpuid2 head;
+		struct kvm_cpuid_entry2 e[256];
+	} c;
 	struct { struct kvm_msrs head; struct kvm_msr_entry e; } m = { { .nmsrs = 1 }, { .index = 0x10 } };
 	int vcpu;
 
@@ -166,7 +169,7 @@ static void fail_each(int (*scenario)(int vm), int optional)
 
 	assert_int_equal(run_once(scenario, 0, &failed), 0);
 	before = open_fds();
-	for (failed = true; failed; ) {
+	for (failed = true; failed;) {
 		int ret = run_once(scenario, ++n, &failed);
 
 		if (failed && ret == 0 && optional-- > 0)
@@ -208,7 +211,8 @@ static int down(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(oom_vcpu), cmocka_unit_test(oom_irqchip), cmocka_unit_test(oom_memory), cmocka_unit_test(oom_eventfd),
+		cmocka_unit_test(oom_vcpu), cmocka_unit_test(oom_irqchip), cmocka_unit_test(oom_memory),
+		cmocka_unit_test(oom_eventfd),
 		cmocka_unit_test(oom_cpuid),
 	};
 

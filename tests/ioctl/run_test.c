@@ -461,8 +461,8 @@ static void irqfd_wakes_a_halted_guest(void **state)
 
 	handler(0x25);
 	/* ICW1-4 to the master PIC, unmask all, sti, hlt, hlt */
-	CODE(0xb0, 0x11, 0xe6, 0x20, 0xb0, 0x20, 0xe6, 0x21, 0xb0, 0x04, 0xe6, 0x21, 0xb0, 0x01, 0xe6, 0x21, 0xb0, 0x00,
-	     0xe6, 0x21, 0xe6, 0x10, 0xfb, 0xf4, 0xe6, 0x11, 0xf4);
+	CODE(0xb0, 0x11, 0xe6, 0x20, 0xb0, 0x20, 0xe6, 0x21, 0xb0, 0x04, 0xe6, 0x21, 0xb0, 0x01, 0xe6, 0x21,
+	     0xb0, 0x00, 0xe6, 0x21, 0xe6, 0x10, 0xfb, 0xf4, 0xe6, 0x11, 0xf4);
 	ok(IOCTL(m.vm, KVM_IRQFD, &a));
 	run_until(KVM_EXIT_IO);
 	assert_int_equal(m.run->io.port, 0x10);
@@ -542,7 +542,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(out_in_hlt), T(string_io), T(mmio), T(readonly_slot), T(run_argument), T(immediate_exit),
-		T(signal_ends_a_loop), TI(signal_ends_a_halt), T(halt_without_exit), T(signal_mask), T(triple_fault), T(interrupt_window), T(nmi),
+		T(signal_ends_a_loop), TI(signal_ends_a_halt), T(halt_without_exit), T(signal_mask), T(triple_fault),
+		T(interrupt_window), T(nmi),
 		T(injected_exception), T(cpuid_instruction), T(rdmsr_unknown_is_gp), T(msr_exits), T(sync_regs),
 		T(single_step), T(software_breakpoint), T(hardware_breakpoint), T(dirty_log), T(ioeventfd),
 		T(coalesced_ring), T(coalesced_ring_is_shared), TI(irqfd_wakes_a_halted_guest), T(cpuid_is_fixed_after_run),

@@ -500,7 +500,8 @@ static void stats_fd(void **state)
 		struct kvm_stats_desc d;
 		uint64_t v;
 
-		assert_int_equal(pread(fd, &d, sizeof(d), h.desc_offset + i * (sizeof(d) + h.name_size)), sizeof(d));
+		assert_int_equal(pread(fd, &d, sizeof(d), h.desc_offset + i * (sizeof(d) + h.name_size)),
+				 sizeof(d));
 		assert_int_equal(pread(fd, &v, 8, h.data_offset + d.offset), 8);
 	}
 	close(fd);

@@ -48,7 +48,8 @@ static void find_positions(struct insn *in, unsigned code_size)
 		in->rex = in->bytes[i++];
 	in->op_start = (u8)i;
 	if (z->attributes & ZYDIS_ATTRIB_HAS_MODRM) {
-		t = z->raw.modrm.offset + 1u + (z->attributes & ZYDIS_ATTRIB_HAS_SIB ? 1 : 0) + z->raw.disp.size / 8;
+		t = z->raw.modrm.offset + 1u + (z->attributes & ZYDIS_ATTRIB_HAS_SIB ? 1 : 0) +
+		    z->raw.disp.size / 8;
 	} else {
 		t = in->len;
 		if (z->raw.imm[0].size)
@@ -111,8 +112,8 @@ bool insn_decode(struct insn *in, const u8 *bytes, unsigned avail, u64 pc, unsig
 		ZydisDecoderInit(&dec32, ZYDIS_MACHINE_MODE_LEGACY_32, ZYDIS_STACK_WIDTH_32);
 		__atomic_store_n(&ready, true, __ATOMIC_RELEASE);
 	}
-	if (!ZYAN_SUCCESS(ZydisDecoderDecodeFull(code_size == 64 ? &dec64 : &dec32, bytes, MIN(avail, 15u), &in->z,
-						 in->op)))
+	if (!ZYAN_SUCCESS(ZydisDecoderDecodeFull(code_size == 64 ? &dec64 : &dec32, bytes, MIN(avail, 15u),
+						 &in->z, in->op)))
 		return false;
 	fix_absent_base(in);
 	in->pc = pc;
@@ -236,7 +237,9 @@ static u8 class_of_flow(const struct insn *in)
 			return INSN_INTERP_END;
 		return imm ? INSN_CALL : INSN_CALL_IND;
 	case ZYDIS_CATEGORY_RET:
-		return in->z.mnemonic == ZYDIS_MNEMONIC_RET && !far && in->z.operand_width != 16 ? INSN_RET : INSN_INTERP_END;
+		return in->z.mnemonic == ZYDIS_MNEMONIC_RET && !far && in->z.operand_width != 16
+			       ? INSN_RET
+			       : INSN_INTERP_END;
 	case ZYDIS_CATEGORY_COND_BR:
 		if (in->z.operand_width == 16)
 			return INSN_INTERP_END;
@@ -432,11 +435,14 @@ static bool helper_by_mnemonic(ZydisMnemonic m, u8 *id)
 /* MOVS and STOS without segment override, 64-bit addresses, no REPNE. */
 static u8 class_of_string(struct insn *in)
 {
-	u64 rep = in->z.attributes & (ZYDIS_ATTRIB_HAS_REP | ZYDIS_ATTRIB_HAS_REPE | ZYDIS_ATTRIB_HAS_REPZ) ? H_STR_REP : 0;
+	u64 rep = in->z.attributes & (ZYDIS_ATTRIB_HAS_REP | ZYDIS_ATTRIB_HAS_REPE | ZYDIS_ATTRIB_HAS_REPZ)
+			  ? H_STR_REP
+			  : 0;
 	u8 op = in->z.opcode;
 	unsigned size = op & 1 ? in->z.operand_width / 8 : 1;
 
-	if (in->z.address_width != 64 || in->z.attributes & (ZYDIS_ATTRIB_HAS_SEGMENT | ZYDIS_ATTRIB_HAS_REPNE) ||
+	if (in->z.address_width != 64 ||
+	    in->z.attributes & (ZYDIS_ATTRIB_HAS_SEGMENT | ZYDIS_ATTRIB_HAS_REPNE) ||
 	    in->z.attributes & ZYDIS_ATTRIB_HAS_LOCK || in->z.opcode_map != ZYDIS_OPCODE_MAP_DEFAULT)
 		return INSN_INTERP;
 	if (op == 0xa4 || op == 0xa5)
@@ -458,7 +464,8 @@ static u8 class_of_mov_cr(struct insn *in, u32 key)
 	n = (unsigned)ZydisRegisterGetId(cr->reg.value);
 	if (n > 4) /* CR8 exits */
 		return INSN_INTERP;
-	return use_helper(in, to ? HELPER_mov_to_cr : HELPER_mov_from_cr, n | (u64)insn_gpr(gpr->reg.value, NULL) << 8);
+	return use_helper(in, to ? HELPER_mov_to_cr : HELPER_mov_from_cr,
+			  n | (u64)insn_gpr(gpr->reg.value, NULL) << 8);
 }
 
 static u8 class_of_privileged(struct insn *in, u32 key)
@@ -499,7 +506,8 @@ static u8 class_of_system(struct insn *in, u32 key)
 	case ZYDIS_MNEMONIC_PUSHFQ:
 		return INSN_PUSHF;
 	case ZYDIS_MNEMONIC_MOV:
-		if (in->z.meta.category == ZYDIS_CATEGORY_SYSTEM || in->z.attributes & ZYDIS_ATTRIB_IS_PRIVILEGED)
+		if (in->z.meta.category == ZYDIS_CATEGORY_SYSTEM ||
+		    in->z.attributes & ZYDIS_ATTRIB_IS_PRIVILEGED)
 			return class_of_mov_cr(in, key);
 		return INSN_COPY;
 	default:
@@ -541,7 +549,8 @@ static u8 class_of(struct insn *in, u32 key)
 		return INSN_INTERP; /* RSP's stand-in needs a REX prefix, which AH..BH exclude */
 	if (!category_is_plain(in->z.meta.category) || touches_system_register(in) || !operands_ok ||
 	    in->z.attributes & ZYDIS_ATTRIB_IS_PRIVILEGED || mem_is_special(in) || vector_unusable(in, key) ||
-	    in->z.encoding == ZYDIS_INSTRUCTION_ENCODING_XOP || in->z.encoding == ZYDIS_INSTRUCTION_ENCODING_3DNOW ||
+	    in->z.encoding == ZYDIS_INSTRUCTION_ENCODING_XOP ||
+	    in->z.encoding == ZYDIS_INSTRUCTION_ENCODING_3DNOW ||
 	    in->z.encoding == ZYDIS_INSTRUCTION_ENCODING_MVEX)
 		return INSN_INTERP;
 	return INSN_COPY;
@@ -554,7 +563,8 @@ void insn_classify(struct insn *in, u32 key)
 		in->fl_read = FLAGS_ALL; /* Zydis does not count storing them */
 	if (in->cls == INSN_INTERP && interp_ends_block(in))
 		in->cls = INSN_INTERP_END;
-	if (in->cls == INSN_INTERP || in->cls == INSN_INTERP_END || in->cls == INSN_HELPER || in->cls == INSN_HELPER_END) {
+	if (in->cls == INSN_INTERP || in->cls == INSN_INTERP_END || in->cls == INSN_HELPER ||
+	    in->cls == INSN_HELPER_END) {
 		in->fl_read = FLAGS_ALL;
 		in->fl_write = 0;
 	}

@@ -88,7 +88,8 @@ u8 insn_gpr(ZydisRegister r, bool *high);
 /* RFLAGS arithmetic bits <-> 6-bit packed form. */
 static inline u8 flags_pack(u32 fl)
 {
-	return (u8)((fl & 1) | (fl >> 1 & 2) | (fl >> 2 & 4) | (fl >> 3 & 8) | (fl >> 3 & 16) | (fl >> 6 & 32));
+	return (u8)((fl & 1) | (fl >> 1 & 2) | (fl >> 2 & 4) | (fl >> 3 & 8) | (fl >> 3 & 16) |
+		    (fl >> 6 & 32));
 }
 #define FLAGS_ALL 63
 

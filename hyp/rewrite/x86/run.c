@@ -39,8 +39,9 @@ bool hyp_must_interpret(struct hyp_cpu *cpu)
 {
 	const struct x86_state *s = &cpu->s;
 
-	return cpu->code_size != 64 || s->shadow || s->rflags & X86_FL_TF || s->guest_debug || s->dr7 & 0xff ||
-	       x86_alignment_checked(s) || cpu->engine->interp_only || cpu->mmio.n || cpu->mmio.io_ready;
+	return cpu->code_size != 64 || s->shadow || s->rflags & X86_FL_TF || s->guest_debug ||
+	       s->dr7 & 0xff || x86_alignment_checked(s) || cpu->engine->interp_only || cpu->mmio.n ||
+	       cpu->mmio.io_ready;
 }
 
 /* Overflow is looked at first: what comes in while the slots are emptied raises attention again. */
@@ -49,8 +50,9 @@ static void drop_queued_pages(struct hyp_cpu *cpu)
 	bool flush = __atomic_exchange_n(&cpu->inval.overflow, false, __ATOMIC_SEQ_CST);
 
 	for (unsigned i = 0; i < ARRAY_SIZE(cpu->inval.page); i++) {
-		gpa_t page = __atomic_load_n(&cpu->inval.page[i], __ATOMIC_RELAXED) ?
-				     __atomic_exchange_n(&cpu->inval.page[i], 0, __ATOMIC_SEQ_CST) : 0;
+		gpa_t page = __atomic_load_n(&cpu->inval.page[i], __ATOMIC_RELAXED)
+				     ? __atomic_exchange_n(&cpu->inval.page[i], 0, __ATOMIC_SEQ_CST)
+				     : 0;
 
 		if (page && !flush)
 			hyp_engine_invalidate(cpu, page & PAGE_MASK, PAGE_SIZE);

@@ -241,7 +241,8 @@ static u32 gprs_named(const struct insn *in)
 	u32 mask = 0;
 
 	for (unsigned i = 0; i < in->z.operand_count; i++) {
-		u8 g = in->op[i].type == ZYDIS_OPERAND_TYPE_REGISTER ? insn_gpr(in->op[i].reg.value, NULL) : GPR_NONE;
+		u8 g = in->op[i].type == ZYDIS_OPERAND_TYPE_REGISTER ? insn_gpr(in->op[i].reg.value, NULL)
+								     : GPR_NONE;
 
 		if (g != GPR_NONE)
 			mask |= 1u << g;

@@ -65,7 +65,7 @@ static void compare_pc(struct xlate *x, u64 pc)
 }
 
 /*
- * The same with the flags left alone; returns the place of the jump that is taken where S1 is another address:
+ * The same with the flags left alone; returns the place of the jump taken where S1 is another address:
  * rcx = s1 - pc (its value in S2 meanwhile); jrcxz equal; restore rcx; jmp; equal: restore rcx
  */
 static u32 compare_pc_quietly(struct xlate *x, u64 pc)
@@ -310,8 +310,9 @@ static void flow_call(struct xlate *x, const struct insn *in)
 
 static void flow_ret(struct xlate *x, const struct insn *in)
 {
-	s32 extra = in->z.operand_count_visible && in->op[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE ?
-			    (s32)in->op[0].imm.value.u : 0;
+	s32 extra = in->z.operand_count_visible && in->op[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE
+			    ? (s32)in->op[0].imm.value.u
+			    : 0;
 
 	e_mov_rr(&x->e, S1, HRSP);
 	x_check(x, 8, false, in->live_in);

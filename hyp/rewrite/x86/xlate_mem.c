@@ -97,7 +97,8 @@ static u32 jcc_rel32(struct xlate *x, u8 cc)
 void x_check(struct xlate *x, unsigned size, bool write, bool live)
 {
 	u32 part = OFF(tlb) + x->part * (u32)sizeof(x->cpu->tlb[0]);
-	u32 tag = write ? offsetof(struct hyp_tlb_entry, write_tag) : offsetof(struct hyp_tlb_entry, read_tag);
+	u32 tag = write ? offsetof(struct hyp_tlb_entry, write_tag)
+			: offsetof(struct hyp_tlb_entry, read_tag);
 	struct cold *c;
 
 	if (live)
