@@ -589,6 +589,8 @@ static bool reject(struct rng *r, struct dt_case *c, const struct decoded *d)
 		return true; /* Zen 5, EVEX.X clear, after a PUSH: the RSP of before */
 	if (d->in.mnemonic == ZYDIS_MNEMONIC_INT1)
 		return true; /* under a hypervisor the frame's RIP is its own idea */
+	if (d->in.mnemonic == ZYDIS_MNEMONIC_CLZERO && d->in.attributes & ZYDIS_ATTRIB_HAS_SEGMENT)
+		return true; /* AMD's own; its faults with a base are its own too */
 	if (d->in.mnemonic == ZYDIS_MNEMONIC_PAUSE && d->in.attributes & ZYDIS_ATTRIB_HAS_REX)
 		return true; /* with REX.B an XCHG, which Zydis does not know */
 	if (host_lacks(&d->in) && (explicit_mem(d) || !rng_pct(r, 3)))
