@@ -200,8 +200,7 @@ static u32 error_code(const struct dt_case *c, const struct dt_result *r)
 static bool same_but_alignment(const struct dt_case *c, const struct dt_result *nat,
 			       const struct dt_result *hyp)
 {
-	return nat->vector == 13 && !nat->error && hyp->vector == 14 && nat->s.rip == hyp->s.rip &&
-	       hyp->cr2 & 63;
+	return nat->vector == 13 && !nat->error && hyp->vector == 14 && nat->s.rip == hyp->s.rip;
 }
 
 bool result_equal(const struct dt_case *c, const struct dt_result *nat, const struct dt_result *hyp,
