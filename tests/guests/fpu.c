@@ -26,7 +26,8 @@ static void xm(u64 a)
 {
 	u32 csr = 0x1d80; /* zero divide unmasked */
 
-	asm volatile("ldmxcsr %0; xorps %%xmm1, %%xmm1; mov $0x3f800000, %%eax; movd %%eax, %%xmm0; divss %%xmm1, %%xmm0"
+	asm volatile("ldmxcsr %0; xorps %%xmm1, %%xmm1; mov $0x3f800000, %%eax; movd %%eax, %%xmm0\n"
+		     "divss %%xmm1, %%xmm0"
 		     : : "m"(csr) : "rax");
 }
 
