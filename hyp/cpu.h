@@ -54,7 +54,7 @@ struct hyp_fills {
 	u16 slot[HYP_FILLS_MAX];
 };
 
-#define HYP_JC_SIZE 1024
+#define HYP_JC_SIZE 4096
 #define HYP_JC_CLASSES 3 /* one per partition; only 64-bit code is translated */
 
 /* Which partition the current privilege uses. */
@@ -90,23 +90,23 @@ struct hyp_cpu {
 
 	/* the words emitted code touches most, on one line */
 	u32 attention __attribute__((aligned(64)));
-	u32 df;          /* 0 or 0x400: the guest's DF; the host's DF stays 0 */
-	u64 scratch[6];  /* spill slots of emitted code */
-	u64 host_rsp;    /* stack of hyp_enter while translated code runs */
-	u64 resume;      /* where emitted code called hyp_leave from */
-	u64 ax_flags;    /* guest arithmetic flags: AH as LAHF has them, AL = OF */
-	u64 host_gs;     /* the thread's GS base outside hyp_cpu_run */
+	u32 df;         /* 0 or 0x400: the guest's DF; the host's DF stays 0 */
+	u64 scratch[6]; /* spill slots of emitted code */
+	u64 host_rsp;   /* stack of hyp_enter while translated code runs */
+	u64 resume;     /* where emitted code called hyp_leave from */
+	u64 ax_flags;   /* guest arithmetic flags: AH as LAHF has them, AL = OF */
+	u64 host_gs;    /* the thread's GS base outside hyp_cpu_run */
 
 	/* Exception raised by the current instruction, delivered by the run loop. */
 	struct x86_event fault;
-	bool fpu_live;     /* guest vector state is in host registers */
-	bool in_run;       /* inside hyp_cpu_run */
+	bool fpu_live; /* guest vector state is in host registers */
+	bool in_run;   /* inside hyp_cpu_run */
 	bool dead;
-	u8 want_sync;      /* set by a thread that waits in hyp_as_sync */
-	u8 mode;           /* enum hyp_mode, see hyp_x86_state_changed */
-	u8 tlb_part;       /* partition of the current CPL/AC */
-	u8 code_size;      /* 16, 32 or 64 */
-	u8 flat;           /* 64-bit, or CS DS ES SS all usable, base 0, limit 4 GiB, CS readable, DS ES SS
+	u8 want_sync; /* set by a thread that waits in hyp_as_sync */
+	u8 mode;      /* enum hyp_mode, see hyp_x86_state_changed */
+	u8 tlb_part;  /* partition of the current CPL/AC */
+	u8 code_size; /* 16, 32 or 64 */
+	u8 flat;      /* 64-bit, or CS DS ES SS all usable, base 0, limit 4 GiB, CS readable, DS ES SS
 	                      writable and SS.B: no segment checks needed but on FS and GS */
 
 	/* A read from MMIO or a port, answered by KVM, on which the instruction at rip is re-run. */
@@ -114,21 +114,33 @@ struct hyp_cpu {
 		u8 n;          /* answered pieces */
 		u8 next;       /* next piece to use in this re-run */
 		bool io_ready; /* exit.io.data is the answer for the IN/INS at rip */
-		struct { gpa_t gpa; u8 len; u8 data[8]; } piece[16];
+		struct {
+			gpa_t gpa;
+			u8 len;
+			u8 data[8];
+		} piece[16];
 		/* writes to MMIO that the retired instruction made, leaving one exit at a time */
 		u8 wn, wnext;
-		struct { gpa_t gpa; u8 len; u8 data[8]; } wpiece[16];
+		struct {
+			gpa_t gpa;
+			u8 len;
+			u8 data[8];
+		} wpiece[16];
 	} mmio;
 
 	struct hyp_as *as;
-	struct hyp_cpu *as_next; /* as->cpus */
+	struct hyp_cpu *as_next;   /* as->cpus */
 	const struct hyp_map *map; /* snapshot in use; NULL outside hyp_cpu_run */
-	u32 last_region;     /* index into map, a guess */
+	u32 last_region;           /* index into map, a guess */
 	u32 id;
 	/* gpa pages whose translations another thread asked to drop (HYP_ATTN_INVAL) */
-	struct { bool overflow; gpa_t page[64]; } inval;
+	struct {
+		bool overflow;
+		gpa_t page[64];
+	} inval;
 	struct hyp_engine *engine; /* rewrite/x86: code cache, jump cache */
-	struct x86_interp *interp; /* sys/x86/interp.c: decode cache, stubs; made on first use, x86_interp_free() */
+	struct x86_interp
+		*interp; /* sys/x86/interp.c: decode cache, stubs; made on first use, x86_interp_free() */
 	u64 stats[HYP_NSTATS];
 
 	struct hyp_itlb_entry itlb[HYP_TLB_PARTS][HYP_ITLB_SIZE];
@@ -140,13 +152,13 @@ struct hyp_cpu {
 	 * soft-TLB entries were filled from large pages in. */
 	u64 jc_pages[HYP_TLB_PARTS][64];
 	u64 large_areas[HYP_TLB_PARTS][64];
-	u32 jc_key[HYP_JC_CLASSES]; /* block key that the entries of a class were made under */
-	bool jc_nonglobal; /* the kernel partition's jc has entries on non-global pages */
+	u32 jc_key[HYP_JC_CLASSES];        /* block key that the entries of a class were made under */
+	bool jc_nonglobal;                 /* the kernel partition's jc has entries on non-global pages */
 	u64 huge_areas[HYP_TLB_PARTS][64]; /* the same for 1 GiB areas and 4 MiB or 1 GiB pages */
 	/* Slots filled since the last flush that MOV CR3 has to empty, so that it need not visit all. */
-	struct hyp_fills tlb_fills[HYP_TLB_PARTS], itlb_fills[HYP_TLB_PARTS];
-	u64 jc_miss;       /* where empty jc entries lead */
-	u64 jc_mask;       /* operand of the PEXT that indexes jc */
+	struct hyp_fills tlb_fills[HYP_TLB_PARTS], itlb_fills[HYP_TLB_PARTS], jc_fills[HYP_TLB_PARTS];
+	u64 jc_miss; /* where empty jc entries lead */
+	u64 jc_mask; /* operand of the PEXT that indexes jc */
 };
 
 /* Saves live guest vector state to s.xsave; afterwards ordinary C may run. Idempotent. */
@@ -177,13 +189,14 @@ u8 *hyp_mem_ptr_size(struct hyp_cpu *cpu, gva_t gva, unsigned acc, unsigned size
  * pointer is valid up to the end of the page. Guest-live. */
 u8 *hyp_phys_ptr(struct hyp_cpu *cpu, gpa_t gpa, bool write);
 
-void hyp_tlb_flush_all(struct hyp_cpu *cpu);        /* every entry, global too. Guest-live */
-void hyp_tlb_flush_nonglobal(struct hyp_cpu *cpu);  /* MOV CR3. Guest-live */
+void hyp_tlb_flush_all(struct hyp_cpu *cpu);             /* every entry, global too. Guest-live */
+void hyp_tlb_flush_nonglobal(struct hyp_cpu *cpu);       /* MOV CR3. Guest-live */
 void hyp_tlb_flush_page(struct hyp_cpu *cpu, gva_t gva); /* INVLPG. Guest-live */
 
 /* Records that a jc entry was made for code at pc (see jc_pages). Guest-live. */
 void hyp_jc_reset(struct hyp_cpu *cpu, unsigned part); /* drops a partition's jc entries. Guest-live */
 void hyp_jc_note(struct hyp_cpu *cpu, unsigned part, gva_t pc, bool global);
+void hyp_jc_set(struct hyp_cpu *cpu, unsigned part, unsigned slot, u64 code); /* Guest-live */
 
 /* Recomputes mode, code_size, tlb_part from CS, SS, CR0, EFER, RFLAGS; no flush. Guest-live. */
 void hyp_mode_update(struct hyp_cpu *cpu);

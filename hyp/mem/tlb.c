@@ -190,18 +190,28 @@ u8 *hyp_phys_ptr(struct hyp_cpu *cpu, gpa_t gpa, bool write)
 
 static void jc_flush(struct hyp_cpu *cpu, unsigned part)
 {
-	u64 any = 0;
+	struct hyp_fills *f = &cpu->jc_fills[part];
 
-	for (unsigned i = 0; i < ARRAY_SIZE(cpu->jc_pages[part]); i++) {
-		any |= cpu->jc_pages[part][i];
-		cpu->jc_pages[part][i] = 0;
-	}
-	if (!any)
+	if (!f->n)
 		return;
-	for (unsigned i = 0; i < HYP_JC_SIZE; i++)
-		cpu->jc[part][i] = cpu->jc_miss;
+	if (f->n > HYP_FILLS_MAX)
+		for (unsigned i = 0; i < HYP_JC_SIZE; i++)
+			cpu->jc[part][i] = cpu->jc_miss;
+	else
+		for (unsigned i = 0; i < f->n; i++)
+			cpu->jc[part][f->slot[i]] = cpu->jc_miss;
+	f->n = 0;
+	for (unsigned i = 0; i < ARRAY_SIZE(cpu->jc_pages[part]); i++)
+		cpu->jc_pages[part][i] = 0;
 	if (part == HYP_TLB_KERNEL)
 		cpu->jc_nonglobal = false;
+}
+
+void hyp_jc_set(struct hyp_cpu *cpu, unsigned part, unsigned slot, u64 code)
+{
+	if (cpu->jc[part][slot] == cpu->jc_miss)
+		fills_add(&cpu->jc_fills[part], slot);
+	cpu->jc[part][slot] = code;
 }
 
 static void itlb_flush(struct hyp_cpu *cpu, unsigned part)

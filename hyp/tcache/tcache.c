@@ -157,9 +157,10 @@ void hyp_engine_flush(struct hyp_cpu *cpu)
 	e->n_maps = 0;
 	e->next = e->base;
 	e->generation++;
-	for (unsigned c = 0; c < HYP_JC_CLASSES; c++)
-		for (unsigned i = 0; i < HYP_JC_SIZE; i++)
-			cpu->jc[c][i] = cpu->jc_miss;
+	for (unsigned c = 0; c < HYP_JC_CLASSES; c++) {
+		cpu->jc_fills[c].n = HYP_FILLS_MAX + 1; /* not listed: all of it */
+		hyp_jc_reset(cpu, c);
+	}
 }
 
 struct hyp_block *tcache_find_host(struct hyp_engine *e, u64 host_pc)

@@ -19,14 +19,14 @@
 #define TCACHE_NO_GPA (~0ull)
 
 struct hyp_block {
-	u64 pc;       /* linear address of the first instruction */
-	gpa_t gpa;    /* its guest-physical address */
-	gpa_t gpa2;   /* first byte in a second page, or TCACHE_NO_GPA */
-	u32 key;      /* see hyp_block_key */
-	u32 ind;      /* offset of the checked entry (r14 = pc) in the code area */
-	u32 direct;   /* offset of the unchecked entry */
-	u32 end;      /* offset behind the last byte */
-	u32 map;      /* first entry in the instruction map */
+	u64 pc;     /* linear address of the first instruction */
+	gpa_t gpa;  /* its guest-physical address */
+	gpa_t gpa2; /* first byte in a second page, or TCACHE_NO_GPA */
+	u32 key;    /* see hyp_block_key */
+	u32 ind;    /* offset of the checked entry (r14 = pc) in the code area */
+	u32 direct; /* offset of the unchecked entry */
+	u32 end;    /* offset behind the last byte */
+	u32 map;    /* first entry in the instruction map */
 	u32 hash_next;
 	u32 page_next[2]; /* next block with code in the same page (first, second) */
 	u16 guest_len;
@@ -53,10 +53,10 @@ struct hyp_engine {
 	u32 n_blocks, max_blocks;
 	struct hyp_insn_map *maps;
 	u32 n_maps, max_maps;
-	u32 *hash;  /* block heads */
+	u32 *hash;                 /* block heads */
 	struct tcache_page *pages; /* open addressing */
 	u32 n_pages;
-	u32 generation; /* counts flushes */
+	u32 generation;      /* counts flushes */
 	struct xlate *xlate; /* translator's working memory */
 	bool interp_only;
 	u32 flags_key;

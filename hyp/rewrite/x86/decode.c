@@ -29,8 +29,17 @@ u8 insn_gpr(ZydisRegister r, bool *high)
 static bool is_legacy_prefix(u8 b)
 {
 	switch (b) {
-	case 0x26: case 0x2e: case 0x36: case 0x3e: case 0x64: case 0x65:
-	case 0x66: case 0x67: case 0xf0: case 0xf2: case 0xf3:
+	case 0x26:
+	case 0x2e:
+	case 0x36:
+	case 0x3e:
+	case 0x64:
+	case 0x65:
+	case 0x66:
+	case 0x67:
+	case 0xf0:
+	case 0xf2:
+	case 0xf3:
 		return true;
 	}
 	return false;
@@ -64,9 +73,15 @@ static void find_positions(struct insn *in, unsigned code_size)
 static bool flags_write_certain(const struct insn *in)
 {
 	switch (in->z.mnemonic) {
-	case ZYDIS_MNEMONIC_SHL: case ZYDIS_MNEMONIC_SHR: case ZYDIS_MNEMONIC_SAR:
-	case ZYDIS_MNEMONIC_ROL: case ZYDIS_MNEMONIC_ROR: case ZYDIS_MNEMONIC_RCL: case ZYDIS_MNEMONIC_RCR:
-	case ZYDIS_MNEMONIC_SHLD: case ZYDIS_MNEMONIC_SHRD: {
+	case ZYDIS_MNEMONIC_SHL:
+	case ZYDIS_MNEMONIC_SHR:
+	case ZYDIS_MNEMONIC_SAR:
+	case ZYDIS_MNEMONIC_ROL:
+	case ZYDIS_MNEMONIC_ROR:
+	case ZYDIS_MNEMONIC_RCL:
+	case ZYDIS_MNEMONIC_RCR:
+	case ZYDIS_MNEMONIC_SHLD:
+	case ZYDIS_MNEMONIC_SHRD: {
 		const ZydisDecodedOperand *cnt = &in->op[in->z.operand_count_visible - 1];
 
 		return cnt->type == ZYDIS_OPERAND_TYPE_IMMEDIATE && (cnt->imm.value.u & 31);
@@ -202,20 +217,52 @@ static bool note_operands(struct insn *in)
 static bool category_is_plain(ZydisInstructionCategory c)
 {
 	switch (c) {
-	case ZYDIS_CATEGORY_ADOX_ADCX: case ZYDIS_CATEGORY_AES: case ZYDIS_CATEGORY_AVX: case ZYDIS_CATEGORY_AVX2:
-	case ZYDIS_CATEGORY_AVX512: case ZYDIS_CATEGORY_AVX512_BITALG: case ZYDIS_CATEGORY_AVX512_VBMI:
-	case ZYDIS_CATEGORY_AVX512_VP2INTERSECT: case ZYDIS_CATEGORY_BINARY: case ZYDIS_CATEGORY_BITBYTE:
-	case ZYDIS_CATEGORY_BLEND: case ZYDIS_CATEGORY_BMI1: case ZYDIS_CATEGORY_BMI2: case ZYDIS_CATEGORY_BROADCAST:
-	case ZYDIS_CATEGORY_CMOV: case ZYDIS_CATEGORY_COMPRESS: case ZYDIS_CATEGORY_CONFLICT:
-	case ZYDIS_CATEGORY_CONVERT: case ZYDIS_CATEGORY_DATAXFER: case ZYDIS_CATEGORY_EXPAND:
-	case ZYDIS_CATEGORY_FCMOV: case ZYDIS_CATEGORY_FLAGOP: case ZYDIS_CATEGORY_GFNI: case ZYDIS_CATEGORY_IFMA:
-	case ZYDIS_CATEGORY_KMASK: case ZYDIS_CATEGORY_LOGICAL: case ZYDIS_CATEGORY_LOGICAL_FP:
-	case ZYDIS_CATEGORY_LZCNT: case ZYDIS_CATEGORY_MMX: case ZYDIS_CATEGORY_PCLMULQDQ:
-	case ZYDIS_CATEGORY_RDRAND: case ZYDIS_CATEGORY_RDSEED: case ZYDIS_CATEGORY_ROTATE:
-	case ZYDIS_CATEGORY_SEMAPHORE: case ZYDIS_CATEGORY_SETCC: case ZYDIS_CATEGORY_SHA: case ZYDIS_CATEGORY_SHIFT:
-	case ZYDIS_CATEGORY_SSE: case ZYDIS_CATEGORY_STTNI: case ZYDIS_CATEGORY_VAES: case ZYDIS_CATEGORY_VBMI2:
-	case ZYDIS_CATEGORY_VEX: case ZYDIS_CATEGORY_VFMA: case ZYDIS_CATEGORY_VPCLMULQDQ:
-	case ZYDIS_CATEGORY_X87_ALU: case ZYDIS_CATEGORY_KNCSCALAR /* LZCNT, POPCNT, TZCNT */:
+	case ZYDIS_CATEGORY_ADOX_ADCX:
+	case ZYDIS_CATEGORY_AES:
+	case ZYDIS_CATEGORY_AVX:
+	case ZYDIS_CATEGORY_AVX2:
+	case ZYDIS_CATEGORY_AVX512:
+	case ZYDIS_CATEGORY_AVX512_BITALG:
+	case ZYDIS_CATEGORY_AVX512_VBMI:
+	case ZYDIS_CATEGORY_AVX512_VP2INTERSECT:
+	case ZYDIS_CATEGORY_BINARY:
+	case ZYDIS_CATEGORY_BITBYTE:
+	case ZYDIS_CATEGORY_BLEND:
+	case ZYDIS_CATEGORY_BMI1:
+	case ZYDIS_CATEGORY_BMI2:
+	case ZYDIS_CATEGORY_BROADCAST:
+	case ZYDIS_CATEGORY_CMOV:
+	case ZYDIS_CATEGORY_COMPRESS:
+	case ZYDIS_CATEGORY_CONFLICT:
+	case ZYDIS_CATEGORY_CONVERT:
+	case ZYDIS_CATEGORY_DATAXFER:
+	case ZYDIS_CATEGORY_EXPAND:
+	case ZYDIS_CATEGORY_FCMOV:
+	case ZYDIS_CATEGORY_FLAGOP:
+	case ZYDIS_CATEGORY_GFNI:
+	case ZYDIS_CATEGORY_IFMA:
+	case ZYDIS_CATEGORY_KMASK:
+	case ZYDIS_CATEGORY_LOGICAL:
+	case ZYDIS_CATEGORY_LOGICAL_FP:
+	case ZYDIS_CATEGORY_LZCNT:
+	case ZYDIS_CATEGORY_MMX:
+	case ZYDIS_CATEGORY_PCLMULQDQ:
+	case ZYDIS_CATEGORY_RDRAND:
+	case ZYDIS_CATEGORY_RDSEED:
+	case ZYDIS_CATEGORY_ROTATE:
+	case ZYDIS_CATEGORY_SEMAPHORE:
+	case ZYDIS_CATEGORY_SETCC:
+	case ZYDIS_CATEGORY_SHA:
+	case ZYDIS_CATEGORY_SHIFT:
+	case ZYDIS_CATEGORY_SSE:
+	case ZYDIS_CATEGORY_STTNI:
+	case ZYDIS_CATEGORY_VAES:
+	case ZYDIS_CATEGORY_VBMI2:
+	case ZYDIS_CATEGORY_VEX:
+	case ZYDIS_CATEGORY_VFMA:
+	case ZYDIS_CATEGORY_VPCLMULQDQ:
+	case ZYDIS_CATEGORY_X87_ALU:
+	case ZYDIS_CATEGORY_KNCSCALAR /* LZCNT, POPCNT, TZCNT */:
 		return true;
 	default:
 		return false;
@@ -248,9 +295,15 @@ static u8 class_of_flow(const struct insn *in)
 		if (in->z.mnemonic == ZYDIS_MNEMONIC_LOOP && in->z.address_width == 64)
 			return INSN_LOOP;
 		switch (in->z.mnemonic) {
-		case ZYDIS_MNEMONIC_JCXZ: case ZYDIS_MNEMONIC_JECXZ: case ZYDIS_MNEMONIC_JRCXZ:
-		case ZYDIS_MNEMONIC_LOOP: case ZYDIS_MNEMONIC_LOOPE: case ZYDIS_MNEMONIC_LOOPNE:
-		case ZYDIS_MNEMONIC_JKZD: case ZYDIS_MNEMONIC_JKNZD: case ZYDIS_MNEMONIC_XBEGIN:
+		case ZYDIS_MNEMONIC_JCXZ:
+		case ZYDIS_MNEMONIC_JECXZ:
+		case ZYDIS_MNEMONIC_JRCXZ:
+		case ZYDIS_MNEMONIC_LOOP:
+		case ZYDIS_MNEMONIC_LOOPE:
+		case ZYDIS_MNEMONIC_LOOPNE:
+		case ZYDIS_MNEMONIC_JKZD:
+		case ZYDIS_MNEMONIC_JKNZD:
+		case ZYDIS_MNEMONIC_XBEGIN:
 			return INSN_INTERP_END;
 		default:
 			return INSN_JCC;
@@ -264,19 +317,35 @@ static u8 class_of_flow(const struct insn *in)
 static bool interp_ends_block(const struct insn *in)
 {
 	switch (in->z.meta.category) {
-	case ZYDIS_CATEGORY_SYSCALL: case ZYDIS_CATEGORY_SYSRET: case ZYDIS_CATEGORY_INTERRUPT:
-	case ZYDIS_CATEGORY_RET: case ZYDIS_CATEGORY_CALL: case ZYDIS_CATEGORY_UNCOND_BR:
+	case ZYDIS_CATEGORY_SYSCALL:
+	case ZYDIS_CATEGORY_SYSRET:
+	case ZYDIS_CATEGORY_INTERRUPT:
+	case ZYDIS_CATEGORY_RET:
+	case ZYDIS_CATEGORY_CALL:
+	case ZYDIS_CATEGORY_UNCOND_BR:
 	case ZYDIS_CATEGORY_COND_BR:
 		return true;
 	default:
 		break;
 	}
 	switch (in->z.mnemonic) {
-	case ZYDIS_MNEMONIC_STAC: case ZYDIS_MNEMONIC_CLAC: case ZYDIS_MNEMONIC_HLT: case ZYDIS_MNEMONIC_POPF:
-	case ZYDIS_MNEMONIC_POPFD: case ZYDIS_MNEMONIC_STI: case ZYDIS_MNEMONIC_LMSW:
-	case ZYDIS_MNEMONIC_UD0: case ZYDIS_MNEMONIC_UD1: case ZYDIS_MNEMONIC_UD2: case ZYDIS_MNEMONIC_CLTS:
-	case ZYDIS_MNEMONIC_XSETBV: case ZYDIS_MNEMONIC_RSM: case ZYDIS_MNEMONIC_WRMSR: case ZYDIS_MNEMONIC_INVLPG:
-	case ZYDIS_MNEMONIC_INVPCID: case ZYDIS_MNEMONIC_INT1:
+	case ZYDIS_MNEMONIC_STAC:
+	case ZYDIS_MNEMONIC_CLAC:
+	case ZYDIS_MNEMONIC_HLT:
+	case ZYDIS_MNEMONIC_POPF:
+	case ZYDIS_MNEMONIC_POPFD:
+	case ZYDIS_MNEMONIC_STI:
+	case ZYDIS_MNEMONIC_LMSW:
+	case ZYDIS_MNEMONIC_UD0:
+	case ZYDIS_MNEMONIC_UD1:
+	case ZYDIS_MNEMONIC_UD2:
+	case ZYDIS_MNEMONIC_CLTS:
+	case ZYDIS_MNEMONIC_XSETBV:
+	case ZYDIS_MNEMONIC_RSM:
+	case ZYDIS_MNEMONIC_WRMSR:
+	case ZYDIS_MNEMONIC_INVLPG:
+	case ZYDIS_MNEMONIC_INVPCID:
+	case ZYDIS_MNEMONIC_INT1:
 		return true;
 	case ZYDIS_MNEMONIC_MOV: /* to CR, DR, or a segment register (SS shadows) */
 		return true;
@@ -291,7 +360,8 @@ static bool vector_unusable(const struct insn *in, u32 key)
 		return !(key & KEY_AVX512);
 	if (in->z.encoding == ZYDIS_INSTRUCTION_ENCODING_VEX) {
 		switch (in->z.meta.category) {
-		case ZYDIS_CATEGORY_BMI1: case ZYDIS_CATEGORY_BMI2:
+		case ZYDIS_CATEGORY_BMI1:
+		case ZYDIS_CATEGORY_BMI2:
 			return false;
 		case ZYDIS_CATEGORY_KMASK:
 			return !(key & KEY_AVX512);
@@ -311,7 +381,9 @@ static bool vector_unusable(const struct insn *in, u32 key)
 			return !(key & KEY_X87);
 	}
 	switch (in->z.meta.category) {
-	case ZYDIS_CATEGORY_X87_ALU: case ZYDIS_CATEGORY_FCMOV: case ZYDIS_CATEGORY_MMX:
+	case ZYDIS_CATEGORY_X87_ALU:
+	case ZYDIS_CATEGORY_FCMOV:
+	case ZYDIS_CATEGORY_MMX:
 		return !(key & KEY_X87);
 	case ZYDIS_CATEGORY_SSE:
 		return !(key & KEY_SSE);
@@ -330,13 +402,27 @@ static bool mem_is_special(const struct insn *in)
 	if (in->z.avx.mask.mode != ZYDIS_MASK_MODE_INVALID && in->z.avx.mask.mode != ZYDIS_MASK_MODE_DISABLED)
 		return true;
 	switch (in->z.mnemonic) {
-	case ZYDIS_MNEMONIC_BT: case ZYDIS_MNEMONIC_BTS: case ZYDIS_MNEMONIC_BTR: case ZYDIS_MNEMONIC_BTC:
+	case ZYDIS_MNEMONIC_BT:
+	case ZYDIS_MNEMONIC_BTS:
+	case ZYDIS_MNEMONIC_BTR:
+	case ZYDIS_MNEMONIC_BTC:
 		return in->op[1].type == ZYDIS_OPERAND_TYPE_REGISTER;
-	case ZYDIS_MNEMONIC_FXSAVE: case ZYDIS_MNEMONIC_FXSAVE64: case ZYDIS_MNEMONIC_FXRSTOR:
-	case ZYDIS_MNEMONIC_FXRSTOR64: case ZYDIS_MNEMONIC_VMASKMOVPS: case ZYDIS_MNEMONIC_VMASKMOVPD:
-	case ZYDIS_MNEMONIC_VPMASKMOVD: case ZYDIS_MNEMONIC_VPMASKMOVQ: case ZYDIS_MNEMONIC_CLFLUSH:
-	case ZYDIS_MNEMONIC_CLFLUSHOPT: case ZYDIS_MNEMONIC_CLWB: case ZYDIS_MNEMONIC_LDS:
-	case ZYDIS_MNEMONIC_LES: case ZYDIS_MNEMONIC_LSS: case ZYDIS_MNEMONIC_LFS: case ZYDIS_MNEMONIC_LGS:
+	case ZYDIS_MNEMONIC_FXSAVE:
+	case ZYDIS_MNEMONIC_FXSAVE64:
+	case ZYDIS_MNEMONIC_FXRSTOR:
+	case ZYDIS_MNEMONIC_FXRSTOR64:
+	case ZYDIS_MNEMONIC_VMASKMOVPS:
+	case ZYDIS_MNEMONIC_VMASKMOVPD:
+	case ZYDIS_MNEMONIC_VPMASKMOVD:
+	case ZYDIS_MNEMONIC_VPMASKMOVQ:
+	case ZYDIS_MNEMONIC_CLFLUSH:
+	case ZYDIS_MNEMONIC_CLFLUSHOPT:
+	case ZYDIS_MNEMONIC_CLWB:
+	case ZYDIS_MNEMONIC_LDS:
+	case ZYDIS_MNEMONIC_LES:
+	case ZYDIS_MNEMONIC_LSS:
+	case ZYDIS_MNEMONIC_LFS:
+	case ZYDIS_MNEMONIC_LGS:
 	case ZYDIS_MNEMONIC_BOUND:
 		return true;
 	default:
@@ -350,8 +436,12 @@ static bool touches_system_register(const struct insn *in)
 		if (in->op[i].type != ZYDIS_OPERAND_TYPE_REGISTER)
 			continue;
 		switch (ZydisRegisterGetClass(in->op[i].reg.value)) {
-		case ZYDIS_REGCLASS_SEGMENT: case ZYDIS_REGCLASS_CONTROL: case ZYDIS_REGCLASS_DEBUG:
-		case ZYDIS_REGCLASS_TEST: case ZYDIS_REGCLASS_TABLE: case ZYDIS_REGCLASS_BOUND:
+		case ZYDIS_REGCLASS_SEGMENT:
+		case ZYDIS_REGCLASS_CONTROL:
+		case ZYDIS_REGCLASS_DEBUG:
+		case ZYDIS_REGCLASS_TEST:
+		case ZYDIS_REGCLASS_TABLE:
+		case ZYDIS_REGCLASS_BOUND:
 			return true;
 		default:
 			break;
@@ -367,9 +457,16 @@ static u8 class_by_mnemonic(const struct insn *in, u32 key)
 	switch (in->z.mnemonic) {
 	case ZYDIS_MNEMONIC_LEA:
 		return INSN_LEA;
-	case ZYDIS_MNEMONIC_NOP: case ZYDIS_MNEMONIC_ENDBR64: case ZYDIS_MNEMONIC_ENDBR32: case ZYDIS_MNEMONIC_PREFETCH:
-	case ZYDIS_MNEMONIC_PREFETCHT0: case ZYDIS_MNEMONIC_PREFETCHT1: case ZYDIS_MNEMONIC_PREFETCHT2:
-	case ZYDIS_MNEMONIC_PREFETCHNTA: case ZYDIS_MNEMONIC_PREFETCHW: case ZYDIS_MNEMONIC_PREFETCHWT1:
+	case ZYDIS_MNEMONIC_NOP:
+	case ZYDIS_MNEMONIC_ENDBR64:
+	case ZYDIS_MNEMONIC_ENDBR32:
+	case ZYDIS_MNEMONIC_PREFETCH:
+	case ZYDIS_MNEMONIC_PREFETCHT0:
+	case ZYDIS_MNEMONIC_PREFETCHT1:
+	case ZYDIS_MNEMONIC_PREFETCHT2:
+	case ZYDIS_MNEMONIC_PREFETCHNTA:
+	case ZYDIS_MNEMONIC_PREFETCHW:
+	case ZYDIS_MNEMONIC_PREFETCHWT1:
 		return INSN_NOP;
 	case ZYDIS_MNEMONIC_PUSH:
 		if (!op64 || touches_system_register(in))
@@ -381,22 +478,42 @@ static u8 class_by_mnemonic(const struct insn *in, u32 key)
 		return INSN_POP;
 	case ZYDIS_MNEMONIC_LEAVE:
 		return op64 ? INSN_LEAVE : INSN_INTERP;
-	case ZYDIS_MNEMONIC_CLD: case ZYDIS_MNEMONIC_STD:
+	case ZYDIS_MNEMONIC_CLD:
+	case ZYDIS_MNEMONIC_STD:
 		return INSN_CLD_STD;
 	case ZYDIS_MNEMONIC_PAUSE:
 		return key & KEY_PAUSE_EXIT ? INSN_INTERP : INSN_VERBATIM;
-	case ZYDIS_MNEMONIC_LFENCE: case ZYDIS_MNEMONIC_MFENCE: case ZYDIS_MNEMONIC_SFENCE:
+	case ZYDIS_MNEMONIC_LFENCE:
+	case ZYDIS_MNEMONIC_MFENCE:
+	case ZYDIS_MNEMONIC_SFENCE:
 		return INSN_VERBATIM;
 	case ZYDIS_MNEMONIC_PUSHF:
-	case ZYDIS_MNEMONIC_POPF: case ZYDIS_MNEMONIC_ENTER: case ZYDIS_MNEMONIC_XLAT:
-	case ZYDIS_MNEMONIC_UD0: case ZYDIS_MNEMONIC_UD1: case ZYDIS_MNEMONIC_UD2:
-	case ZYDIS_MNEMONIC_XSAVES: case ZYDIS_MNEMONIC_MASKMOVQ:
-	case ZYDIS_MNEMONIC_MASKMOVDQU: case ZYDIS_MNEMONIC_VMASKMOVDQU: case ZYDIS_MNEMONIC_MONITORX:
-	case ZYDIS_MNEMONIC_MWAITX: case ZYDIS_MNEMONIC_CLUI: case ZYDIS_MNEMONIC_STUI:
-	case ZYDIS_MNEMONIC_XABORT: case ZYDIS_MNEMONIC_XEND: case ZYDIS_MNEMONIC_XTEST:
-	case ZYDIS_MNEMONIC_FXSAVE: case ZYDIS_MNEMONIC_FXRSTOR: case ZYDIS_MNEMONIC_INVPCID:
-	case ZYDIS_MNEMONIC_INCSSPD: case ZYDIS_MNEMONIC_INCSSPQ: case ZYDIS_MNEMONIC_RDSSPD:
-	case ZYDIS_MNEMONIC_RDSSPQ: case ZYDIS_MNEMONIC_CLZERO: case ZYDIS_MNEMONIC_PTWRITE:
+	case ZYDIS_MNEMONIC_POPF:
+	case ZYDIS_MNEMONIC_ENTER:
+	case ZYDIS_MNEMONIC_XLAT:
+	case ZYDIS_MNEMONIC_UD0:
+	case ZYDIS_MNEMONIC_UD1:
+	case ZYDIS_MNEMONIC_UD2:
+	case ZYDIS_MNEMONIC_XSAVES:
+	case ZYDIS_MNEMONIC_MASKMOVQ:
+	case ZYDIS_MNEMONIC_MASKMOVDQU:
+	case ZYDIS_MNEMONIC_VMASKMOVDQU:
+	case ZYDIS_MNEMONIC_MONITORX:
+	case ZYDIS_MNEMONIC_MWAITX:
+	case ZYDIS_MNEMONIC_CLUI:
+	case ZYDIS_MNEMONIC_STUI:
+	case ZYDIS_MNEMONIC_XABORT:
+	case ZYDIS_MNEMONIC_XEND:
+	case ZYDIS_MNEMONIC_XTEST:
+	case ZYDIS_MNEMONIC_FXSAVE:
+	case ZYDIS_MNEMONIC_FXRSTOR:
+	case ZYDIS_MNEMONIC_INVPCID:
+	case ZYDIS_MNEMONIC_INCSSPD:
+	case ZYDIS_MNEMONIC_INCSSPQ:
+	case ZYDIS_MNEMONIC_RDSSPD:
+	case ZYDIS_MNEMONIC_RDSSPQ:
+	case ZYDIS_MNEMONIC_CLZERO:
+	case ZYDIS_MNEMONIC_PTWRITE:
 		return INSN_INTERP;
 	default:
 		return INSN_COPY;
@@ -468,6 +585,22 @@ static u8 class_of_mov_cr(struct insn *in, u32 key)
 			  n | (u64)insn_gpr(gpr->reg.value, NULL) << 8);
 }
 
+/* SS is the interpreter's: it blocks interrupts for one instruction. */
+static u8 class_of_mov_seg(struct insn *in)
+{
+	bool to = in->op[0].type == ZYDIS_OPERAND_TYPE_REGISTER &&
+		  ZydisRegisterGetClass(in->op[0].reg.value) == ZYDIS_REGCLASS_SEGMENT;
+	const ZydisDecodedOperand *seg = &in->op[to ? 0 : 1];
+
+	if (!to)
+		return in->has_mem || in->z.operand_width != 16 ? INSN_MOV_FROM_SEG : INSN_INTERP;
+	if (in->has_mem || seg->reg.value == ZYDIS_REGISTER_SS || seg->reg.value == ZYDIS_REGISTER_CS)
+		return INSN_INTERP;
+	return use_helper(in, HELPER_mov_to_seg,
+			  (u64)ZydisRegisterGetId(seg->reg.value) | (u64)insn_gpr(in->op[1].reg.value, NULL)
+									    << 8);
+}
+
 static u8 class_of_privileged(struct insn *in, u32 key)
 {
 	switch (in->z.mnemonic) {
@@ -496,8 +629,12 @@ static u8 class_of_system(struct insn *in, u32 key)
 	if (helper_by_mnemonic(in->z.mnemonic, &id))
 		return use_helper(in, id, in->z.operand_width / 8);
 	switch (in->z.mnemonic) {
-	case ZYDIS_MNEMONIC_CLI: case ZYDIS_MNEMONIC_STI: case ZYDIS_MNEMONIC_SWAPGS: case ZYDIS_MNEMONIC_STAC:
-	case ZYDIS_MNEMONIC_CLAC: case ZYDIS_MNEMONIC_INVLPG:
+	case ZYDIS_MNEMONIC_CLI:
+	case ZYDIS_MNEMONIC_STI:
+	case ZYDIS_MNEMONIC_SWAPGS:
+	case ZYDIS_MNEMONIC_STAC:
+	case ZYDIS_MNEMONIC_CLAC:
+	case ZYDIS_MNEMONIC_INVLPG:
 		return key & KEY_CPL0 ? class_of_privileged(in, key) : INSN_INTERP;
 	case ZYDIS_MNEMONIC_RDTSC:
 		return key & KEY_TSC ? INSN_RDTSC : use_helper(in, HELPER_rdtsc, 0);
@@ -505,7 +642,18 @@ static u8 class_of_system(struct insn *in, u32 key)
 		return use_helper(in, HELPER_rdtscp, 0);
 	case ZYDIS_MNEMONIC_PUSHFQ:
 		return INSN_PUSHF;
+	case ZYDIS_MNEMONIC_BT:
+	case ZYDIS_MNEMONIC_BTS:
+	case ZYDIS_MNEMONIC_BTR:
+	case ZYDIS_MNEMONIC_BTC:
+		return in->has_mem && in->op[1].type == ZYDIS_OPERAND_TYPE_REGISTER &&
+				       in->z.operand_width != 16 && in->z.address_width == 64
+			       ? INSN_BIT_STRING
+			       : INSN_COPY;
 	case ZYDIS_MNEMONIC_MOV:
+		if (in->z.operand_count_visible == 2 && in->z.opcode_map == ZYDIS_OPCODE_MAP_DEFAULT &&
+		    (in->z.opcode == 0x8c || in->z.opcode == 0x8e))
+			return class_of_mov_seg(in);
 		if (in->z.meta.category == ZYDIS_CATEGORY_SYSTEM ||
 		    in->z.attributes & ZYDIS_ATTRIB_IS_PRIVILEGED)
 			return class_of_mov_cr(in, key);
@@ -532,7 +680,8 @@ static u8 class_of(struct insn *in, u32 key)
 		return INSN_NOP;
 	if (key & KEY_CODE32)
 		return INSN_INTERP;
-	if (in->z.raw.prefix_count != in->op_start || has_eip_base(in)) /* a REX that is not the last prefix is ignored */
+	if (in->z.raw.prefix_count != in->op_start ||
+	    has_eip_base(in)) /* a REX that is not the last prefix is ignored */
 		return cls == INSN_COPY ? INSN_INTERP : INSN_INTERP_END;
 	if (cls == INSN_COPY || cls == INSN_INTERP_END) {
 		u8 sys = class_of_system(in, key);

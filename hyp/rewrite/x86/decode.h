@@ -11,10 +11,10 @@
 #include "lib/types.h"
 
 enum insn_class {
-	INSN_COPY,   /* same instruction, operands redirected */
+	INSN_COPY,     /* same instruction, operands redirected */
 	INSN_VERBATIM, /* the guest's bytes: no operands */
 	INSN_LEA,
-	INSN_NOP,    /* no effect in translated code: NOP, ENDBR, PREFETCH */
+	INSN_NOP, /* no effect in translated code: NOP, ENDBR, PREFETCH */
 	INSN_PUSH,
 	INSN_POP,
 	INSN_LEAVE,
@@ -27,12 +27,14 @@ enum insn_class {
 	INSN_CLAC,
 	INSN_SWAPGS,
 	INSN_PUSHF,
-	INSN_HELPER, /* helpers[helper] with operand helper_op; the block goes on behind it */
-	INSN_JMP,    /* direct */
+	INSN_MOV_FROM_SEG,
+	INSN_BIT_STRING, /* BT, BTS, BTR, BTC with a register bit offset on memory */
+	INSN_HELPER,     /* helpers[helper] with operand helper_op; the block goes on behind it */
+	INSN_JMP,        /* direct */
 	INSN_JCC,
 	INSN_JRCXZ,
 	INSN_LOOP,
-	INSN_CALL,   /* direct */
+	INSN_CALL, /* direct */
 	INSN_JMP_IND,
 	INSN_CALL_IND,
 	INSN_RET,
@@ -50,9 +52,9 @@ struct insn {
 	u64 pc;
 	u8 bytes[15];
 	u8 len;
-	u8 cls; /* enum insn_class */
-	u8 live_in;    /* packed arithmetic flags wanted before this instruction */
-	u8 live_out;   /* and behind it */
+	u8 cls;               /* enum insn_class */
+	u8 live_in;           /* packed arithmetic flags wanted before this instruction */
+	u8 live_out;          /* and behind it */
 	u8 fl_read, fl_write; /* packed; write: overwritten for certain */
 
 	/* positions in bytes[] */
@@ -64,10 +66,10 @@ struct insn {
 	u8 g_reg, g_rm, g_vvvv, g_opc;
 	u8 a_reg, a_rm, a_vvvv, a_opc;
 	u8 sz_reg, sz_rm, sz_vvvv, sz_opc; /* bytes */
-	u8 helper;      /* enum helper_id */
+	u8 helper;                         /* enum helper_id */
 	u64 helper_op;
-	bool high8;     /* uses AH..BH: no REX allowed */
-	u16 gpr_used;   /* guest registers read or written, implicit ones too */
+	bool high8;   /* uses AH..BH: no REX allowed */
+	u16 gpr_used; /* guest registers read or written, implicit ones too */
 
 	/* explicit memory operand */
 	bool has_mem;

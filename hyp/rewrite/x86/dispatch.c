@@ -57,7 +57,7 @@ static void note_page(struct hyp_cpu *cpu, u64 pc)
 
 static void fill_jc(struct hyp_cpu *cpu, const struct hyp_block *b)
 {
-	cpu->jc[key_class(b->key)][JC_INDEX(b->pc)] = code_at(cpu, b->ind);
+	hyp_jc_set(cpu, key_class(b->key), jc_index(b->pc), code_at(cpu, b->ind));
 	note_page(cpu, b->pc);
 	if (b->gpa2 != TCACHE_NO_GPA)
 		note_page(cpu, b->pc + PAGE_SIZE);
@@ -237,12 +237,8 @@ static int site_dead(struct hyp_cpu *cpu, const struct hyp_site *site, u64 *code
 typedef int (*site_handler)(struct hyp_cpu *cpu, const struct hyp_site *site, u64 *code);
 
 static const site_handler handlers[SITE_NR] = {
-	[SITE_MEM] = site_mem,
-	[SITE_INTERP] = site_interp,
-	[SITE_EDGE] = site_edge,
-	[SITE_POLL] = site_poll,
-	[SITE_JC_MISS] = site_jc_miss,
-	[SITE_DEAD] = site_dead,
+	[SITE_MEM] = site_mem,       [SITE_INTERP] = site_interp,   [SITE_EDGE] = site_edge,
+	[SITE_POLL] = site_poll,     [SITE_JC_MISS] = site_jc_miss, [SITE_DEAD] = site_dead,
 	[SITE_HELPER] = site_helper,
 };
 

@@ -45,36 +45,41 @@ struct hyp_edge_site {
 } __attribute__((packed));
 
 enum hyp_site_kind {
-	SITE_MEM,    /* soft-TLB miss: S1 + tag is the address; S1 becomes the host pointer */
-	SITE_INTERP, /* the instruction at guest_off is for the interpreter; resumes behind the site */
-	SITE_EDGE,   /* struct hyp_edge_site: a direct branch not linked yet */
-	SITE_POLL,   /* struct hyp_edge_site: attention word set on the way to target */
-	SITE_JC_MISS,/* S1 is the target */
-	SITE_DEAD,   /* the block was invalidated: look its pc up again */
-	SITE_DONE,   /* struct hyp_edge_site: block ends, go to target without linking */
-	SITE_HELPER, /* struct hyp_edge_site: helpers[patch] with operand `target`; resumes behind */
+	SITE_MEM,     /* soft-TLB miss: S1 + tag is the address; S1 becomes the host pointer */
+	SITE_INTERP,  /* the instruction at guest_off is for the interpreter; resumes behind the site */
+	SITE_EDGE,    /* struct hyp_edge_site: a direct branch not linked yet */
+	SITE_POLL,    /* struct hyp_edge_site: attention word set on the way to target */
+	SITE_JC_MISS, /* S1 is the target */
+	SITE_DEAD,    /* the block was invalidated: look its pc up again */
+	SITE_DONE,    /* struct hyp_edge_site: block ends, go to target without linking */
+	SITE_HELPER,  /* struct hyp_edge_site: helpers[patch] with operand `target`; resumes behind */
 	SITE_NR
 };
 
 /* Block key: what translated code depends on besides the bytes. Class (jump cache) in the low bits. */
-#define KEY_PART(k) ((k) & 3)
+#define KEY_PART(k) ((k)&3)
 #define KEY_CODE32 4u
-#define KEY_SSE 8u     /* SSE usable: CR0.EM=TS=0, CR4.OSFXSR */
-#define KEY_AVX 16u    /* AVX usable: CR4.OSXSAVE, XCR0 */
+#define KEY_SSE 8u  /* SSE usable: CR0.EM=TS=0, CR4.OSFXSR */
+#define KEY_AVX 16u /* AVX usable: CR4.OSXSAVE, XCR0 */
 #define KEY_AVX512 32u
-#define KEY_X87 64u    /* CR0.EM=TS=0 */
+#define KEY_X87 64u /* CR0.EM=TS=0 */
 #define KEY_CPL0 128u
 #define KEY_PAUSE_EXIT 256u
-#define KEY_SMAP 512u   /* CR4.SMAP: STAC and CLAC switch the TLB partition */
-#define KEY_TSC 1024u   /* RDTSC needs no check and no scaling */
+#define KEY_SMAP 512u /* CR4.SMAP: STAC and CLAC switch the TLB partition */
+#define KEY_TSC 1024u /* RDTSC needs no check and no scaling */
 static inline unsigned key_class(u32 key)
 {
 	return KEY_PART(key);
 }
 u32 hyp_block_key(struct hyp_cpu *cpu);
 
-/* Index of the jump cache for a target. */
-#define JC_INDEX(pc) ((u32)(pc) & (HYP_JC_SIZE - 1))
+/* Index of the jump cache for a target: rorx s2, pc, 9; lea s2, [s2 + pc]; pext with jc_mask. Functions are
+ * 16-byte aligned, so the low bits alone would use a sixteenth of the table. */
+#define JC_HASH_SHIFT 9
+static inline u32 jc_index(u64 pc)
+{
+	return (u32)((pc >> JC_HASH_SHIFT) + pc) & (HYP_JC_SIZE - 1);
+}
 
 /* Translates the block at pc whose first byte is at host/gpa. NULL: not translatable, interpret. Not
  * guest-live; calls hyp_fpu_put. */

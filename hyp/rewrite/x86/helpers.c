@@ -75,6 +75,11 @@ static enum x86_ret helper_mov_from_cr(struct hyp_cpu *cpu, u64 operand, unsigne
 	return ret;
 }
 
+static enum x86_ret helper_mov_to_seg(struct hyp_cpu *cpu, u64 operand, unsigned len)
+{
+	return x86_load_seg(cpu, operand & 15, (u16)cpu->s.gpr[operand >> 8]);
+}
+
 /* The address is in S1. */
 static enum x86_ret helper_invlpg(struct hyp_cpu *cpu, u64 operand, unsigned len)
 {

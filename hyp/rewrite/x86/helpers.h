@@ -34,6 +34,6 @@ extern const struct helper helpers[HELPER_NR];
 
 /* Operand of string helpers: bytes of an element | H_STR_*. */
 #define H_STR_REP 16u
-/* Operand of MOV CR: control register | general register << 8. */
+/* Operand of MOV CR and MOV to a segment register: its number | general register << 8. */
 
 #endif

@@ -108,7 +108,8 @@ static enum hyp_exit run_loop(struct hyp_cpu *cpu)
 {
 	struct x86_state *s = &cpu->s;
 
-	if (cpu->fault.type && x86_deliver(cpu, &cpu->fault) == X86_EXIT) /* left by hyp_x86_skip, _complete_io */
+	if (cpu->fault.type &&
+	    x86_deliver(cpu, &cpu->fault) == X86_EXIT) /* left by hyp_x86_skip, _complete_io */
 		return s->exit.reason;
 	for (;;) {
 		if (s->inject.type && deliver_injected(cpu) == X86_EXIT)

@@ -23,7 +23,7 @@ static unsigned users;
 static void store_registers(struct hyp_cpu *cpu, const greg_t *g)
 {
 	static const int from[13] = { REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_R15, REG_RBP, REG_RSI,
-				      REG_RDI, REG_R8, REG_R9, REG_R10, REG_R11, REG_R12 };
+				      REG_RDI, REG_R8,  REG_R9,  REG_R10, REG_R11, REG_R12 };
 
 	for (unsigned i = 0; i < ARRAY_SIZE(from); i++)
 		cpu->s.gpr[i] = (u64)g[from[i]];
@@ -135,7 +135,8 @@ static void handler(int sig, siginfo_t *si, void *ctx)
 static void install(void)
 {
 	for (unsigned i = 0; i < ARRAY_SIZE(signals); i++) {
-		struct sigaction sa = { .sa_sigaction = handler, .sa_flags = SA_SIGINFO | SA_NODEFER | SA_ONSTACK };
+		struct sigaction sa = { .sa_sigaction = handler,
+					.sa_flags = SA_SIGINFO | SA_NODEFER | SA_ONSTACK };
 
 		sigemptyset(&sa.sa_mask);
 		sigaction(signals[i], &sa, &old_actions[i]);

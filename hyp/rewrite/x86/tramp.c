@@ -51,7 +51,8 @@ __asm__(".text\n"
 /* The offsets the assembly above uses, as absolute symbols. */
 __attribute__((used)) static void offsets(void)
 {
-#define OFF(name, field) __asm__ volatile(".set hyp_off_" name ", %c0" : : "i"(offsetof(struct hyp_cpu, field)))
+#define OFF(name, field) \
+	__asm__ volatile(".set hyp_off_" name ", %c0" : : "i"(offsetof(struct hyp_cpu, field)))
 	OFF("host_rsp", host_rsp);
 	OFF("resume", resume);
 	OFF("ax_flags", ax_flags);

@@ -184,6 +184,12 @@ static void emit_insn(struct xlate *x, const struct insn *in)
 	case INSN_PUSHF:
 		x_pushf(x, in);
 		break;
+	case INSN_MOV_FROM_SEG:
+		x_mov_from_seg(x, in);
+		break;
+	case INSN_BIT_STRING:
+		x_bit_string(x, in);
+		break;
 	default:
 		x_flow(x, in);
 	}

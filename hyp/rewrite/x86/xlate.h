@@ -70,6 +70,7 @@ struct hyp_site x_site(struct xlate *x, u8 kind, const struct insn *in);
 /* xlate_copy.c */
 void x_copy(struct xlate *x, const struct insn *in);
 void x_lea(struct xlate *x, const struct insn *in);
+void x_bit_string(struct xlate *x, const struct insn *in);
 
 /* xlate_sys.c */
 void x_helper(struct xlate *x, const struct insn *in);
@@ -78,6 +79,7 @@ void x_cli_sti(struct xlate *x, const struct insn *in);
 void x_stac_clac(struct xlate *x, const struct insn *in);
 void x_swapgs(struct xlate *x);
 void x_pushf(struct xlate *x, const struct insn *in);
+void x_mov_from_seg(struct xlate *x, const struct insn *in);
 
 /* xlate_flow.c */
 void x_push_check(struct xlate *x, bool live); /* S1 = host address of the new top of stack */

@@ -16,7 +16,10 @@ static void put_prefixes(struct xlate *x, const struct insn *in)
 {
 	for (unsigned i = 0; i < in->op_start; i++)
 		switch (in->bytes[i]) {
-		case 0x66: case 0xf0: case 0xf2: case 0xf3:
+		case 0x66:
+		case 0xf0:
+		case 0xf2:
+		case 0xf3:
 			if (!in->rex || i < in->op_start - 1u)
 				e_1(&x->e, in->bytes[i]);
 			break;
@@ -148,7 +151,9 @@ struct temps {
 /* A host register whose guest owner the instruction does not use. */
 static int spare_register(struct temps *ts)
 {
-	static const u8 candidates[] = { X86_RBX, X86_RSI, X86_RDI, X86_R8, X86_R9, X86_R10, X86_R11, X86_R12 };
+	static const u8 candidates[] = {
+		X86_RBX, X86_RSI, X86_RDI, X86_R8, X86_R9, X86_R10, X86_R11, X86_R12
+	};
 
 	for (unsigned i = 0; i < sizeof(candidates); i++)
 		if (!(ts->busy >> candidates[i] & 1)) {
@@ -310,4 +315,45 @@ void x_lea(struct xlate *x, const struct insn *in)
 		e_1(&x->e, 0x66);
 		e_gs(&x->e, false, 0x89, S1, OFF_GPR(dst));
 	}
+}
+
+/*
+ * The bit offset is signed and reaches beyond the operand: the address moves by whole operands, and the
+ * instruction runs with the offset modulo their size. Flags are computed with meanwhile, so they are kept
+ * around it where the guest still wants those that BTx leaves alone.
+ */
+void x_bit_string(struct xlate *x, const struct insn *in)
+{
+	bool wide = in->z.operand_width == 64;
+	u8 g = insn_gpr(in->op[1].reg.value, NULL);
+	struct subst s = { S2, NO_REG, NO_REG, NO_REG, S1 };
+
+	x_address(x, in);
+	if (in->live_in)
+		x_save_flags(x);
+	/* With the flags in RAX, the guest's RAX is in scratch[0]. */
+	if (g == X86_RAX && in->live_in)
+		e_load_gs(&x->e, S2, OFF(scratch[0]));
+	else if (host_of(g) == NO_REG)
+		e_load_gs(&x->e, S2, OFF_GPR(g));
+	else
+		e_mov_rr(&x->e, S2, host_of(g));
+	if (!wide)
+		e_rr(&x->e, true, 0x63, S2, S2); /* movsxd */
+	e_bytes(&x->e, "\x49\xc1\xfd", 3);       /* sar s2, log2(bits) */
+	e_1(&x->e, wide ? 6 : 5);
+	e_lea(&x->e, true, S1, S1, S2, wide ? 8 : 4, 0);
+	if (in->live_in)
+		x_restore_flags(x);
+	x_check(x, wide ? 8 : 4, in->mem_write, in->live_in);
+	if (host_of(g) == NO_REG)
+		e_load_gs(&x->e, S2, OFF_GPR(g));
+	else
+		e_mov_rr(&x->e, S2, host_of(g));
+	e_store_gs(&x->e, OFF(scratch[1]),
+		   S1); /* bit offset modulo the size without flags: a 6- or 5-bit field */
+	e_mov_ri(&x->e, S1, wide ? 63 : 31);
+	e_bytes(&x->e, "\xc4\x42\x92\xf5\xee", 5); /* pext s2, s2, s1 */
+	e_load_gs(&x->e, S1, OFF(scratch[1]));
+	put_insn(x, in, &s);
 }

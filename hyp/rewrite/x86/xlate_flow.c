@@ -142,7 +142,7 @@ u8 x_live_at(struct xlate *x, u64 target)
 
 static u32 jc_slot(struct xlate *x, u64 target)
 {
-	return OFF(jc) + key_class(x->key) * (u32)sizeof(x->cpu->jc[0]) + 8 * JC_INDEX(target);
+	return OFF(jc) + key_class(x->key) * (u32)sizeof(x->cpu->jc[0]) + 8 * jc_index(target);
 }
 
 static void edge_cold(struct xlate *x, u32 at, u64 target)
@@ -180,10 +180,13 @@ void x_edge(struct xlate *x, u64 target)
 	edge_cold(x, jmp(x), target);
 }
 
-/* S1 = target: pext s2, s1, gs:[jc_mask]; jmp gs:[jc + s2*8] */
+/* S1 = target: s2 = jc_index(s1) without touching flags; jmp gs:[jc + s2*8] */
 static void indirect(struct xlate *x)
 {
-	e_bytes(&x->e, "\x65\xc4\x62\x8a\xf5\x2c\x25", 7);
+	e_bytes(&x->e, "\xc4\x43\xfb\xf0\xee", 5); /* rorx s2, s1, imm8 */
+	e_1(&x->e, JC_HASH_SHIFT);
+	e_lea(&x->e, true, S2, S2, S1, 1, 0);
+	e_bytes(&x->e, "\x65\xc4\x62\x92\xf5\x2c\x25", 7); /* pext s2, s2, gs:[...] */
 	e_4(&x->e, OFF(jc_mask));
 	e_bytes(&x->e, "\x65\x42\xff\x24\xed", 5);
 	e_4(&x->e, OFF(jc) + key_class(x->key) * (u32)sizeof(x->cpu->jc[0]));

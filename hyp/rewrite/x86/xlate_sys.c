@@ -114,7 +114,7 @@ void x_swapgs(struct xlate *x)
 void x_pushf(struct xlate *x, const struct insn *in)
 {
 	e_bytes(&x->e, "\x9c\x41\x5d", 3); /* pushfq; pop s2 */
-	x_save_flags(x); /* the push may fault, and is then done again with these flags */
+	x_save_flags(x);                   /* the push may fault, and is then done again with these flags */
 	e_bytes(&x->e, "\x41\x81\xe5", 3); /* and s2d, arithmetic */
 	e_4(&x->e, X86_FL_ARITH);
 	e_gs(&x->e, false, 0x8b, S1, OFF(s.rflags));
@@ -128,4 +128,30 @@ void x_pushf(struct xlate *x, const struct insn *in)
 	e_load_gs(&x->e, S2, OFF(scratch[1]));
 	e_rm(&x->e, true, 0x89, S2, S1, 0);
 	x_push_done(x);
+}
+
+/* The selector, zero-extended; 16 bits to memory. */
+void x_mov_from_seg(struct xlate *x, const struct insn *in)
+{
+	unsigned seg = (unsigned)ZydisRegisterGetId(in->op[1].reg.value);
+	u8 g = in->has_mem ? GPR_NONE : insn_gpr(in->op[0].reg.value, NULL);
+	int h = g == GPR_NONE || host_of(g) == NO_REG ? S2 : host_of(g);
+
+	if (in->has_mem) {
+		x_address(x, in);
+		x_check(x, 2, true, in->live_in);
+	}
+	e_1(&x->e, 0x65); /* movzx h, word gs:[sel] */
+	e_rex(&x->e, false, h, 0, 0);
+	e_bytes(&x->e, "\x0f\xb7", 2);
+	e_1(&x->e, (u8)((h & 7) << 3 | 4));
+	e_1(&x->e, 0x25);
+	e_4(&x->e, (u32)(offsetof(struct hyp_cpu, s.seg) + seg * sizeof(struct x86_seg) +
+			 offsetof(struct x86_seg, sel)));
+	if (in->has_mem) {
+		e_1(&x->e, 0x66);
+		e_rm(&x->e, false, 0x89, S2, S1, 0);
+	} else if (h == S2) {
+		e_store_gs(&x->e, OFF_GPR(g), S2);
+	}
 }
