@@ -33,9 +33,8 @@ static const char init_script[] =
 	"	stty $tty </dev/console\n"
 	"	cd /root\n"
 	"	devmem 0xd0000004 32 1\n"
-	"	setsid cttyhack \"$@\"\n"
+	"	setsid cttyhack sh /kuse/session\n"
 	"	status=$?\n"
-	"	stty sane </dev/console\n"         /* waits until the output is out */
 	"	echo 0 >/proc/sys/kernel/printk\n" /* no 'reboot: Power down' */
 	"	devmem 0xd0000000 32 $status\n"
 	"	finish ;;\n"
@@ -50,6 +49,17 @@ static const char init_script[] =
 	"	setsid cttyhack sh\n"
 	"fi\n"
 	"finish\n";
+
+/*
+ * The session of CMD. When a session's leader exits, the kernel hangs its terminal up and throws away what is
+ * not sent yet: so the leader is this script, which waits for that (stty does) after CMD's end.
+ */
+static const char session_script[] = ". /kuse/run\n"
+				     "trap : INT QUIT\n" /* CMD's business; it has the default action again */
+				     "(exec \"$@\")\n"
+				     "status=$?\n"
+				     "stty sane\n"
+				     "exit $status\n";
 
 static void cpio_bytes(struct cpio *cpio, const void *data, size_t len)
 {
@@ -156,6 +166,7 @@ void initramfs_base(struct cpio *cpio, const void *busybox, size_t len)
 	cpio_file(cpio, "etc/group", 0644, "root:x:0:\n", 10);
 	cpio_file(cpio, "etc/kuse-version", 0644, initramfs_version, strlen(initramfs_version));
 	cpio_file(cpio, "init", 0755, init_script, sizeof(init_script) - 1);
+	cpio_file(cpio, "kuse/session", 0755, session_script, sizeof(session_script) - 1);
 	cpio_end(cpio);
 }
 
