@@ -121,7 +121,7 @@ int kvm_mode_check(const char **verdict, const char **remedy)
 		*remedy = "unset KUSE_MODE, or set it to vhe";
 		return -ENODEV;
 	}
-	*verdict = "KUSE_MODE names a mode that does not exist here (vhe and none do; nvhe, protected not yet)";
+	*verdict = "KUSE_MODE names a mode that does not exist here (vhe and none do; others not yet)";
 	*remedy = "unset KUSE_MODE, or set it to vhe";
 	return -EINVAL;
 }
