@@ -8,6 +8,7 @@
  */
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 
 #include "hyp/mem/as.h"
 #include "hyp/rewrite/x86/xlate.h"
@@ -195,23 +196,35 @@ static void emit_insn(struct xlate *x, const struct insn *in)
 	}
 }
 
+/* A filled MiB of the writable view is given up: linking touches few of its pages again, and both views
+ * count as resident memory. */
+static void drop_writable(struct hyp_engine *eng, u32 from, u32 to)
+{
+	if (from >> 20 != to >> 20)
+		madvise(eng->rw + (from & ~0xfffffu), 1u << 20, MADV_DONTNEED);
+}
+
 static void emit_block(struct xlate *x)
 {
 	struct hyp_engine *eng = x->eng;
 	struct hyp_insn_map *map = eng->maps + eng->n_maps;
 
 	x->cur = &x->insn[0];
+	x->flags_held = false;
 	x_entry(x, x->b->live_in);
 	for (unsigned i = 0; i < x->n; i++) {
 		x->cur = &x->insn[i];
 		map[i].host = (u16)(x_here(x) - x->b->direct);
 		map[i].guest = (u16)(x->cur->pc - x->b->pc);
+		if (!x_can_hold_flags(x->cur))
+			x_release_flags(x);
 		emit_insn(x, x->cur);
 	}
 	if (!ends_block(x->cur))
 		x_edge(x, x->cur->pc + x->cur->len);
 	x_emit_cold(x);
 	eng->n_maps += x->n;
+	drop_writable(eng, eng->next, ALIGN_UP(x_here(x), 16u));
 	eng->next = ALIGN_UP(x_here(x), 16u);
 	x->b->end = x_here(x);
 	x->b->n_insns = (u8)x->n;

@@ -16,6 +16,7 @@ struct cold {
 	u32 from;   /* rel32 that jumps here */
 	u32 resume; /* where to go on; 0: nowhere */
 	bool restore_flags;
+	bool hold_again; /* SITE_MEM: the code at resume expects the flags in RAX */
 	u8 kind; /* enum hyp_site_kind */
 	struct hyp_site site;
 	u64 target;
@@ -33,6 +34,7 @@ struct xlate {
 	u64 page; /* linear page of the block */
 	const u8 *page_host;
 	struct insn *cur;
+	bool flags_held; /* the guest's flags are in RAX (x_save_flags) between two instructions */
 	unsigned n;
 	unsigned n_cold;
 	struct cold cold[XLATE_MAX_COLD];
@@ -57,6 +59,10 @@ static inline u32 x_here(struct xlate *x)
 /* xlate_mem.c */
 void x_save_flags(struct xlate *x);
 void x_restore_flags(struct xlate *x);
+/* Flags stay in RAX over a run of instructions that neither touch flags nor RAX nor can fault: moves,
+ * pushes, pops, and the branch behind them. */
+bool x_can_hold_flags(const struct insn *in);
+void x_release_flags(struct xlate *x);
 /* S1 = linear address of the instruction's memory operand. Destroys S2; keeps flags. */
 void x_address(struct xlate *x, const struct insn *in);
 /* S1: linear -> host address; `live`: the guest's flags must survive. Destroys S2. */

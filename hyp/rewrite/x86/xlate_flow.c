@@ -162,6 +162,7 @@ static bool edge_is_plain(struct xlate *x, u64 target)
 
 void x_edge(struct xlate *x, u64 target)
 {
+	x_release_flags(x);
 	if (!in_page(x, target) || x->b->gpa2 != TCACHE_NO_GPA) {
 		e_mov_ri(&x->e, S1, target);
 		e_bytes(&x->e, "\x65\xff\x24\x25", 4); /* jmp gs:[slot] */
@@ -183,6 +184,7 @@ void x_edge(struct xlate *x, u64 target)
 /* S1 = target: s2 = jc_index(s1) without touching flags; jmp gs:[jc + s2*8] */
 static void indirect(struct xlate *x)
 {
+	x_release_flags(x);
 	e_bytes(&x->e, "\xc4\x43\xfb\xf0\xee", 5); /* rorx s2, s1, imm8 */
 	e_1(&x->e, JC_HASH_SHIFT);
 	e_lea(&x->e, true, S2, S2, S1, 1, 0);

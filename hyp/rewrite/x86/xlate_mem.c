@@ -17,6 +17,41 @@ void x_restore_flags(struct xlate *x)
 	e_load_gs(&x->e, X86_RAX, OFF(scratch[0]));
 }
 
+bool x_can_hold_flags(const struct insn *in)
+{
+	if (!in->live_in || in->fl_read || in->fl_write || in->gpr_used & (1u << X86_RAX))
+		return false;
+	switch (in->cls) {
+	case INSN_PUSH:
+	case INSN_POP:
+	case INSN_LEA:
+	case INSN_NOP:
+	case INSN_RET:
+	case INSN_CALL:
+	case INSN_JMP:
+		return true;
+	case INSN_COPY:
+		switch (in->z.mnemonic) {
+		case ZYDIS_MNEMONIC_MOV:
+		case ZYDIS_MNEMONIC_MOVZX:
+		case ZYDIS_MNEMONIC_MOVSX:
+		case ZYDIS_MNEMONIC_MOVSXD:
+			return true;
+		default:
+			return false;
+		}
+	default:
+		return false;
+	}
+}
+
+void x_release_flags(struct xlate *x)
+{
+	if (x->flags_held)
+		x_restore_flags(x);
+	x->flags_held = false;
+}
+
 /* Host register holding guest register g: its own, or `tmp` loaded from memory. */
 static int load_gpr(struct xlate *x, ZydisRegister r, int tmp)
 {
@@ -101,8 +136,11 @@ void x_check(struct xlate *x, unsigned size, bool write, bool live)
 			: offsetof(struct hyp_tlb_entry, read_tag);
 	struct cold *c;
 
-	if (live)
+	bool hold = live && x_can_hold_flags(x->cur);
+
+	if (live && !x->flags_held)
 		x_save_flags(x);
+	x->flags_held = hold;
 	e_rr(&x->e, false, 0x89, S1, S2);
 	e_bytes(&x->e, "\x41\xc1\xed", 3);
 	e_1(&x->e, PAGE_SHIFT - HYP_TLB_SLOT_SHIFT);
@@ -113,9 +151,10 @@ void x_check(struct xlate *x, unsigned size, bool write, bool live)
 	e_4(&x->e, (u32)PAGE_SIZE - size);
 	c = x_cold(x, SITE_MEM, jcc_rel32(x, 7));
 	e_gs_base(&x->e, true, 0x03, S1, S2, part + (u32)offsetof(struct hyp_tlb_entry, host));
-	if (live)
+	if (live && !hold)
 		x_restore_flags(x);
 	c->restore_flags = live;
+	c->hold_again = hold;
 	c->resume = x_here(x);
 	c->site = x_site(x, SITE_MEM, x->cur);
 	c->site.write = write;
@@ -153,6 +192,8 @@ static void emit_one_cold(struct xlate *x, struct cold *c)
 	call_leave(x);
 	e_bytes(&x->e, &c->site, sizeof(c->site));
 	if (c->kind == SITE_MEM) {
+		if (c->hold_again)
+			x_save_flags(x);
 		e_1(&x->e, 0xe9);
 		e_4(&x->e, c->resume - (x_here(x) + 4));
 		return;
