@@ -175,6 +175,10 @@ int run_guest(struct run_options *opt)
 
 	if (status == STATUS_OK)
 		status = run_vm(opt);
+	if (opt->vm.kernel == files.kernel)
+		opt->vm.kernel = NULL;
+	opt->vm.initrd_data = NULL;
+	opt->vm.cmdline = NULL;
 	free(files.initrd.data);
 	free(files.cmdline);
 	return status;

@@ -152,12 +152,12 @@ static void __attribute__((noreturn)) probe_child(int fd)
 {
 	struct probe p = {.kvm = -1};
 	bool ok = probe_create(&p) && probe_real_mode(&p);
-	ssize_t n = write(fd, "", 1);
+	bool told = write(fd, "", 1) == 1;
 
 	if (ok)
 		probe_long_mode(&p);
-	n = write(fd, p.why, strlen(p.why) + 1);
-	_exit(n < 0);
+	told = write(fd, p.why, strlen(p.why) + 1) > 0 && told;
+	_exit(!told);
 }
 
 /* Kills and reaps; a child stuck in the kernel is left to init. */

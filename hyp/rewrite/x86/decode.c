@@ -552,9 +552,7 @@ static bool helper_by_mnemonic(ZydisMnemonic m, u8 *id)
 /* MOVS and STOS without segment override, 64-bit addresses, no REPNE. */
 static u8 class_of_string(struct insn *in)
 {
-	u64 rep = in->z.attributes & (ZYDIS_ATTRIB_HAS_REP | ZYDIS_ATTRIB_HAS_REPE | ZYDIS_ATTRIB_HAS_REPZ)
-			  ? H_STR_REP
-			  : 0;
+	u64 rep = in->z.attributes & (ZYDIS_ATTRIB_HAS_REP | ZYDIS_ATTRIB_HAS_REPE) ? H_STR_REP : 0;
 	u8 op = in->z.opcode;
 	unsigned size = op & 1 ? in->z.operand_width / 8 : 1;
 
