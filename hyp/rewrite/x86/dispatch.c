@@ -70,26 +70,46 @@ static int interpret(struct hyp_cpu *cpu)
 	return x86_interp_one(cpu);
 }
 
-/* Goes to the block at s.rip, through the jump cache's back door. */
-static int go_to_rip(struct hyp_cpu *cpu, u64 *code)
+/* Blocks of another key (CR0.TS, CR4, XCR0, CPL ... changed) must not be found in the jump cache. */
+static u32 current_key(struct hyp_cpu *cpu)
 {
-	enum x86_ret ret;
-	struct hyp_block *b;
-
 	u32 key = hyp_block_key(cpu);
 
-	if (cpu->attention)
-		return X86_OK;
 	if (unlikely(cpu->jc_key[key_class(key)] != key)) {
-		/* CR0.TS, CR4, XCR0, CPL ... changed: blocks of another key must not be found any more */
 		hyp_jc_reset(cpu, key_class(key));
 		cpu->jc_key[key_class(key)] = key;
 	}
+	return key;
+}
+
+/* Goes to the direct entry of the block at s.rip. */
+static int look_up_rip(struct hyp_cpu *cpu, u64 *code)
+{
+	u32 key = current_key(cpu);
+	enum x86_ret ret;
+	struct hyp_block *b;
+
+	if (cpu->attention)
+		return X86_OK;
 	b = find_block(cpu, cpu->s.rip, key, &ret);
 	if (!b)
 		return ret == X86_FAULT ? X86_FAULT : interpret(cpu);
 	fill_jc(cpu, b);
 	*code = code_at(cpu, b->direct);
+	return GO_ON;
+}
+
+/* Goes where an indirect branch to s.rip would: to a checked entry, which leaves again if it is not the one. */
+static int go_to_rip(struct hyp_cpu *cpu, u64 *code)
+{
+	u64 cached = cpu->jc[key_class(current_key(cpu))][jc_index(cpu->s.rip)];
+
+	if (cpu->attention)
+		return X86_OK;
+	if (cached == cpu->jc_miss)
+		return look_up_rip(cpu, code);
+	cpu->scratch[4] = cpu->s.rip;
+	*code = cached;
 	return GO_ON;
 }
 
@@ -215,7 +235,7 @@ static int site_jc_miss(struct hyp_cpu *cpu, const struct hyp_site *site, u64 *c
 	cpu->stats[HYP_STAT_jc_miss]++;
 	cpu->s.rip = cpu->scratch[4];
 	sync_flags(cpu);
-	return go_to_rip(cpu, code);
+	return look_up_rip(cpu, code);
 }
 
 static int site_dead(struct hyp_cpu *cpu, const struct hyp_site *site, u64 *code)
@@ -228,7 +248,7 @@ static int site_dead(struct hyp_cpu *cpu, const struct hyp_site *site, u64 *code
 	cpu->stats[HYP_STAT_dead]++;
 	cpu->s.rip = pc;
 	sync_flags(cpu);
-	ret = go_to_rip(cpu, code);
+	ret = look_up_rip(cpu, code);
 	if (ret == GO_ON && generation == cpu->engine->generation)
 		tcache_forward(cpu->engine, old, (u32)(*code - (u64)cpu->engine->rx));
 	return ret;
