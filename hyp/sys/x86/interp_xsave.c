@@ -188,13 +188,17 @@ void x86_mask_set(struct hyp_cpu *cpu, unsigned k, u64 val)
 	memcpy(cpu->s.xsave + comp[XC_OPMASK].off + 8 * k, &val, 8);
 }
 
-/* Reserved bits of FCW and the summary bits of FSW are the CPU's own. */
+/* Reserved bits and the summary bits of FSW are the CPU's own. */
 static void normalize_x87(u8 *area)
 {
 	u16 fcw, fsw;
 
 	memcpy(&fcw, area, 2);
 	memcpy(&fsw, area + 2, 2);
+	area[5] = 0;
+	area[7] &= 7; /* FOP has 11 bits */
+	for (unsigned i = 0; i < 8; i++)
+		memset(area + 32 + 16 * i + 10, 0, 6);
 	fcw = (fcw & 0x1f3f) | 0x40;
 	fsw &= 0x7f7f;
 	if (fsw & ~fcw & 0x3f)
