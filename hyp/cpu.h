@@ -36,7 +36,8 @@ struct hyp_tlb_entry {
  * it elsewhere. */
 #define HYP_TLB_NONE(slot) (0x8000000000000000ull | (u64)((slot) ^ 1u) << 12)
 #define HYP_TLBE_GLOBAL 1ull
-#define HYP_TLB_SIZE 1024
+#define HYP_TLB_BITS 10
+#define HYP_TLB_SIZE (1 << HYP_TLB_BITS)
 #define HYP_TLB_SLOT_SHIFT 5 /* log2(sizeof(struct hyp_tlb_entry)) */
 
 /* Instruction fetches have their own small TLB. */

@@ -8,9 +8,11 @@
 #include "hyp/mem/as.h"
 #include "hyp/sys/x86/sys.h"
 
+/* As emitted code computes it (x_check): address bits 12-21 and 22-31 folded, so that arrays a power of two
+ * apart do not fight for one slot. */
 static inline unsigned slot_of(gva_t gva)
 {
-	return (gva >> PAGE_SHIFT) & (HYP_TLB_SIZE - 1);
+	return (gva >> PAGE_SHIFT ^ gva >> (PAGE_SHIFT + HYP_TLB_BITS)) & (HYP_TLB_SIZE - 1);
 }
 
 static inline void filter_set(u64 *filter, u64 n)

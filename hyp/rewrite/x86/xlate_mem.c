@@ -121,7 +121,8 @@ static u32 jcc_rel32(struct xlate *x, u8 cc)
 }
 
 /*
- *	mov  s2d, s1d
+ *	rorx s2d, s1d, 10	; see slot_of
+ *	xor  s2d, s1d
  *	shr  s2d, 7
  *	and  s2d, (N-1) * 32
  *	sub  s1, gs:[s2 + tag]	; offset in the page, if the tag is right
@@ -141,7 +142,9 @@ void x_check(struct xlate *x, unsigned size, bool write, bool live)
 	if (live && !x->flags_held)
 		x_save_flags(x);
 	x->flags_held = hold;
-	e_rr(&x->e, false, 0x89, S1, S2);
+	e_bytes(&x->e, "\xc4\x43\x7b\xf0\xee", 5);
+	e_1(&x->e, HYP_TLB_BITS);
+	e_rr(&x->e, false, 0x31, S1, S2);
 	e_bytes(&x->e, "\x41\xc1\xed", 3);
 	e_1(&x->e, PAGE_SHIFT - HYP_TLB_SLOT_SHIFT);
 	e_bytes(&x->e, "\x41\x81\xe5", 3);
