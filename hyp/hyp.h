@@ -72,6 +72,11 @@ void hyp_as_rearm_dirty(struct hyp_as *as, gpa_t gpa, u64 size);
 int hyp_as_read(struct hyp_as *as, gpa_t gpa, void *buf, size_t len);
 int hyp_as_write(struct hyp_as *as, gpa_t gpa, const void *buf, size_t len);
 
+/* The client may have written guest RAM by itself: memcpy, preadv, io_uring. What it wrote over translated
+ * code is noticed when that page is entered after a flush of the guest's TLB; a page that got new
+ * contents is mapped anew before it is executed. Any thread; cheap. */
+void hyp_as_client_ran(struct hyp_as *as);
+
 /* Host address of one byte of RAM, valid up to the end of its page; NULL where there is none.
  * For atomics on guest memory; a writer calls hyp_as_mark_written afterwards. */
 u8 *hyp_as_hva(struct hyp_as *as, gpa_t gpa, bool write);

@@ -83,6 +83,8 @@ int kvm_set_irq(struct kvm *kvm, int irq_source_id, u32 gsi, int level, bool lin
 	struct kvm_kernel_irq_routing_entry e[KVM_NR_IRQCHIPS];
 	int n = kvm_irq_map_gsi(kvm, e, (int)gsi), ret = -1;
 
+	if (irq_source_id == KVM_USERSPACE_IRQ_SOURCE_ID || irq_source_id == KVM_IRQFD_RESAMPLE_IRQ_SOURCE_ID)
+		hyp_as_client_ran(kvm->as); /* a device's way to say that its DMA is done */
 	while (n--) {
 		int r = e[n].set(&e[n], kvm, irq_source_id, level, line_status);
 
@@ -98,6 +100,7 @@ int kvm_send_userspace_msi(struct kvm *kvm, struct kvm_msi *msi)
 
 	if (!kvm_arch_irqchip_in_kernel(kvm) || (msi->flags & ~KVM_MSI_VALID_DEVID))
 		return -EINVAL;
+	hyp_as_client_ran(kvm->as);
 	e.msi.address_lo = msi->address_lo;
 	e.msi.address_hi = msi->address_hi;
 	e.msi.data = msi->data;

@@ -488,6 +488,7 @@ int kvm_arch_vcpu_ioctl_run(struct kvm_vcpu *vcpu)
 	int ret;
 
 	run->flags = 0;
+	hyp_as_client_ran(vcpu->kvm->as);
 	if (vcpu->arch.mp_state == KVM_MP_STATE_UNINITIALIZED)
 		ret = run_uninitialized(vcpu);
 	else

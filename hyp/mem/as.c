@@ -97,6 +97,11 @@ static void drop_all_translations(struct hyp_as *as)
 	}
 }
 
+void hyp_as_client_ran(struct hyp_as *as)
+{
+	__atomic_fetch_add(&as->client_epoch, 1, __ATOMIC_ACQ_REL);
+}
+
 int hyp_as_update(struct hyp_as *as, const struct hyp_region *regions, size_t n)
 {
 	const struct hyp_map *old = as->map;

@@ -36,6 +36,7 @@ struct hyp_as {
 	const struct hyp_map *map; /* atomic */
 	u32 lock;                  /* spin lock, held for microseconds */
 	struct hyp_cpu *cpus;
+	u32 client_epoch;          /* atomic; counts hyp_as_client_ran */
 	u8 **pf; /* [HYP_PF_CHUNKS], lazily filled */
 };
 

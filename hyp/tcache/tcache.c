@@ -65,6 +65,7 @@ static void page_link(struct hyp_engine *e, struct hyp_block *b, unsigned which)
 		p->frame = (gpa >> PAGE_SHIFT) + 1;
 		p->first = TCACHE_NONE;
 		p->granules = 0;
+		p->epoch = 0; /* compared at the next entry: that is cheaper than to know */
 		e->n_pages++;
 	}
 	b->page_next[which] = p->first;
@@ -131,6 +132,43 @@ static void page_kill(struct hyp_engine *e, struct tcache_page *p, u64 mask)
 			link = &b->page_next[which];
 		}
 	}
+}
+
+/* ---- code that was changed behind our back -------------------------------------------------- */
+
+u32 tcache_block_sum(const struct hyp_block *b, unsigned which, const u8 *page)
+{
+	unsigned off = b->gpa & ~PAGE_MASK, in_first = MIN((unsigned)b->guest_len, (unsigned)PAGE_SIZE - off);
+	const u8 *p = which ? page : page + off, *end = p + (which ? b->guest_len - in_first : in_first);
+	u64 h = 0xcbf29ce484222325ull;
+
+	for (; p + 8 <= end; p += 8)
+		h = (h ^ *(const u64 *)p) * 0x9e3779b97f4a7c15ull, h ^= h >> 29;
+	for (; p < end; p++)
+		h = (h ^ *p) * 0x9e3779b97f4a7c15ull, h ^= h >> 29;
+	return (u32)(h ^ h >> 32);
+}
+
+void tcache_compare_page(struct hyp_cpu *cpu, gpa_t gpa, const u8 *page)
+{
+	struct hyp_engine *e = cpu->engine;
+	struct tcache_page *p = page_slot(e, gpa);
+	u32 epoch = __atomic_load_n(&cpu->as->client_epoch, __ATOMIC_ACQUIRE);
+	bool changed = false;
+
+	if (!p->frame || likely(p->epoch == epoch))
+		return;
+	p->epoch = epoch;
+	for (u32 i = p->first; i != TCACHE_NONE; i = e->blocks[i / 2].page_next[i & 1]) {
+		struct hyp_block *b = &e->blocks[i / 2];
+
+		if (b->dead || tcache_block_sum(b, i & 1, page) == b->sum[i & 1])
+			continue;
+		tcache_kill(e, b);
+		changed = true;
+	}
+	if (changed)
+		page_kill(e, p, 0); /* unlinks the dead */
 }
 
 void hyp_engine_invalidate(struct hyp_cpu *cpu, gpa_t gpa, unsigned size)

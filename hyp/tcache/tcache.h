@@ -29,6 +29,7 @@ struct hyp_block {
 	u32 map;    /* first entry in the instruction map */
 	u32 hash_next;
 	u32 page_next[2]; /* next block with code in the same page (first, second) */
+	u32 sum[2]; /* of the guest's bytes in the first and the second page */
 	u16 guest_len;
 	u8 n_insns;
 	u8 live_in; /* arithmetic flags the block reads before writing: CF PF AF ZF SF OF packed */
@@ -69,6 +70,10 @@ void tcache_destroy(struct hyp_cpu *cpu);
 struct hyp_block *tcache_lookup(struct hyp_engine *e, u64 pc, gpa_t gpa, u32 key);
 struct hyp_block *tcache_add(struct hyp_engine *e); /* next free block, not yet findable */
 void tcache_publish(struct hyp_engine *e, struct hyp_block *b);
+/* Checksum of the block's bytes in one of its pages, which is at `page` on the host. */
+u32 tcache_block_sum(const struct hyp_block *b, unsigned which, const u8 *page);
+/* Kills the blocks with code in gpa's page whose bytes are no longer those they were made from. */
+void tcache_compare_page(struct hyp_cpu *cpu, gpa_t gpa, const u8 *page);
 /* The direct entry of dead block `b` leads to the code at offset `to` from now on. */
 void tcache_forward(struct hyp_engine *e, struct hyp_block *b, u32 to);
 void tcache_kill(struct hyp_engine *e, struct hyp_block *b);

@@ -14,6 +14,7 @@
 struct tcache_page {
 	u64 frame;    /* number + 1; 0: free slot */
 	u64 granules; /* 64-byte pieces with translated code */
+	u32 epoch;    /* as->client_epoch when its blocks were compared with the guest's code */
 	u32 first;    /* block index * 2 + (0: its first page, 1: its second) */
 };
 

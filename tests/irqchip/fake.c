@@ -443,3 +443,8 @@ u64 x2apic_read(struct kvm_vcpu *vcpu, u32 reg)
 	assert_int_equal(kvm_x2apic_msr_read(vcpu, APIC_BASE_MSR + reg / 16, &val), 0);
 	return val;
 }
+
+/* No guest code runs here. */
+void hyp_as_client_ran(struct hyp_as *as)
+{
+}

@@ -25,6 +25,14 @@ static u64 code_at(struct hyp_cpu *cpu, u32 off)
 	return (u64)cpu->engine->rx + off;
 }
 
+static void compare_second_page(struct hyp_cpu *cpu, const struct hyp_block *b)
+{
+	const u8 *page = hyp_phys_ptr(cpu, b->gpa2 & PAGE_MASK, false);
+
+	if (page)
+		tcache_compare_page(cpu, b->gpa2, page);
+}
+
 /* Block at linear address pc under the current mode; translated if need be. NULL with *ret: X86_FAULT
  * (fetch fault), X86_EXIT meaning "interpret it" (no RAM, or a second page that faults). */
 static struct hyp_block *find_block(struct hyp_cpu *cpu, u64 pc, u32 key, enum x86_ret *ret)
@@ -35,8 +43,11 @@ static struct hyp_block *find_block(struct hyp_cpu *cpu, u64 pc, u32 key, enum x
 
 	if (!host)
 		return NULL;
+	tcache_compare_page(cpu, gpa, (const u8 *)((u64)host & PAGE_MASK));
 	b = tcache_lookup(cpu->engine, pc, gpa, key);
-	if (b)
+	if (b && b->gpa2 != TCACHE_NO_GPA)
+		compare_second_page(cpu, b);
+	if (b && !b->dead)
 		return b;
 	b = xlate_block(cpu, pc, gpa, host, key);
 	*ret = X86_EXIT;

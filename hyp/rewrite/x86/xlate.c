@@ -248,6 +248,14 @@ static void begin(struct xlate *x, struct hyp_cpu *cpu, u64 pc, const u8 *host)
 	x->block_idx = (u32)(x->b - eng->blocks);
 }
 
+static void note_sums(struct hyp_block *b, struct hyp_cpu *cpu, const u8 *page)
+{
+	const u8 *second = b->gpa2 == TCACHE_NO_GPA ? NULL : hyp_phys_ptr(cpu, b->gpa2 & PAGE_MASK, false);
+
+	b->sum[0] = tcache_block_sum(b, 0, page);
+	b->sum[1] = second ? tcache_block_sum(b, 1, second) : 0;
+}
+
 struct hyp_block *xlate_block(struct hyp_cpu *cpu, u64 pc, gpa_t gpa, const u8 *host, u32 key)
 {
 	struct xlate *x = cpu->engine->xlate;
@@ -266,6 +274,7 @@ struct hyp_block *xlate_block(struct hyp_cpu *cpu, u64 pc, gpa_t gpa, const u8 *
 		return NULL;
 	find_liveness(x);
 	emit_block(x);
+	note_sums(x->b, cpu, x->page_host);
 	tcache_publish(x->eng, x->b);
 	return x->b;
 }
