@@ -110,7 +110,7 @@ static int look_up_rip(struct hyp_cpu *cpu, u64 *code)
 	return GO_ON;
 }
 
-/* Goes where an indirect branch to s.rip would: to a checked entry, which leaves again if it is not the one. */
+/* Where an indirect branch to s.rip would go: to a checked entry, which leaves again if it is not the one. */
 static int go_to_rip(struct hyp_cpu *cpu, u64 *code)
 {
 	u64 cached = cpu->jc[key_class(current_key(cpu))][jc_index(cpu->s.rip)];
