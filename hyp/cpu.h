@@ -35,6 +35,7 @@ struct hyp_tlb_entry {
 /* Non-canonical with 48 and with 57 bits, and in another slot: a guest that uses this very address looks for
  * it elsewhere. */
 #define HYP_TLB_NONE(slot) (0x8000000000000000ull | (u64)((slot) ^ 1u) << 12)
+#define HYP_STK_NONE 0x8000000000000000ull
 #define HYP_TLBE_GLOBAL 1ull
 #define HYP_TLB_BITS 10
 #define HYP_TLB_SIZE (1 << HYP_TLB_BITS)
@@ -93,6 +94,12 @@ struct hyp_cpu {
 	u32 attention __attribute__((aligned(64)));
 	u32 df;         /* 0 or 0x400: the guest's DF; the host's DF stays 0 */
 	u64 scratch[6]; /* spill slots of emitted code */
+	/* The stack's page, one per partition: a copy of a soft-TLB entry that allows writing, tried first by
+	 * accesses through RSP. Empty: a tag no canonical page has, and a host address that faults. */
+	struct {
+		u64 tag;
+		u64 host;
+	} stk[HYP_TLB_PARTS];
 	u64 host_rsp;   /* stack of hyp_enter while translated code runs */
 	u64 resume;     /* where emitted code called hyp_leave from */
 	u64 ax_flags;   /* guest arithmetic flags: AH as LAHF has them, AL = OF */

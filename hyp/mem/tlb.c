@@ -216,6 +216,11 @@ void hyp_jc_set(struct hyp_cpu *cpu, unsigned part, unsigned slot, u64 code)
 	cpu->jc[part][slot] = code;
 }
 
+static inline void stk_drop(struct hyp_cpu *cpu, unsigned part)
+{
+	cpu->stk[part].tag = cpu->stk[part].host = HYP_STK_NONE;
+}
+
 static void itlb_flush(struct hyp_cpu *cpu, unsigned part)
 {
 	for (unsigned i = 0; i < HYP_ITLB_SIZE; i++)
@@ -230,6 +235,7 @@ static void flush_part(struct hyp_cpu *cpu, unsigned part)
 	for (unsigned i = 0; i < ARRAY_SIZE(cpu->large_areas[part]); i++)
 		cpu->large_areas[part][i] = cpu->huge_areas[part][i] = 0;
 	cpu->tlb_fills[part].n = 0;
+	stk_drop(cpu, part);
 	itlb_flush(cpu, part);
 	jc_flush(cpu, part);
 }
@@ -247,6 +253,7 @@ static bool flush_listed(struct hyp_cpu *cpu, unsigned part)
 
 	if (d->n > HYP_FILLS_MAX || i->n > HYP_FILLS_MAX)
 		return false;
+	stk_drop(cpu, part);
 	for (; d->n; d->n--) {
 		unsigned slot = d->slot[d->n - 1];
 
@@ -289,6 +296,7 @@ static void flush_page_part(struct hyp_cpu *cpu, unsigned part, gva_t gva)
 	struct hyp_itlb_entry *ie = &cpu->itlb[part][islot];
 	gva_t page = gva & PAGE_MASK;
 
+	stk_drop(cpu, part);
 	if (filter_has(cpu->huge_areas[part], gva >> 30)) {
 		flush_part(cpu, part);
 		return;

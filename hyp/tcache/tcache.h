@@ -49,6 +49,7 @@ struct hyp_engine {
 	u32 next;    /* first free byte */
 	int fd;
 	u32 stub_jc_miss, stub_leave;
+	u32 stub_stk[HYP_TLB_PARTS]; /* see xlate_stack_stubs */
 
 	struct hyp_block *blocks;
 	u32 n_blocks, max_blocks;

@@ -129,6 +129,8 @@ static u64 missed_address(struct hyp_cpu *cpu, const struct hyp_site *site)
 	const char *entries = (const char *)cpu->tlb[site->ac_part];
 	const struct hyp_tlb_entry *e = (const struct hyp_tlb_entry *)(entries + cpu->scratch[5]);
 
+	if (site->plain)
+		return cpu->scratch[4];
 	return cpu->scratch[4] + (site->write ? e->write_tag : e->read_tag);
 }
 

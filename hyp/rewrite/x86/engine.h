@@ -35,7 +35,8 @@ struct hyp_site {
 	u32 write : 1;
 	u32 ac_part : 2; /* soft-TLB partition of the access */
 	u32 guest_off : 11;
-	u32 size : 12;
+	u32 plain : 1; /* SITE_MEM: S1 is the address itself */
+	u32 size : 11;
 } __attribute__((packed));
 
 struct hyp_edge_site {
@@ -86,6 +87,8 @@ static inline u32 jc_index(u64 pc)
 struct hyp_block *xlate_block(struct hyp_cpu *cpu, u64 pc, gpa_t gpa, const u8 *host, u32 key);
 int xlate_create(struct hyp_engine *e);
 void xlate_destroy(struct hyp_engine *e);
+/* Writes the subroutines behind a missed stack page at e->base, and moves e->base behind them. */
+void xlate_stack_stubs(struct hyp_engine *e);
 
 /* tramp.c */
 void hyp_enter(struct hyp_cpu *cpu, u64 code);

@@ -16,6 +16,7 @@ struct cold {
 	u32 from;   /* rel32 that jumps here */
 	u32 resume; /* where to go on; 0: nowhere */
 	bool restore_flags;
+	u32 stub_resume; /* stack accesses: where the stub's success goes on; 0: not one */
 	bool hold_again; /* SITE_MEM: the code at resume expects the flags in RAX */
 	u8 kind; /* enum hyp_site_kind */
 	struct hyp_site site;
@@ -67,6 +68,10 @@ void x_release_flags(struct xlate *x);
 void x_address(struct xlate *x, const struct insn *in);
 /* S1: linear -> host address; `live`: the guest's flags must survive. Destroys S2. */
 void x_check(struct xlate *x, unsigned size, bool write, bool live);
+/* The same for an address on the stack, of at most 8 bytes. */
+void x_check_stack(struct xlate *x, unsigned size, bool write, bool live);
+/* Whichever fits the instruction's memory operand. */
+void x_check_operand(struct xlate *x, const struct insn *in, unsigned size, bool write);
 struct cold *x_cold(struct xlate *x, u8 kind, u32 from);
 void x_emit_cold(struct xlate *x);
 /* CALL hyp_leave with a site for instruction `in`, resuming behind it. */

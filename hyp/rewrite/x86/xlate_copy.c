@@ -276,7 +276,7 @@ void x_copy(struct xlate *x, const struct insn *in)
 
 	if (in->has_mem) {
 		x_address(x, in);
-		x_check(x, in->mem_size, in->mem_write, in->live_in);
+		x_check_operand(x, in, in->mem_size, in->mem_write);
 		s.base = S1;
 		ts.busy |= 1u << S1;
 		if (in->high8) {

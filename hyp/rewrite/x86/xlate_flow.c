@@ -200,7 +200,7 @@ static void indirect(struct xlate *x)
 void x_push_check(struct xlate *x, bool live)
 {
 	e_lea(&x->e, true, S1, HRSP, NO_REG, 1, -8);
-	x_check(x, 8, true, live);
+	x_check_stack(x, 8, true, live);
 }
 
 void x_push_done(struct xlate *x)
@@ -248,7 +248,7 @@ void x_pop(struct xlate *x, const struct insn *in)
 	int h = host_of(g) == NO_REG ? S2 : host_of(g);
 
 	e_mov_rr(&x->e, S1, HRSP);
-	x_check(x, 8, false, in->live_in);
+	x_check_stack(x, 8, false, in->live_in);
 	if (g == X86_RSP) {
 		e_rm(&x->e, true, 0x8b, HRSP, S1, 0);
 		return;
@@ -320,7 +320,7 @@ static void flow_ret(struct xlate *x, const struct insn *in)
 			    : 0;
 
 	e_mov_rr(&x->e, S1, HRSP);
-	x_check(x, 8, false, in->live_in);
+	x_check_stack(x, 8, false, in->live_in);
 	e_rm(&x->e, true, 0x8b, S1, S1, 0);
 	e_lea(&x->e, true, HRSP, HRSP, NO_REG, 1, 8 + extra);
 	indirect(x);
