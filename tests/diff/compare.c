@@ -169,6 +169,22 @@ static u32 dead_flags(const struct dt_case *c, const struct dt_item *it, unsigne
 	return dead;
 }
 
+/* The same where the case has changed its own code: what is there now counts, one instruction far. */
+static u32 dead_in_changed_code(const struct dt_case *c, const struct dt_result *nat)
+{
+	u64 off = nat->s.rip - DT_CODE;
+	ZydisDecodedInstruction in;
+
+	if (off > sizeof(nat->m.code) - 15 || !memcmp(nat->m.code, c->mem.code, sizeof(nat->m.code)) ||
+	    ZYAN_FAILED(
+		    ZydisDecoderDecodeInstruction(gen_decoder(c->mode), NULL, nat->m.code + off, 15, &in)) ||
+	    !in.cpu_flags)
+		return 0;
+	return (in.cpu_flags->modified | in.cpu_flags->set_0 | in.cpu_flags->set_1 |
+		in.cpu_flags->undefined) &
+	       ~in.cpu_flags->tested;
+}
+
 /* A near transfer to a non-canonical address faults at the target, not at the instruction. */
 static bool same_but_target(const struct dt_result *nat, const struct dt_result *hyp)
 {
@@ -211,7 +227,7 @@ bool result_equal(const struct dt_case *c, const struct dt_result *nat, const st
 	u32 flags = 0xcd5 & ~undefined_at(c, nat->s.rip);
 
 	if (rewriting()) {
-		flags &= ~dead_flags(c, item_at(c, nat->s.rip), 64);
+		flags &= ~dead_flags(c, item_at(c, nat->s.rip), 64) & ~dead_in_changed_code(c, nat);
 		if (same_but_target(nat, hyp) || same_but_pending(nat, hyp))
 			return true;
 	}
