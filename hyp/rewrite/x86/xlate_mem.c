@@ -131,7 +131,8 @@ static u32 jcc_rel32(struct xlate *x, u8 cc)
  */
 static void emit_lookup(struct emit *e, u32 part, bool write, unsigned size)
 {
-	u32 tag = write ? offsetof(struct hyp_tlb_entry, write_tag) : offsetof(struct hyp_tlb_entry, read_tag);
+	u32 tag = write ? offsetof(struct hyp_tlb_entry, write_tag)
+			: offsetof(struct hyp_tlb_entry, read_tag);
 
 	e_bytes(e, "\xc4\x43\x7b\xf0\xee", 5);
 	e_1(e, HYP_TLB_BITS);
