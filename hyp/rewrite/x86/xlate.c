@@ -24,9 +24,10 @@ void xlate_destroy(struct hyp_engine *e)
 	free(e->xlate);
 }
 
+/* A conditional branch does not end a block: the way on is straight, the taken side leaves (x_side_edges). */
 static bool ends_block(const struct insn *in)
 {
-	return in->cls >= INSN_JMP && in->cls != INSN_INTERP;
+	return in->cls >= INSN_JMP && in->cls != INSN_INTERP && in->cls != INSN_JCC;
 }
 
 /* An undecodable instruction is the interpreter's: it raises #UD or #GP as the manual says. */
@@ -42,6 +43,8 @@ static void make_undecodable(struct insn *in, const u8 *bytes, u64 pc)
 
 static void decode_block(struct xlate *x, u64 pc)
 {
+	unsigned branches = 0;
+
 	for (x->n = 0; x->n < XLATE_MAX_INSNS && (pc & PAGE_MASK) == x->page; x->n++) {
 		struct insn *in = &x->insn[x->n];
 		unsigned off = (unsigned)(pc & ~PAGE_MASK);
@@ -54,7 +57,8 @@ static void decode_block(struct xlate *x, u64 pc)
 			insn_classify(in, x->key);
 		}
 		pc += in->len;
-		if (ends_block(in)) {
+		branches += in->cls == INSN_JCC;
+		if (ends_block(in) || branches == XLATE_MAX_BRANCHES) {
 			x->n++;
 			return;
 		}
@@ -99,7 +103,6 @@ static u8 live_at_end(struct xlate *x)
 	case INSN_JMP:
 	case INSN_CALL:
 		return x_live_at(x, next + (u64)last->op[0].imm.value.s);
-	case INSN_JCC:
 	case INSN_JRCXZ:
 	case INSN_LOOP:
 		return x_live_at(x, next + (u64)last->op[0].imm.value.s) | x_live_at(x, next);
@@ -121,6 +124,8 @@ static void find_liveness(struct xlate *x)
 	for (unsigned i = x->n; i-- > 0;) {
 		struct insn *in = &x->insn[i];
 
+		if (in->cls == INSN_JCC)
+			live |= x_live_at(x, in->pc + in->len + (u64)in->op[0].imm.value.s);
 		in->live_out = live;
 		live = (u8)((live & ~in->fl_write) | in->fl_read);
 		in->live_in = live;
@@ -222,6 +227,8 @@ static void emit_block(struct xlate *x)
 	}
 	if (!ends_block(x->cur))
 		x_edge(x, x->cur->pc + x->cur->len);
+	x_side_edges(x);
+	x->cur = &x->insn[x->n - 1];
 	x_emit_cold(x);
 	eng->n_maps += x->n;
 	drop_writable(eng, eng->next, ALIGN_UP(x_here(x), 16u));
@@ -243,7 +250,7 @@ static void begin(struct xlate *x, struct hyp_cpu *cpu, u64 pc, const u8 *host)
 	x->e.p = eng->rw + eng->next;
 	x->page = pc & PAGE_MASK;
 	x->page_host = (const u8 *)((u64)host & PAGE_MASK);
-	x->n_cold = 0;
+	x->n_cold = x->n_side = 0;
 	x->b = tcache_add(eng);
 	x->block_idx = (u32)(x->b - eng->blocks);
 }

@@ -8,6 +8,7 @@
 #include "hyp/rewrite/x86/engine.h"
 
 #define XLATE_MAX_INSNS 48
+#define XLATE_MAX_BRANCHES 4 /* conditional branches in one block */
 #define XLATE_MAX_COLD 256
 #define XLATE_MAX_BYTES (64u << 10) /* room a block may need */
 
@@ -24,6 +25,13 @@ struct cold {
 	u32 patch;
 };
 
+/* The taken side of a conditional branch inside a block, emitted behind the block's end. */
+struct side_edge {
+	u32 from; /* rel32 of the branch */
+	u64 target;
+	struct insn *in;
+};
+
 struct xlate {
 	struct emit e;
 	struct hyp_cpu *cpu;
@@ -38,6 +46,8 @@ struct xlate {
 	bool flags_held; /* the guest's flags are in RAX (x_save_flags) between two instructions */
 	unsigned n;
 	unsigned n_cold;
+	unsigned n_side;
+	struct side_edge side[XLATE_MAX_BRANCHES];
 	struct cold cold[XLATE_MAX_COLD];
 	struct insn insn[XLATE_MAX_INSNS];
 	struct insn look; /* for looking ahead */
@@ -98,6 +108,7 @@ void x_push_done(struct xlate *x);
 void x_entry(struct xlate *x, u8 live_in);
 u8 x_live_at(struct xlate *x, u64 target);
 void x_edge(struct xlate *x, u64 target);
+void x_side_edges(struct xlate *x);
 bool x_flow(struct xlate *x, const struct insn *in); /* false: not a branch */
 void x_push(struct xlate *x, const struct insn *in);
 void x_pop(struct xlate *x, const struct insn *in);

@@ -274,19 +274,24 @@ static u64 direct_target(const struct insn *in)
 	return in->pc + in->len + (u64)in->op[0].imm.value.s;
 }
 
-static void flow_jcc(struct xlate *x, const struct insn *in)
+static void flow_jcc(struct xlate *x, struct insn *in)
 {
-	u64 target = direct_target(in), next = in->pc + in->len;
+	u64 target = direct_target(in);
 	u32 at = jcc(x, in->z.opcode & 15);
 
-	if (edge_is_plain(x, target)) {
+	if (edge_is_plain(x, target))
 		edge_cold(x, at, target);
-		x_edge(x, next);
-		return;
+	else
+		x->side[x->n_side++] = (struct side_edge){ at, target, in };
+}
+
+void x_side_edges(struct xlate *x)
+{
+	for (unsigned i = 0; i < x->n_side; i++) {
+		x->cur = x->side[i].in;
+		patch_here(x, x->side[i].from);
+		x_edge(x, x->side[i].target);
 	}
-	x_edge(x, next);
-	patch_here(x, at);
-	x_edge(x, target);
 }
 
 /* jrcxz +5; jmp not_zero */
@@ -361,7 +366,7 @@ bool x_flow(struct xlate *x, const struct insn *in)
 		x_edge(x, direct_target(in));
 		return true;
 	case INSN_JCC:
-		flow_jcc(x, in);
+		flow_jcc(x, x->cur);
 		return true;
 	case INSN_JRCXZ:
 	case INSN_LOOP:
