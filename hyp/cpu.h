@@ -70,7 +70,6 @@ enum hyp_mode { HYP_MODE_REAL, HYP_MODE_VM86, HYP_MODE_PROT, HYP_MODE_COMPAT, HY
 #define HYP_ATTN_FLUSH 2u      /* hyp_x86_request_flush_tlb */
 #define HYP_ATTN_SYNC 4u       /* another thread waits until this CPU is out of its map */
 #define HYP_ATTN_IRQ_WINDOW 8u /* want_irq_window and IF may have become 1 */
-#define HYP_ATTN_EVENT 16u     /* something in s.inject or cpu->fault */
 #define HYP_ATTN_INVAL 32u     /* code pages to drop are queued */
 
 /* ---- results of one instruction ------------------------------------------------------------ */
@@ -168,6 +167,12 @@ struct hyp_cpu {
 	u64 jc_miss; /* where empty jc entries lead */
 	u64 jc_mask; /* operand of the PEXT that indexes jc */
 };
+
+/* Forgets the stack's page of a partition. */
+static inline void hyp_stk_drop(struct hyp_cpu *cpu, unsigned part)
+{
+	cpu->stk[part].tag = cpu->stk[part].host = HYP_STK_NONE;
+}
 
 /* Saves live guest vector state to s.xsave; afterwards ordinary C may run. Idempotent. */
 void hyp_fpu_put(struct hyp_cpu *cpu);

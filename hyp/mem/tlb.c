@@ -190,7 +190,7 @@ u8 *hyp_phys_ptr(struct hyp_cpu *cpu, gpa_t gpa, bool write)
 
 /* ---- flushes ------------------------------------------------------------------------------- */
 
-static void jc_flush(struct hyp_cpu *cpu, unsigned part)
+void hyp_jc_reset(struct hyp_cpu *cpu, unsigned part)
 {
 	struct hyp_fills *f = &cpu->jc_fills[part];
 
@@ -216,11 +216,6 @@ void hyp_jc_set(struct hyp_cpu *cpu, unsigned part, unsigned slot, u64 code)
 	cpu->jc[part][slot] = code;
 }
 
-static inline void stk_drop(struct hyp_cpu *cpu, unsigned part)
-{
-	cpu->stk[part].tag = cpu->stk[part].host = HYP_STK_NONE;
-}
-
 static void itlb_flush(struct hyp_cpu *cpu, unsigned part)
 {
 	for (unsigned i = 0; i < HYP_ITLB_SIZE; i++)
@@ -235,9 +230,9 @@ static void flush_part(struct hyp_cpu *cpu, unsigned part)
 	for (unsigned i = 0; i < ARRAY_SIZE(cpu->large_areas[part]); i++)
 		cpu->large_areas[part][i] = cpu->huge_areas[part][i] = 0;
 	cpu->tlb_fills[part].n = 0;
-	stk_drop(cpu, part);
+	hyp_stk_drop(cpu, part);
 	itlb_flush(cpu, part);
-	jc_flush(cpu, part);
+	hyp_jc_reset(cpu, part);
 }
 
 void hyp_tlb_flush_all(struct hyp_cpu *cpu)
@@ -253,7 +248,7 @@ static bool flush_listed(struct hyp_cpu *cpu, unsigned part)
 
 	if (d->n > HYP_FILLS_MAX || i->n > HYP_FILLS_MAX)
 		return false;
-	stk_drop(cpu, part);
+	hyp_stk_drop(cpu, part);
 	for (; d->n; d->n--) {
 		unsigned slot = d->slot[d->n - 1];
 
@@ -275,7 +270,7 @@ void hyp_tlb_flush_nonglobal(struct hyp_cpu *cpu)
 		if (!flush_listed(cpu, part))
 			flush_part(cpu, part);
 		else if (part != HYP_TLB_KERNEL || cpu->jc_nonglobal)
-			jc_flush(cpu, part);
+			hyp_jc_reset(cpu, part);
 	}
 }
 
@@ -286,7 +281,7 @@ static void flush_area(struct hyp_cpu *cpu, unsigned part, gva_t gva)
 		if (cpu->tlb[part][i].read_tag >> 21 == gva >> 21)
 			cpu->tlb[part][i].read_tag = cpu->tlb[part][i].write_tag = HYP_TLB_NONE(i);
 	itlb_flush(cpu, part);
-	jc_flush(cpu, part);
+	hyp_jc_reset(cpu, part);
 }
 
 static void flush_page_part(struct hyp_cpu *cpu, unsigned part, gva_t gva)
@@ -296,7 +291,7 @@ static void flush_page_part(struct hyp_cpu *cpu, unsigned part, gva_t gva)
 	struct hyp_itlb_entry *ie = &cpu->itlb[part][islot];
 	gva_t page = gva & PAGE_MASK;
 
-	stk_drop(cpu, part);
+	hyp_stk_drop(cpu, part);
 	if (filter_has(cpu->huge_areas[part], gva >> 30)) {
 		flush_part(cpu, part);
 		return;
@@ -310,18 +305,13 @@ static void flush_page_part(struct hyp_cpu *cpu, unsigned part, gva_t gva)
 	if (ie->tag == page)
 		ie->tag = HYP_TLB_NONE(islot);
 	if (filter_has(cpu->jc_pages[part], gva >> PAGE_SHIFT))
-		jc_flush(cpu, part);
+		hyp_jc_reset(cpu, part);
 }
 
 void hyp_tlb_flush_page(struct hyp_cpu *cpu, gva_t gva)
 {
 	for (unsigned part = 0; part < HYP_TLB_PARTS; part++)
 		flush_page_part(cpu, part, gva);
-}
-
-void hyp_jc_reset(struct hyp_cpu *cpu, unsigned part)
-{
-	jc_flush(cpu, part);
 }
 
 void hyp_jc_note(struct hyp_cpu *cpu, unsigned part, gva_t pc, bool global)

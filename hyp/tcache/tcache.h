@@ -61,7 +61,6 @@ struct hyp_engine {
 	u32 generation;      /* counts flushes */
 	struct xlate *xlate; /* translator's working memory */
 	bool interp_only;
-	u32 flags_key;
 };
 
 int tcache_create(struct hyp_cpu *cpu);

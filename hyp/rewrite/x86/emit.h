@@ -147,4 +147,15 @@ static inline void e_lea(struct emit *e, bool w, int dst, int base, int index, u
 		e_4(e, (u32)disp);
 }
 
+/* AH and AL take the arithmetic flags (LAHF; SETO AL), and give them back. */
+static inline void e_flags_to_ax(struct emit *e)
+{
+	e_bytes(e, "\x9f\x0f\x90\xc0", 4);
+}
+
+static inline void e_flags_from_ax(struct emit *e)
+{
+	e_bytes(e, "\x04\x7f\x9e", 3); /* add al, 0x7f; sahf */
+}
+
 #endif

@@ -52,7 +52,6 @@ enum hyp_site_kind {
 	SITE_POLL,    /* struct hyp_edge_site: attention word set on the way to target */
 	SITE_JC_MISS, /* S1 is the target */
 	SITE_DEAD,    /* the block was invalidated: look its pc up again */
-	SITE_DONE,    /* struct hyp_edge_site: block ends, go to target without linking */
 	SITE_HELPER,  /* struct hyp_edge_site: helpers[patch] with operand `target`; resumes behind */
 	SITE_NR
 };

@@ -72,7 +72,7 @@ static void put_legacy(struct xlate *x, const struct insn *in, const struct subs
 }
 
 /* Bits R X B of the second byte, inverted as VEX and EVEX have them. */
-static u8 vex_rxb(u8 old, const struct insn *in, const struct subst *s)
+static u8 vex_rxb(u8 old, const struct subst *s)
 {
 	if (s->reg != NO_REG)
 		old = (u8)((old & 0x7f) | (s->reg & 8 ? 0 : 0x80));
@@ -80,7 +80,6 @@ static u8 vex_rxb(u8 old, const struct insn *in, const struct subst *s)
 		old = (u8)((old & 0x9f) | 0x40 | (s->base & 8 ? 0 : 0x20));
 	else if (s->rm != NO_REG)
 		old = (u8)((old & 0xdf) | (s->rm & 8 ? 0 : 0x20));
-	(void)in;
 	return old;
 }
 
@@ -97,7 +96,7 @@ static void put_vex(struct xlate *x, const struct insn *in, const struct subst *
 	u8 b2 = two ? v[1] & 0x7f : v[2];
 
 	e_1(&x->e, 0xc4);
-	e_1(&x->e, vex_rxb(b1, in, s));
+	e_1(&x->e, vex_rxb(b1, s));
 	e_1(&x->e, vex_vvvv(b2, s));
 	e_1(&x->e, two ? v[2] : v[3]);
 	put_modrm_tail(x, in, s);
@@ -106,7 +105,7 @@ static void put_vex(struct xlate *x, const struct insn *in, const struct subst *
 static void put_evex(struct xlate *x, const struct insn *in, const struct subst *s)
 {
 	const u8 *v = in->bytes + in->op_start;
-	u8 b1 = vex_rxb(v[1], in, s);
+	u8 b1 = vex_rxb(v[1], s);
 
 	if (s->reg != NO_REG)
 		b1 |= 0x10; /* R': a general register has no fifth bit */
@@ -292,13 +291,11 @@ void x_copy(struct xlate *x, const struct insn *in)
 
 void x_lea(struct xlate *x, const struct insn *in)
 {
-	const ZydisDecodedOperandMem *m = &in->op[1].mem;
 	u8 dst = insn_gpr(in->op[0].reg.value, NULL);
 	struct insn plain = *in;
 
 	plain.op[1].mem.segment = ZYDIS_REGISTER_DS; /* LEA ignores the segment */
 	plain.mem_idx = 1;
-	(void)m;
 	x_address(x, &plain);
 	if (in->z.operand_width == 64 && host_of(dst) != NO_REG) {
 		e_mov_rr(&x->e, host_of(dst), S1);

@@ -8,12 +8,12 @@ _Static_assert(sizeof(struct hyp_site) == 8, "layout read back by the run loop")
 void x_save_flags(struct xlate *x)
 {
 	e_store_gs(&x->e, OFF(scratch[0]), X86_RAX);
-	e_bytes(&x->e, "\x9f\x0f\x90\xc0", 4); /* lahf; seto al */
+	e_flags_to_ax(&x->e);
 }
 
 void x_restore_flags(struct xlate *x)
 {
-	e_bytes(&x->e, "\x04\x7f\x9e", 3); /* add al, 0x7f; sahf */
+	e_flags_from_ax(&x->e);
 	e_load_gs(&x->e, X86_RAX, OFF(scratch[0]));
 }
 

@@ -21,19 +21,16 @@ void x_helper(struct xlate *x, const struct insn *in)
 void x_rdtsc(struct xlate *x, const struct insn *in)
 {
 	e_bytes(&x->e, "\x0f\x31", 2);
-	if (in->live_out) { /* RAX is dead: it can hold the flags, the counter's low half goes to S1 */
-		e_rr(&x->e, false, 0x89, X86_RAX, S1);
-		e_bytes(&x->e, "\x9f\x0f\x90\xc0", 4); /* lahf; seto al */
-	} else {
-		e_rr(&x->e, false, 0x89, X86_RAX, S1);
-	}
+	e_rr(&x->e, false, 0x89, X86_RAX, S1);
+	if (in->live_out)
+		e_flags_to_ax(&x->e); /* RAX is dead: its half is in S1 */
 	e_bytes(&x->e, "\x48\xc1\xe2\x20", 4); /* shl rdx, 32 */
 	e_rr(&x->e, true, 0x09, X86_RDX, S1);  /* or s1, rdx */
 	e_gs(&x->e, true, 0x03, S1, OFF(s.tsc_offset));
 	e_mov_rr(&x->e, X86_RDX, S1);
 	e_bytes(&x->e, "\x48\xc1\xea\x20", 4); /* shr rdx, 32 */
 	if (in->live_out)
-		e_bytes(&x->e, "\x04\x7f\x9e", 3); /* add al, 0x7f; sahf */
+		e_flags_from_ax(&x->e);
 	e_rr(&x->e, false, 0x89, S1, X86_RAX);
 }
 

@@ -177,7 +177,6 @@ struct x86_state {
 	u64 star, lstar, cstar, sfmask, kernel_gs_base;
 	u64 sysenter_cs, sysenter_esp, sysenter_eip;
 	u64 tsc_aux, pat, xss;
-	u64 apic_base_unused; /* arch/x86 owns APIC_BASE; here to keep the layout documented */
 
 	/* guest TSC = (host TSC * tsc_ratio >> 48) + tsc_offset; ratio 1<<48 means no scaling */
 	u64 tsc_offset, tsc_ratio;
@@ -191,7 +190,6 @@ struct x86_state {
 	bool want_irq_window;     /* KVM -> hyp: exit as soon as IF=1 and no shadow */
 	bool want_nmi_window;
 	bool want_pause_exit;
-	bool want_hlt_no_exit;    /* KVM_X86_DISABLE_EXITS_HLT: HLT just waits for a kick in hyp */
 	bool want_mwait_nop;
 	bool ud_on_vmcall_mismatch; /* quirk off: VMCALL on AMD / VMMCALL on Intel is #UD */
 
