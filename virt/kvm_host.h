@@ -190,6 +190,19 @@ struct kvm_memslots {
 	struct kvm_memory_slot slot[]; /* sorted by base_gfn */
 };
 
+/* ---- eventfds (eventfd.c): our own reference to one of the client's ---------------------------- */
+
+struct kvm_eventfd {
+	int fd; /* a dup of the client's */
+	u64 id; /* the kernel's identity of the eventfd behind it */
+};
+/* 0, -EBADF, -EINVAL (not an eventfd), -EMFILE. */
+int kvm_eventfd_get(struct kvm_eventfd *ev, int client_fd);
+void kvm_eventfd_put(struct kvm_eventfd *ev);
+void kvm_eventfd_signal(struct kvm_eventfd *ev);
+/* Takes the count; false where there was none. Never blocks. */
+bool kvm_eventfd_consume(struct kvm_eventfd *ev);
+
 /* ---- the objects ------------------------------------------------------------------------------ */
 
 enum kvm_vcpu_mode { OUTSIDE_GUEST_MODE, IN_GUEST_MODE, EXITING_GUEST_MODE };

@@ -54,16 +54,4 @@ long kvm_irqfd(struct kvm *kvm, const struct kvm_irqfd *args);
 void kvm_irqfd_release(struct kvm *kvm);
 long kvm_ioeventfd(struct kvm *kvm, const struct kvm_ioeventfd *args);
 
-/* eventfd.c: our own reference to an eventfd of the client */
-struct kvm_eventfd {
-	int fd; /* a dup of the client's */
-	u64 id; /* the kernel's identity of the eventfd behind it */
-};
-/* 0, -EBADF, -EINVAL (not an eventfd), -EMFILE. */
-int kvm_eventfd_get(struct kvm_eventfd *ev, int client_fd);
-void kvm_eventfd_put(struct kvm_eventfd *ev);
-void kvm_eventfd_signal(struct kvm_eventfd *ev);
-/* Takes the count; false where there was none. Never blocks. */
-bool kvm_eventfd_consume(struct kvm_eventfd *ev);
-
 #endif

@@ -179,7 +179,7 @@ u32 kvm_xstate_size(u64 xcr0)
 
 /* ---- looking up ---------------------------------------------------------------------------------- */
 
-static const struct kvm_cpuid_entry2 *find_entry(struct kvm_vcpu *vcpu, u32 function, u32 index)
+const struct kvm_cpuid_entry2 *kvm_find_cpuid_entry(struct kvm_vcpu *vcpu, u32 function, u32 index)
 {
 	for (int i = 0; i < vcpu->arch.cpuid_nent; i++) {
 		const struct kvm_cpuid_entry2 *e = &vcpu->arch.cpuid_entries[i];
@@ -193,7 +193,7 @@ static const struct kvm_cpuid_entry2 *find_entry(struct kvm_vcpu *vcpu, u32 func
 
 bool guest_cpuid_has(struct kvm_vcpu *vcpu, u32 function, u32 index, int reg, u32 bit)
 {
-	const struct kvm_cpuid_entry2 *e = find_entry(vcpu, function, index);
+	const struct kvm_cpuid_entry2 *e = kvm_find_cpuid_entry(vcpu, function, index);
 
 	return e && ((&e->eax)[reg] & B(bit));
 }
@@ -218,23 +218,23 @@ static void cpuid_runtime(struct kvm_vcpu *vcpu, u32 function, u32 index, struct
 /* Intel answers a leaf beyond the highest with the highest basic one; AMD with zeros. */
 static const struct kvm_cpuid_entry2 *out_of_range(struct kvm_vcpu *vcpu, u32 *function, u32 index)
 {
-	const struct kvm_cpuid_entry2 *basic = find_entry(vcpu, 0, 0), *class;
+	const struct kvm_cpuid_entry2 *basic = kvm_find_cpuid_entry(vcpu, 0, 0), *class;
 
 	if (!basic || x86s(vcpu)->is_amd)
 		return NULL;
 	if (*function >= 0x40000000 && *function <= 0x4fffffff)
-		class = find_entry(vcpu, *function & 0xffffff00, 0);
+		class = kvm_find_cpuid_entry(vcpu, *function & 0xffffff00, 0);
 	else
-		class = find_entry(vcpu, *function & 0x80000000, 0);
+		class = kvm_find_cpuid_entry(vcpu, *function & 0x80000000, 0);
 	if (class && *function <= class->eax)
 		return NULL;
 	*function = basic->eax;
-	return find_entry(vcpu, *function, index);
+	return kvm_find_cpuid_entry(vcpu, *function, index);
 }
 
 void kvm_cpuid(struct kvm_vcpu *vcpu, u32 function, u32 index, struct cpuid_regs *out)
 {
-	const struct kvm_cpuid_entry2 *e = find_entry(vcpu, function, index);
+	const struct kvm_cpuid_entry2 *e = kvm_find_cpuid_entry(vcpu, function, index);
 	u32 asked = function;
 
 	*out = (struct cpuid_regs){ 0 };
@@ -245,7 +245,7 @@ void kvm_cpuid(struct kvm_vcpu *vcpu, u32 function, u32 index, struct cpuid_regs
 		cpuid_runtime(vcpu, function, index, out);
 	} else if (asked == 0xb || asked == 0x1f) {
 		/* A level beyond the last: no processors, but the x2APIC id and the level asked for. */
-		e = find_entry(vcpu, asked, 1);
+		e = kvm_find_cpuid_entry(vcpu, asked, 1);
 		if (e) {
 			out->ecx = index & 0xff;
 			out->edx = e->edx;
@@ -311,28 +311,45 @@ static u64 valid_efer(struct kvm_vcpu *vcpu)
 
 static u64 valid_xcr0(struct kvm_vcpu *vcpu)
 {
-	const struct kvm_cpuid_entry2 *e = find_entry(vcpu, 0xd, 0);
+	const struct kvm_cpuid_entry2 *e = kvm_find_cpuid_entry(vcpu, 0xd, 0);
 
 	return e ? (e->eax | (u64)e->edx << 32) & host.xcr0 : 0;
 }
 
 static u8 maxphyaddr(struct kvm_vcpu *vcpu)
 {
-	const struct kvm_cpuid_entry2 *e = find_entry(vcpu, 0x80000008, 0);
+	const struct kvm_cpuid_entry2 *e = kvm_find_cpuid_entry(vcpu, 0x80000008, 0);
 
 	return e && (e->eax & 0xff) ? (u8)MIN(e->eax & 0xff, 52u) : 36;
 }
 
 static bool vendor_is_amd(struct kvm_vcpu *vcpu)
 {
-	const struct kvm_cpuid_entry2 *e = find_entry(vcpu, 0, 0);
+	const struct kvm_cpuid_entry2 *e = kvm_find_cpuid_entry(vcpu, 0, 0);
 
 	return e ? e->ebx == 0x68747541 || e->ebx == 0x6f677948 : host.amd;
 }
 
+#define HYPERVISOR_LEAF_FIRST 0x40000000u
+#define HYPERVISOR_LEAF_LAST 0x40010000u
+#define HYPERVISOR_LEAF_STEP 0x100u
+
+u32 kvm_hypervisor_cpuid_base(struct kvm_vcpu *vcpu, const char *signature)
+{
+	for (u32 base = HYPERVISOR_LEAF_FIRST; base < HYPERVISOR_LEAF_LAST; base += HYPERVISOR_LEAF_STEP) {
+		const struct kvm_cpuid_entry2 *e = kvm_find_cpuid_entry(vcpu, base, 0);
+
+		if (e && !memcmp(&e->ebx, signature, 12))
+			return base;
+	}
+	return 0;
+}
+
+/* KVM's leaves are not at 0x40000000 where user space has put another hypervisor's there. */
 static void pv_features(struct kvm_vcpu *vcpu)
 {
-	const struct kvm_cpuid_entry2 *e = find_entry(vcpu, KVM_CPUID_FEATURES, 0);
+	u32 base = kvm_hypervisor_cpuid_base(vcpu, "KVMKVMKVM\0\0");
+	const struct kvm_cpuid_entry2 *e = base ? kvm_find_cpuid_entry(vcpu, base + 1, 0) : NULL;
 
 	vcpu->arch.pv_cpuid_features = e ? e->eax : 0;
 }
