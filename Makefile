@@ -25,8 +25,13 @@ run: $(BUILD)/build.ninja
 	@$(BUILD)/kuse run $(ARGS)
 
 test: all
-	@tools/deps run test
+	@tools/deps run test selftests
 	@tools/test --build $(BUILD)
+
+# The kernel's own KVM selftests, unmodified, under `kuse exec`.
+selftests: all
+	@tools/deps run test selftests
+	@tools/selftests --kuse $(BUILD)/kuse $(ARGS)
 
 check:
 	@tools/deps build check
@@ -53,10 +58,11 @@ help:
 	@echo 'make            build into $(BUILD)/ (the program is $(BUILD)/kuse)'
 	@echo 'make run        boot a stock Debian kernel to a shell; ARGS= goes to `kuse run`'
 	@echo 'make test       every test; the last line is "N passed, N failed"'
+	@echo 'make selftests  the KVM selftests of linux-source-6.12, as a table; ARGS= goes to tools/selftests'
 	@echo 'make check      formatting, static analysis, layering, size figures'
 	@echo 'make bench      native, QEMU TCG and KUSE side by side; ARGS=--quick for a short look'
 	@echo 'make fuzz       differential instruction tests for FUZZ_SECONDS (600)'
 	@echo 'make install    into PREFIX (/usr/local); DESTDIR is honoured'
 	@echo 'make clean      remove the build directories'
 
-.PHONY: all run test check bench fuzz install clean help
+.PHONY: all run test selftests check bench fuzz install clean help
