@@ -138,7 +138,8 @@ struct hyp_cpu {
 	struct hyp_as *as;
 	struct hyp_cpu *as_next;   /* as->cpus */
 	const struct hyp_map *map; /* snapshot in use; NULL outside hyp_cpu_run */
-	u32 last_region;           /* index into map, a guess */
+	u32 last_region;           /* where in map, a guess */
+	u32 view;                  /* which of the address space's maps */
 	u32 id;
 	/* gpa pages whose translations another thread asked to drop (HYP_ATTN_INVAL) */
 	struct {

@@ -50,25 +50,38 @@ struct hyp_region {
 	u32 id;    /* opaque to hyp (the slot number) */
 };
 
+/* A CPU sees guest-physical memory through one of these maps; see hyp_cpu_set_view. */
+#define HYP_AS_VIEWS 2
+
 struct hyp_as_ops {
 	/* A page of a LOG_DIRTY region is about to be written by `cpu` (NULL: by hyp_as_write).
 	 * Called on the writing thread, inside hyp_cpu_run: no libc, no floating point, no sleep.
 	 * It is called again for the page only after hyp_as_rearm_dirty. */
 	void (*mark_dirty)(void *opaque, struct hyp_cpu *cpu, u32 region_id, gpa_t gpa);
+	/* Returns when every thread that was inside hyp_as_read, _write, _hva or used what the latter
+	 * returned is through with it. NULL: the caller sees to that. */
+	void (*quiesce)(void *opaque);
 };
 
 struct hyp_as *hyp_as_create(const struct hyp_as_ops *ops, void *opaque);
 void hyp_as_destroy(struct hyp_as *as); /* all its CPUs must be gone */
 
-/* Replaces the whole map by a copy of the n regions (sorted by gpa, not overlapping). When it
- * returns, no CPU uses the previous map any more. 0, -ENOMEM, -EINVAL. */
-int hyp_as_update(struct hyp_as *as, const struct hyp_region *regions, size_t n);
+/* Takes region `old` (found by its gpa) out of a view's map and puts `new` in; either may be NULL. When
+ * it returns no CPU uses the previous map any more. Where `new` logs and `old` did not, all its pages
+ * are clean. The caller serializes changes. 0, -ENOMEM, or -EINVAL where `new` is not aligned, reaches
+ * beyond 2^48 or overlaps; nothing has changed then. */
+int hyp_as_replace(struct hyp_as *as, unsigned view, const struct hyp_region *old, const struct hyp_region *new);
 
-/* Pages of [gpa, gpa+size) are write-protected again for dirty logging. Synchronous as above. */
-void hyp_as_rearm_dirty(struct hyp_as *as, gpa_t gpa, u64 size);
+/* Does a region other than number `id` have a page in [gpa, gpa+size)? */
+bool hyp_as_overlaps(struct hyp_as *as, unsigned view, gpa_t gpa, u64 size, u32 id);
 
-/* KVM's own accesses to guest memory (pvclock, PV EOI, ...). They mark pages dirty and drop stale
- * translations. 0, or -EFAULT where [gpa, gpa+len) is not RAM (or is read-only for a write). */
+/* The 64 pages from gpa on whose bit is set in mask are to be reported dirty again. It is so for all CPUs
+ * when hyp_as_rearm_sync has returned. */
+void hyp_as_rearm_dirty(struct hyp_as *as, unsigned view, gpa_t gpa, u64 mask);
+void hyp_as_rearm_sync(struct hyp_as *as);
+
+/* KVM's own accesses to guest memory (pvclock, PV EOI, ...), through view 0. They mark pages dirty and drop
+ * stale translations. 0, or -EFAULT where [gpa, gpa+len) is not RAM (or is read-only for a write). */
 int hyp_as_read(struct hyp_as *as, gpa_t gpa, void *buf, size_t len);
 int hyp_as_write(struct hyp_as *as, gpa_t gpa, const void *buf, size_t len);
 
@@ -87,6 +100,9 @@ void hyp_as_mark_written(struct hyp_as *as, gpa_t gpa, size_t len);
 /* The CPU starts in the reset state of the SDM (vol. 3, table 10-1). NULL on no memory. */
 struct hyp_cpu *hyp_cpu_create(struct hyp_as *as, u32 id);
 void hyp_cpu_destroy(struct hyp_cpu *cpu);
+
+/* The CPU goes on in another view of its address space (SMM). On its own thread, outside hyp_cpu_run. */
+void hyp_cpu_set_view(struct hyp_cpu *cpu, unsigned view);
 
 enum hyp_exit {
 	HYP_EXIT_INTR = 0,      /* kicked; nothing happened otherwise */

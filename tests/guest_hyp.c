@@ -256,7 +256,7 @@ int main(int argc, char **argv)
 
 	ram.hva = mmap(NULL, RAM_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (ram.hva == MAP_FAILED || hyp_init() || !(as = hyp_as_create(&ops, NULL)) ||
-	    hyp_as_update(as, &ram, 1))
+	    hyp_as_replace(as, 0, NULL, &ram))
 		return 120;
 	cpu = hyp_cpu_create(as, 0);
 	if (!cpu)

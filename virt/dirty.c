@@ -26,34 +26,51 @@ u64 *kvm_alloc_dirty_bitmap(u64 npages, bool all_set)
 	return map;
 }
 
-static struct kvm_memory_slot *logging_slot(struct kvm *kvm, u32 id, long *err)
+bool kvm_use_dirty_bitmap(struct kvm *kvm)
+{
+	return !kvm->dirty_ring_size;
+}
+
+/* Why the slot's log can't be had, 0 where it can. */
+static long check_log(struct kvm *kvm, u32 id, u64 first_page)
+{
+	if (!kvm_use_dirty_bitmap(kvm))
+		return -ENXIO;
+	return !kvm_memslot_id_valid(kvm, id) || (first_page & 63) ? -EINVAL : 0;
+}
+
+static struct kvm_memory_slot *logging_slot(struct kvm *kvm, u32 id, u64 first_page, long *err)
 {
 	struct kvm_memory_slot *slot;
 
-	*err = -EINVAL;
-	if (id >= KVM_USER_MEM_SLOTS)
+	*err = check_log(kvm, id, first_page);
+	if (*err)
 		return NULL;
 	*err = -ENOENT;
-	slot = kvm_id_to_memslot(kvm->memslots, id);
+	slot = kvm_id_to_memslot(kvm, id);
 	return slot && slot->dirty_bitmap ? slot : NULL;
 }
 
-static void rearm(struct kvm *kvm, struct kvm_memory_slot *slot, u64 first, u64 n)
+/* The 64 pages from `first` on. */
+void kvm_rearm_dirty(struct kvm *kvm, const struct kvm_memory_slot *slot, u64 first, u64 mask)
 {
-	n = MIN(n, slot->npages - first);
-	hyp_as_rearm_dirty(kvm->as, (slot->base_gfn + first) << PAGE_SHIFT, n << PAGE_SHIFT);
+	hyp_as_rearm_dirty(kvm->as, slot->id >> 16, (slot->base_gfn + first) << PAGE_SHIFT, mask);
 }
 
-/* Moves the bits out, 0/1: was any set. */
-static bool take_bits(u64 *map, u64 *out, size_t words)
+/* Moves the bits out and arms their pages again. */
+static void take_bits(struct kvm *kvm, struct kvm_memory_slot *slot, u64 *out)
 {
 	bool any = false;
 
-	for (size_t i = 0; i < words; i++) {
-		out[i] = map[i] ? __atomic_exchange_n(&map[i], 0, __ATOMIC_SEQ_CST) : 0;
-		any |= out[i] != 0;
+	for (size_t i = 0; i < bitmap_words(slot->npages); i++) {
+		if (!slot->dirty_bitmap[i])
+			continue;
+		out[i] = __atomic_exchange_n(&slot->dirty_bitmap[i], 0, __ATOMIC_SEQ_CST);
+		kvm_rearm_dirty(kvm, slot, i * 64, out[i]);
+		any = true;
 	}
-	return any;
+	if (any)
+		hyp_as_rearm_sync(kvm->as);
 }
 
 static long take_log(struct kvm *kvm, struct kvm_memory_slot *slot, unsigned long dst)
@@ -64,8 +81,7 @@ static long take_log(struct kvm *kvm, struct kvm_memory_slot *slot, unsigned lon
 
 	if (!out)
 		return -ENOMEM;
-	if (take_bits(slot->dirty_bitmap, out, words))
-		rearm(kvm, slot, 0, slot->npages);
+	take_bits(kvm, slot, out);
 	ret = copy_to_client(dst, out, words * sizeof(u64));
 	free(out);
 	return ret;
@@ -78,7 +94,7 @@ long kvm_vm_ioctl_get_dirty_log(struct kvm *kvm, const struct kvm_dirty_log *log
 	long ret;
 
 	pthread_mutex_lock(&kvm->slots_lock);
-	slot = logging_slot(kvm, log->slot, &ret);
+	slot = logging_slot(kvm, log->slot, 0, &ret);
 	if (slot && kvm->manual_dirty_log_protect)
 		ret = copy_to_client(dst, slot->dirty_bitmap, bitmap_words(slot->npages) * sizeof(u64));
 	else if (slot)
@@ -87,13 +103,20 @@ long kvm_vm_ioctl_get_dirty_log(struct kvm *kvm, const struct kvm_dirty_log *log
 	return ret;
 }
 
-static bool clear_bits(u64 *map, const u64 *clear, size_t words)
+static void clear_bits(struct kvm *kvm, struct kvm_memory_slot *slot, u64 first_page, const u64 *clear, size_t words)
 {
+	u64 *map = slot->dirty_bitmap + first_page / 64, mask;
 	bool any = false;
 
-	for (size_t i = 0; i < words; i++)
-		any |= clear[i] && (__atomic_fetch_and(&map[i], ~clear[i], __ATOMIC_SEQ_CST) & clear[i]);
-	return any;
+	for (size_t i = 0; i < words; i++) {
+		if (!clear[i])
+			continue;
+		mask = __atomic_fetch_and(&map[i], ~clear[i], __ATOMIC_SEQ_CST) & clear[i];
+		kvm_rearm_dirty(kvm, slot, first_page + i * 64, mask);
+		any |= mask != 0;
+	}
+	if (any)
+		hyp_as_rearm_sync(kvm->as);
 }
 
 static long clear_log(struct kvm *kvm, struct kvm_memory_slot *slot, const struct kvm_clear_dirty_log *log)
@@ -110,8 +133,8 @@ static long clear_log(struct kvm *kvm, struct kvm_memory_slot *slot, const struc
 	if (!clear)
 		return -ENOMEM;
 	ret = copy_from_client(clear, (unsigned long)log->dirty_bitmap, words * sizeof(u64));
-	if (!ret && clear_bits(slot->dirty_bitmap + log->first_page / 64, clear, words))
-		rearm(kvm, slot, log->first_page, log->num_pages);
+	if (!ret)
+		clear_bits(kvm, slot, log->first_page, clear, words);
 	free(clear);
 	return ret;
 }
@@ -121,10 +144,8 @@ long kvm_vm_ioctl_clear_dirty_log(struct kvm *kvm, const struct kvm_clear_dirty_
 	struct kvm_memory_slot *slot;
 	long ret;
 
-	if (log->slot < KVM_USER_MEM_SLOTS && (log->first_page & 63))
-		return -EINVAL;
 	pthread_mutex_lock(&kvm->slots_lock);
-	slot = logging_slot(kvm, log->slot, &ret);
+	slot = logging_slot(kvm, log->slot, log->first_page, &ret);
 	if (slot)
 		ret = clear_log(kvm, slot, log);
 	pthread_mutex_unlock(&kvm->slots_lock);

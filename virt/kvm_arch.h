@@ -28,6 +28,8 @@ int kvm_vm_ioctl_check_extension(struct kvm *kvm, long ext);
 int kvm_vm_ioctl_enable_cap(struct kvm *kvm, struct kvm_enable_cap *cap);
 /* Memory flags this architecture knows besides LOG_DIRTY_PAGES. */
 u32 kvm_arch_valid_mem_flags(void);
+/* Address spaces this VM has: 1, or KVM_MAX_NR_ADDRESS_SPACES. */
+int kvm_arch_nr_memslot_as_ids(struct kvm *kvm);
 
 /* ---- ioctls not handled by virt/: -ENOTTY where unknown ------------------------------------------ */
 long kvm_arch_dev_ioctl(unsigned int ioctl, unsigned long arg);

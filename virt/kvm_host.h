@@ -38,6 +38,7 @@ struct kvm_kernel_irq_routing_entry;
 #define KVM_MAX_VCPUS 288      /* ids go to KVM_MAX_VCPU_IDS */
 #define KVM_MAX_VCPU_IDS 4096
 #define KVM_USER_MEM_SLOTS 32764 /* 2^15 - 3 internal ones - 1, as Linux on x86 says (32764) */
+#define KVM_MAX_NR_ADDRESS_SPACES 2 /* the second one is what a CPU in SMM sees */
 #define KVM_MEM_MAX_NR_PAGES ((1ul << 31) - 1)
 #define KVM_MAX_IRQ_ROUTES 4096
 #define KVM_USERSPACE_IRQ_SOURCE_ID 0
@@ -173,7 +174,7 @@ void kvm_unregister_irq_ack_notifier(struct kvm *kvm, struct kvm_irq_ack_notifie
 int kvm_read_guest(struct kvm *kvm, gpa_t gpa, void *data, unsigned long len);
 int kvm_write_guest(struct kvm *kvm, gpa_t gpa, const void *data, unsigned long len);
 
-/* One slot of KVM_SET_USER_MEMORY_REGION. */
+/* One slot of KVM_SET_USER_MEMORY_REGION. Immutable but for the bitmap's contents. */
 struct kvm_memory_slot {
 	u32 id; /* as_id << 16 | slot */
 	u32 flags;
@@ -183,11 +184,11 @@ struct kvm_memory_slot {
 	u64 *dirty_bitmap; /* one bit a page, atomic ORs; NULL where not logging */
 };
 
-/* Immutable but for the bitmaps' contents; readers hold kvm->srcu. */
+/* The slots of one address space by number. Writers hold kvm->slots_lock, readers that or kvm->srcu, or run
+ * inside hyp_cpu_run. */
+#define KVM_MEMSLOTS_PAGE 512u
 struct kvm_memslots {
-	u64 generation;
-	int nr;
-	struct kvm_memory_slot slot[]; /* sorted by base_gfn */
+	struct kvm_memory_slot **page[(KVM_USER_MEM_SLOTS + KVM_MEMSLOTS_PAGE - 1) / KVM_MEMSLOTS_PAGE];
 };
 
 /* ---- eventfds (eventfd.c): our own reference to one of the client's ---------------------------- */
@@ -249,7 +250,7 @@ struct kvm {
 	struct srcu_struct irq_srcu; /* irq_routing, ack notifiers */
 
 	struct hyp_as *as;
-	struct kvm_memslots *memslots;
+	struct kvm_memslots *memslots[KVM_MAX_NR_ADDRESS_SPACES];
 	struct kvm_io_bus *buses[KVM_NR_BUSES];
 	struct kvm_irq_routing_table *irq_routing;
 	struct list_head irq_ack_notifier_list; /* irq_lock; walked under irq_srcu */
@@ -270,6 +271,7 @@ struct kvm {
 	u64 users_count;  /* atomic; the vm fd and each vcpu/device fd */
 	bool vm_dead;
 	u64 manual_dirty_log_protect;
+	u32 dirty_ring_size; /* bytes of each vCPU's dirty ring; 0: the log is used */
 	bool vm_bugged;
 	struct list_head vm_list;
 	u32 mm_generation; /* of the process that made it: after fork() the child's ioctls fail with -EIO */

@@ -41,7 +41,14 @@ void kvm_vm_bugged(struct kvm *kvm, const char *why)
 
 /* ---- life of a VM -------------------------------------------------------------------------------- */
 
-static const struct hyp_as_ops as_ops = { .mark_dirty = kvm_mark_page_dirty };
+static void as_quiesce(void *opaque)
+{
+	struct kvm *kvm = opaque;
+
+	synchronize_srcu(&kvm->srcu);
+}
+
+static const struct hyp_as_ops as_ops = { .mark_dirty = kvm_mark_page_dirty, .quiesce = as_quiesce };
 
 static void init_locks(struct kvm *kvm)
 {

@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Memory slots. The set is an immutable array sorted by guest frame, published by pointer: an ioctl
- * validates, prepares a changed copy (may fail), commits by swapping the pointer and handing the regions to
- * the CPU (hyp_as_update), and frees the old copy after every reader has left it. slots_lock orders
- * writers; readers hold kvm->srcu.
+ * Memory slots. A slot is an immutable object (but for its bitmap's contents), found by its number through
+ * a table that is read without a lock; what is where in guest-physical memory is kept by the CPU's map
+ * (hyp_as_replace), the same set of slots sorted by address. An ioctl validates, prepares a changed
+ * slot (may fail), commits by handing it to the CPU, which waits until nobody uses the old one, and frees that.
+ * slots_lock orders writers; readers hold kvm->srcu or are CPUs inside hyp_cpu_run.
+ *
+ * An address space's slots are numbered as_id << 16 | id, and are the CPU's view of the same number.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -11,46 +14,75 @@
 #include "virt/vm.h"
 
 struct slot_change {
-	struct kvm_memory_slot *old; /* in the current set; NULL: create */
-	struct kvm_memory_slot new;  /* npages 0: delete */
+	struct kvm_memory_slot *old; /* in the table; NULL: create */
+	struct kvm_memory_slot *new; /* NULL: delete */
 };
-
-static struct kvm_memslots *slots_alloc(int nr)
-{
-	struct kvm_memslots *slots = calloc(1, sizeof(*slots) + (size_t)nr * sizeof(slots->slot[0]));
-
-	if (slots)
-		slots->nr = nr;
-	return slots;
-}
 
 int kvm_memslots_init(struct kvm *kvm)
 {
-	kvm->memslots = slots_alloc(0);
-	return kvm->memslots ? 0 : -ENOMEM;
+	for (int as = 0; as < KVM_MAX_NR_ADDRESS_SPACES; as++) {
+		kvm->memslots[as] = calloc(1, sizeof(*kvm->memslots[as]));
+		if (!kvm->memslots[as]) {
+			kvm_memslots_destroy(kvm);
+			return -ENOMEM;
+		}
+	}
+	return 0;
+}
+
+static void free_slot(struct kvm_memory_slot *slot)
+{
+	if (!slot)
+		return;
+	free(slot->dirty_bitmap);
+	free(slot);
+}
+
+static void free_page_of_slots(struct kvm_memory_slot **page)
+{
+	for (u32 i = 0; page && i < KVM_MEMSLOTS_PAGE; i++)
+		free_slot(page[i]);
+	free(page);
 }
 
 void kvm_memslots_destroy(struct kvm *kvm)
 {
-	if (!kvm->memslots)
-		return;
-	for (int i = 0; i < kvm->memslots->nr; i++)
-		free(kvm->memslots->slot[i].dirty_bitmap);
-	free(kvm->memslots);
-	kvm->memslots = NULL;
+	for (int as = 0; as < KVM_MAX_NR_ADDRESS_SPACES; as++) {
+		struct kvm_memslots *slots = kvm->memslots[as];
+
+		for (u32 i = 0; slots && i < ARRAY_SIZE(slots->page); i++)
+			free_page_of_slots(slots->page[i]);
+		free(slots);
+		kvm->memslots[as] = NULL;
+	}
 }
 
-struct kvm_memory_slot *kvm_id_to_memslot(struct kvm_memslots *slots, u32 id)
+static struct kvm_memory_slot **slot_place(struct kvm *kvm, u32 id)
 {
-	for (int i = 0; i < slots->nr; i++)
-		if (slots->slot[i].id == id)
-			return &slots->slot[i];
-	return NULL;
+	return &kvm->memslots[id >> 16]->page[(u16)id / KVM_MEMSLOTS_PAGE][(u16)id % KVM_MEMSLOTS_PAGE];
+}
+
+static int make_place(struct kvm *kvm, u32 id)
+{
+	struct kvm_memory_slot ***page = &kvm->memslots[id >> 16]->page[(u16)id / KVM_MEMSLOTS_PAGE], **new;
+
+	if (*page)
+		return 0;
+	new = calloc(KVM_MEMSLOTS_PAGE, sizeof(*new));
+	if (!new)
+		return -ENOMEM;
+	rcu_assign_pointer(*page, new);
+	return 0;
+}
+
+bool kvm_memslot_id_valid(struct kvm *kvm, u32 id)
+{
+	return (int)(id >> 16) < kvm_arch_nr_memslot_as_ids(kvm) && (u16)id < KVM_USER_MEM_SLOTS;
 }
 
 /* ---- validate -------------------------------------------------------------------------------------- */
 
-static int check_region(const struct kvm_userspace_memory_region *mem)
+static int check_region(struct kvm *kvm, const struct kvm_userspace_memory_region *mem)
 {
 	if (mem->flags & ~(KVM_MEM_LOG_DIRTY_PAGES | kvm_arch_valid_mem_flags()))
 		return -EINVAL;
@@ -58,7 +90,7 @@ static int check_region(const struct kvm_userspace_memory_region *mem)
 		return -EINVAL;
 	if (!client_access_ok(mem->userspace_addr, mem->memory_size))
 		return -EINVAL;
-	if (mem->slot >= KVM_USER_MEM_SLOTS) /* address space in bits 31:16: only 0 exists */
+	if (!kvm_memslot_id_valid(kvm, mem->slot))
 		return -EINVAL;
 	if (mem->guest_phys_addr + mem->memory_size < mem->guest_phys_addr)
 		return -EINVAL;
@@ -67,73 +99,68 @@ static int check_region(const struct kvm_userspace_memory_region *mem)
 	return 0;
 }
 
-static bool overlaps(const struct kvm_memslots *slots, const struct kvm_memory_slot *new)
+static int check_overlap(struct kvm *kvm, const struct kvm_userspace_memory_region *mem)
 {
-	for (int i = 0; i < slots->nr; i++) {
-		const struct kvm_memory_slot *s = &slots->slot[i];
-
-		if (s->id != new->id && s->base_gfn < new->base_gfn + new->npages &&
-		    new->base_gfn < s->base_gfn + s->npages)
-			return true;
-	}
-	return false;
+	return hyp_as_overlaps(kvm->as, mem->slot >> 16, mem->guest_phys_addr, mem->memory_size, mem->slot) ? -EEXIST
+													    : 0;
 }
 
 /* 0: do it, 1: nothing to change, < 0. */
-static int check_change(const struct kvm_memslots *slots, const struct slot_change *c)
+static int check_change(struct kvm *kvm, const struct kvm_memory_slot *old,
+			const struct kvm_userspace_memory_region *mem)
 {
-	const struct kvm_memory_slot *old = c->old, *new = &c->new;
-
-	if (!new->npages)
+	if (!mem->memory_size)
 		return old ? 0 : -EINVAL;
 	if (old) {
-		if (new->userspace_addr != old->userspace_addr || new->npages != old->npages ||
-		    ((new->flags ^ old->flags) & KVM_MEM_READONLY))
+		if (mem->userspace_addr != old->userspace_addr || mem->memory_size >> PAGE_SHIFT != old->npages ||
+		    ((mem->flags ^ old->flags) & KVM_MEM_READONLY))
 			return -EINVAL;
-		if (new->base_gfn == old->base_gfn)
-			return new->flags == old->flags;
+		if (mem->guest_phys_addr >> PAGE_SHIFT == old->base_gfn)
+			return mem->flags == old->flags;
 	}
-	return overlaps(slots, new) ? -EEXIST : 0;
+	return check_overlap(kvm, mem);
 }
 
 /* ---- prepare --------------------------------------------------------------------------------------- */
 
+/* The bitmap goes on from the old slot to the new one where both log. */
 static int prepare_bitmap(struct kvm *kvm, struct slot_change *c)
 {
-	if (!c->new.npages || !(c->new.flags & KVM_MEM_LOG_DIRTY_PAGES))
+	if (!(c->new->flags & KVM_MEM_LOG_DIRTY_PAGES))
 		return 0;
 	if (c->old && c->old->dirty_bitmap) {
-		c->new.dirty_bitmap = c->old->dirty_bitmap;
+		c->new->dirty_bitmap = c->old->dirty_bitmap;
 		return 0;
 	}
-	c->new.dirty_bitmap = kvm_alloc_dirty_bitmap(c->new.npages,
-						     kvm->manual_dirty_log_protect & KVM_DIRTY_LOG_INITIALLY_SET);
-	return c->new.dirty_bitmap ? 0 : -ENOMEM;
+	if (!kvm_use_dirty_bitmap(kvm))
+		return 0;
+	c->new->dirty_bitmap = kvm_alloc_dirty_bitmap(c->new->npages,
+						      kvm->manual_dirty_log_protect & KVM_DIRTY_LOG_INITIALLY_SET);
+	return c->new->dirty_bitmap ? 0 : -ENOMEM;
 }
 
-static void insert_sorted(struct kvm_memslots *slots, int n, const struct kvm_memory_slot *new)
+static int prepare(struct kvm *kvm, struct slot_change *c, const struct kvm_userspace_memory_region *mem)
 {
-	while (n > 0 && slots->slot[n - 1].base_gfn > new->base_gfn) {
-		slots->slot[n] = slots->slot[n - 1];
-		n--;
-	}
-	slots->slot[n] = *new;
+	if (!mem->memory_size)
+		return 0;
+	if (make_place(kvm, mem->slot))
+		return -ENOMEM;
+	c->new = malloc(sizeof(*c->new));
+	if (!c->new)
+		return -ENOMEM;
+	*c->new = (struct kvm_memory_slot){ .id = mem->slot, .flags = mem->flags,
+					    .base_gfn = mem->guest_phys_addr >> PAGE_SHIFT,
+					    .npages = mem->memory_size >> PAGE_SHIFT,
+					    .userspace_addr = mem->userspace_addr };
+	return prepare_bitmap(kvm, c);
 }
 
-static struct kvm_memslots *changed_copy(const struct kvm_memslots *cur, const struct slot_change *c)
+/* Frees a slot that is no longer, or never was, in the table; its bitmap unless `heir` has it. */
+static void drop_slot(struct kvm_memory_slot *slot, const struct kvm_memory_slot *heir)
 {
-	struct kvm_memslots *next = slots_alloc(cur->nr - (c->old != NULL) + (c->new.npages != 0));
-	int n = 0;
-
-	if (!next)
-		return NULL;
-	for (int i = 0; i < cur->nr; i++)
-		if (&cur->slot[i] != c->old)
-			next->slot[n++] = cur->slot[i];
-	if (c->new.npages)
-		insert_sorted(next, n, &c->new);
-	next->generation = cur->generation + 1;
-	return next;
+	if (slot && heir && heir->dirty_bitmap == slot->dirty_bitmap)
+		slot->dirty_bitmap = NULL;
+	free_slot(slot);
 }
 
 /* ---- commit ---------------------------------------------------------------------------------------- */
@@ -144,57 +171,52 @@ static u32 region_flags(u32 flags)
 	       (flags & KVM_MEM_LOG_DIRTY_PAGES ? HYP_REGION_LOG_DIRTY : 0);
 }
 
-static int give_to_cpu(struct kvm *kvm, const struct kvm_memslots *slots)
+static const struct hyp_region *region_of(const struct kvm_memory_slot *s, struct hyp_region *r)
 {
-	struct hyp_region *r = calloc((size_t)slots->nr + 1, sizeof(*r));
-	int err;
-
-	if (!r)
-		return -ENOMEM;
-	for (int i = 0; i < slots->nr; i++) {
-		const struct kvm_memory_slot *s = &slots->slot[i];
-
-		r[i] = (struct hyp_region){ .gpa = s->base_gfn << PAGE_SHIFT, .size = s->npages << PAGE_SHIFT,
-					    .hva = (u8 *)s->userspace_addr, .flags = region_flags(s->flags), .id = s->id };
-	}
-	err = hyp_as_update(kvm->as, r, (size_t)slots->nr);
-	free(r);
-	return err;
+	if (!s)
+		return NULL;
+	*r = (struct hyp_region){ .gpa = s->base_gfn << PAGE_SHIFT, .size = s->npages << PAGE_SHIFT,
+				  .hva = (u8 *)s->userspace_addr, .flags = region_flags(s->flags), .id = s->id };
+	return r;
 }
 
-/* The pointer first: a page of a new slot must not be marked dirty in a set that lacks the slot. */
-static int commit(struct kvm *kvm, struct kvm_memslots *next)
+static int give_to_cpu(struct kvm *kvm, const struct slot_change *c)
 {
-	struct kvm_memslots *cur = kvm->memslots;
-	int err;
+	u32 id = c->new ? c->new->id : c->old->id;
+	struct hyp_region old, new;
 
-	rcu_assign_pointer(kvm->memslots, next);
-	err = give_to_cpu(kvm, next);
-	if (err)
-		rcu_assign_pointer(kvm->memslots, cur);
-	synchronize_srcu(&kvm->srcu);
-	return err;
+	return hyp_as_replace(kvm->as, id >> 16, region_of(c->old, &old), region_of(c->new, &new));
 }
 
-static int set_memslot(struct kvm *kvm, struct slot_change *c)
+/* The table first: a page of a new slot must not be marked dirty while the table lacks the slot. */
+static int commit(struct kvm *kvm, const struct slot_change *c)
 {
-	struct kvm_memslots *cur = kvm->memslots, *next;
-	u64 *old_bitmap = c->old ? c->old->dirty_bitmap : NULL;
-	int err = prepare_bitmap(kvm, c);
+	struct kvm_memory_slot **place = slot_place(kvm, c->new ? c->new->id : c->old->id);
+	int err;
 
-	if (err)
-		return err;
-	next = changed_copy(cur, c);
-	err = next ? commit(kvm, next) : -ENOMEM;
+	if (c->new)
+		rcu_assign_pointer(*place, c->new);
+	err = give_to_cpu(kvm, c);
 	if (err) {
-		if (c->new.dirty_bitmap != old_bitmap)
-			free(c->new.dirty_bitmap);
-		free(next);
+		rcu_assign_pointer(*place, c->old);
+		synchronize_srcu(&kvm->srcu);
+	} else if (!c->new) {
+		rcu_assign_pointer(*place, NULL);
+	}
+	return err;
+}
+
+static int set_memslot(struct kvm *kvm, struct slot_change *c, const struct kvm_userspace_memory_region *mem)
+{
+	int err = prepare(kvm, c, mem);
+
+	if (!err)
+		err = commit(kvm, c);
+	if (err) {
+		drop_slot(c->new, c->old);
 		return err;
 	}
-	if (c->new.dirty_bitmap != old_bitmap)
-		free(old_bitmap);
-	free(cur);
+	drop_slot(c->old, c->new);
 	kvm->stat.memslot_updates++;
 	return 0;
 }
@@ -202,19 +224,15 @@ static int set_memslot(struct kvm *kvm, struct slot_change *c)
 long kvm_vm_ioctl_set_memory_region(struct kvm *kvm, const struct kvm_userspace_memory_region *mem)
 {
 	struct slot_change c = { 0 };
-	long ret = check_region(mem);
+	long ret = check_region(kvm, mem);
 
 	if (ret)
 		return ret;
 	pthread_mutex_lock(&kvm->slots_lock);
-	c.old = kvm_id_to_memslot(kvm->memslots, mem->slot);
-	c.new = (struct kvm_memory_slot){ .id = mem->slot, .flags = mem->flags,
-					  .base_gfn = mem->guest_phys_addr >> PAGE_SHIFT,
-					  .npages = mem->memory_size >> PAGE_SHIFT,
-					  .userspace_addr = mem->userspace_addr };
-	ret = check_change(kvm->memslots, &c);
+	c.old = kvm_id_to_memslot(kvm, mem->slot);
+	ret = check_change(kvm, c.old, mem);
 	if (!ret)
-		ret = set_memslot(kvm, &c);
+		ret = set_memslot(kvm, &c, mem);
 	pthread_mutex_unlock(&kvm->slots_lock);
 	return ret < 0 ? ret : 0;
 }
@@ -223,10 +241,16 @@ long kvm_vm_ioctl_set_memory_region(struct kvm *kvm, const struct kvm_userspace_
 
 int kvm_read_guest(struct kvm *kvm, gpa_t gpa, void *data, unsigned long len)
 {
-	return hyp_as_read(kvm->as, gpa, data, len);
+	int idx = srcu_read_lock(&kvm->srcu), ret = hyp_as_read(kvm->as, gpa, data, len);
+
+	srcu_read_unlock(&kvm->srcu, idx);
+	return ret;
 }
 
 int kvm_write_guest(struct kvm *kvm, gpa_t gpa, const void *data, unsigned long len)
 {
-	return hyp_as_write(kvm->as, gpa, data, len);
+	int idx = srcu_read_lock(&kvm->srcu), ret = hyp_as_write(kvm->as, gpa, data, len);
+
+	srcu_read_unlock(&kvm->srcu, idx);
+	return ret;
 }

@@ -26,7 +26,15 @@ int kvm_vm_ioctl_enable_cap_generic(struct kvm *kvm, struct kvm_enable_cap *cap)
 int kvm_memslots_init(struct kvm *kvm);
 void kvm_memslots_destroy(struct kvm *kvm);
 long kvm_vm_ioctl_set_memory_region(struct kvm *kvm, const struct kvm_userspace_memory_region *mem);
-struct kvm_memory_slot *kvm_id_to_memslot(struct kvm_memslots *slots, u32 id);
+bool kvm_memslot_id_valid(struct kvm *kvm, u32 id); /* as_id << 16 | slot: in range? */
+static inline struct kvm_memory_slot *kvm_id_to_memslot(struct kvm *kvm, u32 id)
+{
+	struct kvm_memory_slot **page = srcu_dereference(kvm->memslots[id >> 16]->page[(u16)id / KVM_MEMSLOTS_PAGE]);
+
+	return page ? srcu_dereference(page[(u16)id % KVM_MEMSLOTS_PAGE]) : NULL;
+}
+bool kvm_use_dirty_bitmap(struct kvm *kvm);
+void kvm_rearm_dirty(struct kvm *kvm, const struct kvm_memory_slot *slot, u64 first, u64 mask);
 long kvm_vm_ioctl_get_dirty_log(struct kvm *kvm, const struct kvm_dirty_log *log);
 long kvm_vm_ioctl_clear_dirty_log(struct kvm *kvm, const struct kvm_clear_dirty_log *log);
 u64 *kvm_alloc_dirty_bitmap(u64 npages, bool all_set);

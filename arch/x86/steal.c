@@ -36,6 +36,7 @@ int kvm_set_steal_time_msr(struct kvm_vcpu *vcpu, u64 data)
 	return 0;
 }
 
+/* Caller holds kvm->srcu for reading as long as it uses the page. */
 static struct kvm_steal_time_page *steal_page(struct kvm_vcpu *vcpu)
 {
 	if (!(vcpu->arch.st.msr_val & 1))
@@ -93,45 +94,56 @@ static void account(struct kvm_vcpu *vcpu, struct kvm_steal_time_page *st)
 
 void kvm_record_steal_time(struct kvm_vcpu *vcpu)
 {
+	int idx = srcu_read_lock(&vcpu->kvm->srcu);
 	struct kvm_steal_time_page *st = steal_page(vcpu);
 
-	if (!st)
-		return;
-	clear_preempted(vcpu, st);
-	account(vcpu, st);
-	written(vcpu);
+	if (st) {
+		clear_preempted(vcpu, st);
+		account(vcpu, st);
+		written(vcpu);
+	}
+	srcu_read_unlock(&vcpu->kvm->srcu, idx);
 }
 
 /* Leaving the guest for long: asleep, or back in user space. */
 void kvm_steal_time_set_preempted(struct kvm_vcpu *vcpu)
 {
 	struct kvm_steal_time_page *st;
+	int idx;
 
 	if (!(vcpu->arch.st.msr_val & 1) || vcpu->arch.st.preempted)
 		return;
 	vcpu->arch.st.wall_ns = 0; /* time away is not stolen */
+	idx = srcu_read_lock(&vcpu->kvm->srcu);
 	st = steal_page(vcpu);
-	if (!st)
-		return;
-	vcpu->arch.st.preempted = true;
-	__atomic_store_n(&st->preempted, VCPU_PREEMPTED, __ATOMIC_SEQ_CST);
-	written(vcpu);
+	if (st) {
+		vcpu->arch.st.preempted = true;
+		__atomic_store_n(&st->preempted, VCPU_PREEMPTED, __ATOMIC_SEQ_CST);
+		written(vcpu);
+	}
+	srcu_read_unlock(&vcpu->kvm->srcu, idx);
+}
+
+/* It runs again and has been told that it was preempted. */
+static void end_preemption(struct kvm_vcpu *vcpu)
+{
+	int idx = srcu_read_lock(&vcpu->kvm->srcu);
+	struct kvm_steal_time_page *st = steal_page(vcpu);
+
+	if (st) {
+		clear_preempted(vcpu, st);
+		written(vcpu);
+	}
+	srcu_read_unlock(&vcpu->kvm->srcu, idx);
 }
 
 /* Before each entry. The clocks are looked at now and then only: one of them is a system call. */
 void kvm_steal_time_tick(struct kvm_vcpu *vcpu)
 {
-	struct kvm_steal_time_page *st;
-
 	if (!(vcpu->arch.st.msr_val & 1))
 		return;
-	if (__rdtsc() - vcpu->arch.st.last_tsc > STEAL_PERIOD) {
+	if (__rdtsc() - vcpu->arch.st.last_tsc > STEAL_PERIOD)
 		kvm_record_steal_time(vcpu);
-	} else if (vcpu->arch.st.preempted) {
-		st = steal_page(vcpu);
-		if (st) {
-			clear_preempted(vcpu, st);
-			written(vcpu);
-		}
-	}
+	else if (vcpu->arch.st.preempted)
+		end_preemption(vcpu);
 }

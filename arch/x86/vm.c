@@ -38,6 +38,11 @@ void kvm_arch_destroy_vm(struct kvm *kvm)
 	pthread_mutex_destroy(&kvm->arch.apic_map_lock);
 }
 
+int kvm_arch_nr_memslot_as_ids(struct kvm *kvm)
+{
+	return 1; /* the second one comes with SMM */
+}
+
 u32 kvm_arch_valid_mem_flags(void)
 {
 	return KVM_MEM_READONLY;

@@ -16,22 +16,33 @@ static void *map_zeroed(size_t len)
 	return p == MAP_FAILED ? NULL : p;
 }
 
+static int alloc_parts(struct hyp_as *as)
+{
+	as->pf = map_zeroed(HYP_PF_CHUNKS * sizeof(u8 *));
+	as->code_seen = map_zeroed(HYP_PF_CHUNKS);
+	if (!as->pf || !as->code_seen)
+		return -ENOMEM;
+	for (unsigned v = 0; v < HYP_AS_VIEWS; v++) {
+		as->map[v] = hyp_map_empty();
+		if (!as->map[v])
+			return -ENOMEM;
+	}
+	return 0;
+}
+
 struct hyp_as *hyp_as_create(const struct hyp_as_ops *ops, void *opaque)
 {
 	struct hyp_as *as = calloc(1, sizeof(*as));
-	struct hyp_map *map = calloc(1, sizeof(*map));
 
-	if (as)
-		as->pf = map_zeroed(HYP_PF_CHUNKS * sizeof(u8 *));
-	if (!as || !map || !as->pf) {
-		free(map);
-		free(as);
+	if (!as)
 		return NULL;
-	}
 	if (ops)
 		as->ops = *ops;
 	as->opaque = opaque;
-	as->map = map;
+	if (alloc_parts(as)) {
+		hyp_as_destroy(as);
+		return NULL;
+	}
 	return as;
 }
 
@@ -39,26 +50,19 @@ void hyp_as_destroy(struct hyp_as *as)
 {
 	if (!as)
 		return;
-	for (u32 i = 0; i < HYP_PF_CHUNKS; i++)
+	for (u32 i = 0; as->pf && i < HYP_PF_CHUNKS; i++)
 		if (as->pf[i])
 			munmap(as->pf[i], PF_CHUNK_BYTES);
-	munmap(as->pf, HYP_PF_CHUNKS * sizeof(u8 *));
-	free((void *)as->map);
+	if (as->pf)
+		munmap(as->pf, HYP_PF_CHUNKS * sizeof(u8 *));
+	if (as->code_seen)
+		munmap(as->code_seen, HYP_PF_CHUNKS);
+	for (unsigned v = 0; v < HYP_AS_VIEWS; v++)
+		hyp_map_free((struct hyp_map *)as->map[v]);
 	free(as);
 }
 
-static bool regions_valid(const struct hyp_region *r, size_t n)
-{
-	for (size_t i = 0; i < n; i++) {
-		u64 end = r[i].gpa + r[i].size;
-
-		if ((r[i].gpa | r[i].size) & ~PAGE_MASK || !r[i].size || end < r[i].gpa || end > 1ull << 48)
-			return false;
-		if (i && r[i].gpa < r[i - 1].gpa + r[i - 1].size)
-			return false;
-	}
-	return true;
-}
+/* ---- page flags ------------------------------------------------------------------------------- */
 
 /* Page-flag chunks for all of [gpa, gpa+size). */
 static int reserve_flags(struct hyp_as *as, gpa_t gpa, u64 size)
@@ -75,26 +79,66 @@ static int reserve_flags(struct hyp_as *as, gpa_t gpa, u64 size)
 	return 0;
 }
 
-/* Does some page of the old map now lead somewhere else? Then translations of it are void. */
-static bool mapping_changed(const struct hyp_map *old, const struct hyp_map *new)
+/* The end of gpa's chunk of flags, or of the range. */
+static gpa_t chunk_end(gpa_t gpa, gpa_t end)
 {
-	for (u32 i = 0; i < old->n; i++) {
-		const struct hyp_region *o = &old->r[i];
-		u32 guess = 0;
-		const struct hyp_region *w = hyp_map_find(new, o->gpa, &guess);
-
-		if (!w || w->hva - w->gpa != o->hva - o->gpa || w->gpa + w->size < o->gpa + o->size)
-			return true;
-	}
-	return false;
+	return MIN(end, ALIGN_UP(gpa + 1, 1ull << HYP_PF_CHUNK_SHIFT));
 }
 
-static void drop_all_translations(struct hyp_as *as)
+/* The first page in [gpa, end) of one chunk that has one of the flags; end where none has. Eight at a time:
+ * most pages of a large region were never touched. */
+static gpa_t next_flagged(const u8 *pf, gpa_t gpa, gpa_t end, u8 flags)
 {
-	for (struct hyp_cpu *c = as->cpus; c; c = c->as_next) {
-		__atomic_store_n(&c->inval.overflow, true, __ATOMIC_RELEASE);
-		__atomic_fetch_or(&c->attention, HYP_ATTN_INVAL, __ATOMIC_SEQ_CST);
+	u64 mask = flags * 0x0101010101010101ull, word;
+
+	while (gpa < end) {
+		if (!(gpa & (8 * PAGE_SIZE - 1)) && end - gpa >= 8 * PAGE_SIZE) {
+			word = __atomic_load_n((const u64 *)pf, __ATOMIC_RELAXED);
+			if (!(word & mask)) {
+				gpa += 8 * PAGE_SIZE;
+				pf += 8;
+				continue;
+			}
+		}
+		if (__atomic_load_n(pf, __ATOMIC_RELAXED) & flags)
+			return gpa;
+		gpa += PAGE_SIZE;
+		pf++;
 	}
+	return end;
+}
+
+static void clear_dirty_flags(struct hyp_as *as, unsigned view, gpa_t gpa, u64 size)
+{
+	gpa_t end = gpa + size;
+	u8 dirty = (u8)(HYP_PF_DIRTY << view);
+
+	for (gpa_t stop; gpa < end; gpa = stop) {
+		stop = chunk_end(gpa, end);
+		while ((gpa = next_flagged(hyp_as_pf(as, gpa), gpa, stop, dirty)) < stop) {
+			__atomic_fetch_and(hyp_as_pf(as, gpa), (u8)~dirty, __ATOMIC_SEQ_CST);
+			gpa += PAGE_SIZE;
+		}
+	}
+}
+
+/* Translations of the pages of [gpa, gpa+size) are void: they lead somewhere else now. Were there any? */
+static bool drop_translations(struct hyp_as *as, gpa_t gpa, u64 size)
+{
+	gpa_t end = gpa + size;
+	bool any = false;
+
+	for (gpa_t stop; gpa < end; gpa = stop) {
+		stop = chunk_end(gpa, end);
+		if (!__atomic_load_n(&as->code_seen[gpa >> HYP_PF_CHUNK_SHIFT], __ATOMIC_SEQ_CST))
+			continue;
+		while ((gpa = next_flagged(hyp_as_pf(as, gpa), gpa, stop, HYP_PF_CODE)) < stop) {
+			hyp_as_code_written(NULL, as, gpa, PAGE_SIZE);
+			any = true;
+			gpa += PAGE_SIZE;
+		}
+	}
+	return any;
 }
 
 void hyp_as_client_ran(struct hyp_as *as)
@@ -102,47 +146,114 @@ void hyp_as_client_ran(struct hyp_as *as)
 	__atomic_fetch_add(&as->client_epoch, 1, __ATOMIC_ACQ_REL);
 }
 
-int hyp_as_update(struct hyp_as *as, const struct hyp_region *regions, size_t n)
-{
-	const struct hyp_map *old = as->map;
-	struct hyp_map *map;
+/* ---- changes of the map ------------------------------------------------------------------------ */
 
-	if (!regions_valid(regions, n))
-		return -EINVAL;
-	map = malloc(sizeof(*map) + n * sizeof(map->r[0]));
-	if (!map)
-		return -ENOMEM;
-	map->n = n;
-	for (size_t i = 0; i < n; i++) {
-		map->r[i] = regions[i];
-		if (reserve_flags(as, regions[i].gpa, regions[i].size)) {
-			free(map);
-			return -ENOMEM;
-		}
+static bool region_valid(const struct hyp_region *r)
+{
+	u64 end = r->gpa + r->size;
+
+	return !((r->gpa | r->size) & ~PAGE_MASK) && r->size && end > r->gpa && end <= 1ull << 48;
+}
+
+bool hyp_as_overlaps(struct hyp_as *as, unsigned view, gpa_t gpa, u64 size, u32 id)
+{
+	const struct hyp_region *r = hyp_map_next(as->map[view], gpa);
+
+	while (r && r->gpa < gpa + size) {
+		if (r->id != id)
+			return true;
+		r = hyp_map_next(as->map[view], r->gpa + r->size);
 	}
-	__atomic_store_n(&as->map, map, __ATOMIC_SEQ_CST);
-	if (mapping_changed(old, map))
-		drop_all_translations(as);
+	return false;
+}
+
+/* The map after the change, or NULL with *err. */
+static struct hyp_map *changed_map(const struct hyp_map *cur, const struct hyp_region *old,
+				   const struct hyp_region *new, int *err)
+{
+	struct hyp_map *without = old ? hyp_map_without(cur, old->gpa) : NULL, *map = without;
+	const struct hyp_region *next;
+
+	*err = -ENOMEM;
+	if ((old && !without) || !new)
+		return map;
+	next = hyp_map_next(old ? without : cur, new->gpa);
+	if (next && next->gpa < new->gpa + new->size) {
+		*err = -EINVAL;
+		map = NULL;
+	} else {
+		map = hyp_map_with(old ? without : cur, new);
+	}
+	hyp_map_free(without);
+	return map;
+}
+
+static bool same_memory(const struct hyp_region *a, const struct hyp_region *b)
+{
+	return a && b && a->gpa == b->gpa && a->size == b->size && a->hva == b->hva;
+}
+
+/* Translations go when no CPU can make new ones from the old map, and are gone when this returns. */
+static void publish(struct hyp_as *as, unsigned view, struct hyp_map *map, const struct hyp_region *gone)
+{
+	struct hyp_map *old = (struct hyp_map *)as->map[view];
+
+	__atomic_store_n(&as->map[view], map, __ATOMIC_SEQ_CST);
 	hyp_as_sync(as, NULL);
-	free((void *)old);
+	if (gone && drop_translations(as, gone->gpa, gone->size))
+		hyp_as_sync(as, NULL);
+	if (as->ops.quiesce)
+		as->ops.quiesce(as->opaque);
+	hyp_map_free(old);
+}
+
+int hyp_as_replace(struct hyp_as *as, unsigned view, const struct hyp_region *old, const struct hyp_region *new)
+{
+	struct hyp_map *map;
+	int err;
+
+	if (new && !region_valid(new))
+		return -EINVAL;
+	if (new && reserve_flags(as, new->gpa, new->size))
+		return -ENOMEM;
+	map = changed_map(as->map[view], old, new, &err);
+	if (!map)
+		return err;
+	if (new && new->flags & HYP_REGION_LOG_DIRTY && !(old && old->flags & HYP_REGION_LOG_DIRTY))
+		clear_dirty_flags(as, view, new->gpa, new->size);
+	publish(as, view, map, same_memory(old, new) ? NULL : old);
 	return 0;
 }
 
-void hyp_as_rearm_dirty(struct hyp_as *as, gpa_t gpa, u64 size)
+void hyp_as_rearm_dirty(struct hyp_as *as, unsigned view, gpa_t gpa, u64 mask)
 {
-	for (gpa_t p = gpa & PAGE_MASK; p < gpa + size; p += PAGE_SIZE) {
-		u8 *pf = hyp_as_pf(as, p);
+	u8 dirty = (u8)(HYP_PF_DIRTY << view);
+
+	for (; mask; mask &= mask - 1) {
+		u8 *pf = hyp_as_pf(as, gpa + ((u64)__builtin_ctzll(mask) << PAGE_SHIFT));
 
 		if (pf)
-			__atomic_fetch_and(pf, (u8)~HYP_PF_DIRTY, __ATOMIC_SEQ_CST);
+			__atomic_fetch_and(pf, (u8)~dirty, __ATOMIC_SEQ_CST);
 	}
+}
+
+void hyp_as_rearm_sync(struct hyp_as *as)
+{
 	hyp_as_sync(as, NULL);
+}
+
+/* ---- KVM's own accesses -------------------------------------------------------------------------- */
+
+static const struct hyp_region *find_region(struct hyp_as *as, gpa_t gpa)
+{
+	u32 guess = 0;
+
+	return hyp_map_find(__atomic_load_n(&as->map[0], __ATOMIC_SEQ_CST), gpa, &guess);
 }
 
 u8 *hyp_as_hva(struct hyp_as *as, gpa_t gpa, bool write)
 {
-	u32 guess = 0;
-	const struct hyp_region *r = hyp_map_find(as->map, gpa, &guess);
+	const struct hyp_region *r = find_region(as, gpa);
 
 	if (!r || (write && r->flags & HYP_REGION_READONLY))
 		return NULL;
@@ -151,8 +262,7 @@ u8 *hyp_as_hva(struct hyp_as *as, gpa_t gpa, bool write)
 
 static void mark_page_written(struct hyp_as *as, gpa_t gpa, size_t len)
 {
-	u32 guess = 0;
-	const struct hyp_region *r = hyp_map_find(as->map, gpa, &guess);
+	const struct hyp_region *r = find_region(as, gpa);
 	u8 *pf = hyp_as_pf(as, gpa);
 
 	if (!r || !pf)

@@ -2,13 +2,16 @@
 /*
  * Guest-physical address spaces. Private to hyp/.
  *
- * The map is an immutable, sorted array of regions, published by pointer. A CPU takes a snapshot
+ * The map is an immutable, sorted set of regions, published by pointer. A CPU takes a snapshot
  * when it enters hyp_cpu_run and again whenever it answers HYP_ATTN_SYNC; hyp_as_sync() returns when
  * no CPU can still be using what was current before it (the old map, old soft-TLB entries).
+ * Regions are kept in chunks that maps share: changing one of 32764 regions copies one chunk and the list
+ * of chunks, some kilobytes. There is one map per view (a CPU in SMM looks at another one).
  *
- * Page flags live beside the map, indexed by guest page number, and survive map updates. One atomic
+ * Page flags live beside the maps, indexed by guest page number, and survive map updates. One atomic
  * byte a page, so that "I cache a write entry" and "this page now holds translated code" are ordered:
- * whoever comes second sees the other's bit.
+ * whoever comes second sees the other's bit. Views share them, which can only drop too many translations;
+ * the dirty flag, which may not be shared, is there once a view.
  *
  * Lock order: as->lock is a leaf. A CPU that takes it inside hyp_cpu_run answers its own sync
  * requests while it waits, so two CPUs that sync each other cannot deadlock.
@@ -18,14 +21,21 @@
 
 #include "hyp/cpu.h"
 
-struct hyp_map {
+struct hyp_map_chunk {
+	u32 refs; /* maps that contain it; writers only */
 	u32 n;
 	struct hyp_region r[];
 };
 
+struct hyp_map {
+	u32 n; /* chunks, none of them empty */
+	struct hyp_map_chunk *chunk[];
+};
+#define HYP_MAP_CHUNK_BITS 7 /* most regions in a chunk */
+
 #define HYP_PF_CODE 1u  /* some CPU has translations of this page */
 #define HYP_PF_WTLB 2u  /* some CPU may hold a write entry for it */
-#define HYP_PF_DIRTY 4u /* already reported to ops->mark_dirty since the last rearm */
+#define HYP_PF_DIRTY 4u /* already reported to ops->mark_dirty since the last rearm; << view */
 
 #define HYP_PF_CHUNK_SHIFT 30 /* one chunk of flags covers 1 GiB */
 #define HYP_PF_CHUNKS (1u << (48 - HYP_PF_CHUNK_SHIFT))
@@ -33,15 +43,28 @@ struct hyp_map {
 struct hyp_as {
 	struct hyp_as_ops ops;
 	void *opaque;
-	const struct hyp_map *map; /* atomic */
+	const struct hyp_map *map[HYP_AS_VIEWS]; /* atomic */
 	u32 lock;                  /* spin lock, held for microseconds */
 	struct hyp_cpu *cpus;
 	u32 client_epoch;          /* atomic; counts hyp_as_client_ran */
-	u8 **pf; /* [HYP_PF_CHUNKS], lazily filled */
+	u8 **pf;       /* [HYP_PF_CHUNKS], lazily filled */
+	u8 *code_seen; /* [HYP_PF_CHUNKS]: some page of the chunk has or had HYP_PF_CODE */
 };
 
-/* *guess: index of the region found last, for the next look-up. */
+/* *guess: where the region found last is, for the next look-up. Guest-live. */
 const struct hyp_region *hyp_map_find(const struct hyp_map *map, gpa_t gpa, u32 *guess);
+/* Number of the last chunk that begins at or before gpa, 0 where there is none. Guest-live. */
+u32 hyp_map_chunk_of(const struct hyp_map *map, gpa_t gpa);
+/* Index of the first region of the chunk that ends behind gpa; c->n where none does. Guest-live. */
+u32 hyp_map_index_of(const struct hyp_map_chunk *c, gpa_t gpa);
+/* The first region that ends behind gpa, or NULL. Guest-live. */
+const struct hyp_region *hyp_map_next(const struct hyp_map *map, gpa_t gpa);
+
+/* map.c: a new map that differs by one region, or NULL on no memory. The old one lives on. */
+struct hyp_map *hyp_map_with(const struct hyp_map *map, const struct hyp_region *r);
+struct hyp_map *hyp_map_without(const struct hyp_map *map, gpa_t gpa);
+struct hyp_map *hyp_map_empty(void);
+void hyp_map_free(struct hyp_map *map);
 
 /* Flags byte of gpa's page; NULL where no RAM was ever mapped. Guest-live. */
 static inline u8 *hyp_as_pf(struct hyp_as *as, gpa_t gpa)

@@ -5,25 +5,69 @@
  */
 #include "hyp/mem/as.h"
 
-const struct hyp_region *hyp_map_find(const struct hyp_map *map, gpa_t gpa, u32 *guess)
+#define CHUNK_MASK ((1u << HYP_MAP_CHUNK_BITS) - 1)
+
+static inline bool contains(const struct hyp_region *r, gpa_t gpa)
+{
+	return gpa - r->gpa < r->size;
+}
+
+u32 hyp_map_chunk_of(const struct hyp_map *map, gpa_t gpa)
 {
 	u32 lo = 0, hi = map->n;
 
-	if (*guess < map->n && gpa - map->r[*guess].gpa < map->r[*guess].size)
-		return &map->r[*guess];
+	while (hi - lo > 1) {
+		u32 mid = (lo + hi) / 2;
+
+		if (map->chunk[mid]->r[0].gpa <= gpa)
+			lo = mid;
+		else
+			hi = mid;
+	}
+	return lo;
+}
+
+u32 hyp_map_index_of(const struct hyp_map_chunk *c, gpa_t gpa)
+{
+	u32 lo = 0, hi = c->n;
+
 	while (lo < hi) {
 		u32 mid = (lo + hi) / 2;
 
-		if (gpa < map->r[mid].gpa) {
-			hi = mid;
-		} else if (gpa - map->r[mid].gpa >= map->r[mid].size) {
+		if (c->r[mid].gpa + c->r[mid].size <= gpa)
 			lo = mid + 1;
-		} else {
-			*guess = mid;
-			return &map->r[mid];
-		}
+		else
+			hi = mid;
 	}
-	return NULL;
+	return lo;
+}
+
+const struct hyp_region *hyp_map_next(const struct hyp_map *map, gpa_t gpa)
+{
+	u32 c = hyp_map_chunk_of(map, gpa), i;
+
+	if (!map->n)
+		return NULL;
+	i = hyp_map_index_of(map->chunk[c], gpa);
+	if (i < map->chunk[c]->n)
+		return &map->chunk[c]->r[i];
+	return c + 1 < map->n ? &map->chunk[c + 1]->r[0] : NULL;
+}
+
+const struct hyp_region *hyp_map_find(const struct hyp_map *map, gpa_t gpa, u32 *guess)
+{
+	u32 c = *guess >> HYP_MAP_CHUNK_BITS, i = *guess & CHUNK_MASK;
+
+	if (likely(c < map->n && i < map->chunk[c]->n && contains(&map->chunk[c]->r[i], gpa)))
+		return &map->chunk[c]->r[i];
+	if (!map->n)
+		return NULL;
+	c = hyp_map_chunk_of(map, gpa);
+	i = hyp_map_index_of(map->chunk[c], gpa);
+	if (i == map->chunk[c]->n || !contains(&map->chunk[c]->r[i], gpa))
+		return NULL;
+	*guess = c << HYP_MAP_CHUNK_BITS | i;
+	return &map->chunk[c]->r[i];
 }
 
 /* Gives the processor away now and then: the other side may not be running. */
@@ -83,7 +127,7 @@ void hyp_cpu_answer_sync(struct hyp_cpu *cpu)
 	if (!__atomic_load_n(&cpu->want_sync, __ATOMIC_ACQUIRE))
 		return;
 	__atomic_store_n(&cpu->want_sync, 0, __ATOMIC_SEQ_CST);
-	cpu->map = __atomic_load_n(&cpu->as->map, __ATOMIC_SEQ_CST);
+	cpu->map = __atomic_load_n(&cpu->as->map[cpu->view], __ATOMIC_SEQ_CST);
 	hyp_tlb_flush_all(cpu);
 }
 
@@ -127,6 +171,8 @@ void hyp_as_mark_code(struct hyp_cpu *cpu, gpa_t gpa)
 
 	if (!pf || __atomic_load_n(pf, __ATOMIC_ACQUIRE) & HYP_PF_CODE)
 		return;
+	if (!cpu->as->code_seen[gpa >> HYP_PF_CHUNK_SHIFT])
+		__atomic_store_n(&cpu->as->code_seen[gpa >> HYP_PF_CHUNK_SHIFT], 1, __ATOMIC_SEQ_CST);
 	old = __atomic_fetch_or(pf, HYP_PF_CODE, __ATOMIC_SEQ_CST);
 	if (!(old & HYP_PF_WTLB))
 		return;

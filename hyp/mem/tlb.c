@@ -36,19 +36,19 @@ static unsigned part_of(struct hyp_cpu *cpu, unsigned acc)
 
 static const struct hyp_map *current_map(struct hyp_cpu *cpu)
 {
-	return cpu->map ? cpu->map : cpu->as->map;
+	return cpu->map ? cpu->map : cpu->as->map[cpu->view];
 }
 
 /* What must happen before the first store to a page: dirty logging, dropping translations.
  * Returns whether a write entry may be cached. */
 static bool prepare_write(struct hyp_cpu *cpu, const struct hyp_region *r, gpa_t gpa, unsigned size)
 {
-	u8 *pf = hyp_as_pf(cpu->as, gpa);
+	u8 *pf = hyp_as_pf(cpu->as, gpa), dirty = (u8)(HYP_PF_DIRTY << cpu->view);
 
 	if (!pf)
 		return false;
-	if (r->flags & HYP_REGION_LOG_DIRTY && !(*pf & HYP_PF_DIRTY)) {
-		__atomic_fetch_or(pf, HYP_PF_DIRTY, __ATOMIC_SEQ_CST);
+	if (r->flags & HYP_REGION_LOG_DIRTY && !(__atomic_load_n(pf, __ATOMIC_SEQ_CST) & dirty) &&
+	    !(__atomic_fetch_or(pf, dirty, __ATOMIC_SEQ_CST) & dirty)) {
 		if (cpu->as->ops.mark_dirty)
 			cpu->as->ops.mark_dirty(cpu->as->opaque, cpu, r->id, gpa & PAGE_MASK);
 	}

@@ -423,7 +423,7 @@ struct guest *guest_create(enum dt_mode mode)
 	g->ram = mmap(NULL, RAM_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	ram.hva = g->ram;
 	g->as = hyp_as_create(&ops, NULL);
-	if (!g->as || g->ram == MAP_FAILED || hyp_as_update(g->as, &ram, 1)) {
+	if (!g->as || g->ram == MAP_FAILED || hyp_as_replace(g->as, 0, NULL, &ram)) {
 		free(g);
 		return NULL;
 	}

@@ -67,6 +67,7 @@ enum hyp_site_kind {
 #define KEY_PAUSE_EXIT 256u
 #define KEY_SMAP 512u /* CR4.SMAP: STAC and CLAC switch the TLB partition */
 #define KEY_TSC 1024u /* RDTSC needs no check and no scaling */
+#define KEY_VIEW 2048u /* the address space's other view: other memory at the same guest-physical address */
 static inline unsigned key_class(u32 key)
 {
 	return KEY_PART(key);

@@ -12,7 +12,7 @@
 u32 hyp_block_key(struct hyp_cpu *cpu)
 {
 	const struct x86_state *s = &cpu->s;
-	u32 key = cpu->tlb_part;
+	u32 key = cpu->tlb_part | (cpu->view ? KEY_VIEW : 0);
 
 	if (cpu->code_size != 64)
 		key |= KEY_CODE32;
@@ -142,7 +142,7 @@ enum hyp_exit hyp_cpu_run(struct hyp_cpu *cpu)
 	enum hyp_exit reason;
 
 	__atomic_store_n(&cpu->in_run, true, __ATOMIC_SEQ_CST);
-	cpu->map = __atomic_load_n(&cpu->as->map, __ATOMIC_SEQ_CST);
+	cpu->map = __atomic_load_n(&cpu->as->map[cpu->view], __ATOMIC_SEQ_CST);
 	hyp_cpu_answer_sync(cpu);
 	cpu->host_gs = swap_gs((u64)cpu);
 	hyp_current = cpu;
@@ -162,6 +162,12 @@ enum hyp_exit hyp_cpu_run(struct hyp_cpu *cpu)
 void hyp_cpu_kick(struct hyp_cpu *cpu)
 {
 	__atomic_fetch_or(&cpu->attention, HYP_ATTN_KICK, __ATOMIC_SEQ_CST);
+}
+
+void hyp_cpu_set_view(struct hyp_cpu *cpu, unsigned view)
+{
+	cpu->view = view;
+	hyp_tlb_flush_all(cpu);
 }
 
 void hyp_x86_request_flush_tlb(struct hyp_cpu *cpu)
