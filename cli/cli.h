@@ -18,6 +18,7 @@ struct command {
 extern const struct command commands[]; /* ends with a NULL name */
 
 int cmd_run(int argc, char **argv);
+int cmd_exec(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
 int cmd_trace(int argc, char **argv);
 int cmd_version(int argc, char **argv);

@@ -164,6 +164,11 @@ bool kvm_fd_known(int fd)
 	return fd >= 0 && fd < FD_MAX && __atomic_load_n(&table[fd], __ATOMIC_RELAXED);
 }
 
+int kvm_fd_highest(void)
+{
+	return __atomic_load_n(&highest_fd, __ATOMIC_RELAXED);
+}
+
 bool kvm_fd_forget(int fd)
 {
 	struct kvm_file *file = NULL;

@@ -41,6 +41,8 @@ int kvm_memfd(const char *name, size_t size, bool cloexec);
 struct kvm_file *kvm_fget(int fd, bool verify);
 void kvm_fput(struct kvm_file *file);
 bool kvm_fd_known(int fd);
+/* The highest number that was ever ours, -1 for none. */
+int kvm_fd_highest(void);
 /* The number is gone. True where it was ours; the descriptor itself is closed by the caller. */
 bool kvm_fd_forget(int fd);
 int kvm_fd_dup(int oldfd, int newfd);

@@ -8,6 +8,7 @@
 #define KUSE_VIRT_KVM_ARCH_H
 
 #include "virt/kvm_host.h"
+#include "virt/path.h"
 
 /* ---- start-up --------------------------------------------------------------------------------- */
 struct kvm_init_step {
@@ -18,6 +19,9 @@ struct kvm_init_step {
 /* The whole chain, in Linux's order for this architecture, the generic steps included. */
 extern const struct kvm_init_step kvm_arch_init_steps[];
 extern const size_t kvm_arch_nr_init_steps;
+
+/* The i-th parameter of the vendor's module (virt/path.h), NULL after the last. */
+const struct kvm_module_param *kvm_arch_module_param(unsigned i);
 
 /* ---- virtual machines ------------------------------------------------------------------------- */
 int kvm_arch_init_vm(struct kvm *kvm, unsigned long type);

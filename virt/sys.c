@@ -39,6 +39,14 @@ int kuse_close(int fd)
 	return (int)syscall(SYS_close, fd);
 }
 
+void kuse_forget(unsigned int first, unsigned int last)
+{
+	unsigned int end = (unsigned int)(kvm_fd_highest() + 1);
+
+	for (unsigned int fd = first; fd < end && fd <= last; fd++)
+		kvm_fd_forget((int)fd);
+}
+
 int kuse_ioctl(int fd, unsigned long request, unsigned long arg)
 {
 	unsigned int cmd = (unsigned int)request;

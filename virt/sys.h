@@ -14,6 +14,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 
 /* Loads KVM (kvm_init and the architecture's start-up) on first use; idempotent, thread-safe.
@@ -40,6 +41,19 @@ int kuse_munmap(void *addr, size_t len);
 bool kuse_owns_fd(int fd);
 /* newfd was made from oldfd by dup, dup2, dup3 or fcntl: both refer to the same KVM object now. 0 or -1. */
 int kuse_dup(int oldfd, int newfd);
+
+/* Numbers from first to last are closed, or about to be, by something else than kuse_close. */
+void kuse_forget(unsigned int first, unsigned int last);
+
+/* The names KVM brings into the file system: /dev/kvm, and /sys/module/<kvm module>/parameters/<name> with
+ * the directories above. dirfd and path as in openat(2). The other calls are for paths this one says yes to, and
+ * are the system calls of that name: 0 or more, or -1 and errno. */
+bool kuse_owns_path(int dirfd, const char *path);
+int kuse_openat(int dirfd, const char *path, int flags);
+int kuse_fstatat(int dirfd, const char *path, struct stat *st);
+int kuse_faccessat(int dirfd, const char *path, int mode);
+/* fstat(2) of a descriptor that is ours (kuse_owns_fd). */
+int kuse_fstat(int fd, struct stat *st);
 
 /* To be called from a signal handler: if the calling thread is inside KVM_RUN, that KVM_RUN returns
  * -1/EINTR with exit_reason KVM_EXIT_INTR, as it does on Linux where any signal ends it.

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Parameters of the vendor's module: kvm_amd on an AMD host, kvm_intel elsewhere. See virt/params.c. */
+#include "arch/x86/x86.h"
+#include "virt/kvm_arch.h"
+
+static const struct kvm_module_param amd[] = {
+	{ "kvm_amd", "avic", "N" },
+	{ "kvm_amd", "debug_swap", "N" },
+	{ "kvm_amd", "dump_invalid_vmcb", "N" },
+	{ "kvm_amd", "force_avic", "N" },
+	{ "kvm_amd", "intercept_smi", "Y" },
+	{ "kvm_amd", "lbrv", "0" },
+	{ "kvm_amd", "nested", "0" },
+	{ "kvm_amd", "npt", "Y" },
+	{ "kvm_amd", "nrips", "1" },
+	{ "kvm_amd", "pause_filter_count", "0" },
+	{ "kvm_amd", "pause_filter_count_grow", "2" },
+	{ "kvm_amd", "pause_filter_count_max", "65535" },
+	{ "kvm_amd", "pause_filter_count_shrink", "0" },
+	{ "kvm_amd", "pause_filter_thresh", "0" },
+	{ "kvm_amd", "sev", "N" },
+	{ "kvm_amd", "sev_es", "N" },
+	{ "kvm_amd", "sev_snp", "N" },
+	{ "kvm_amd", "tsc_scaling", "1" },
+	{ "kvm_amd", "vgif", "0" },
+	{ "kvm_amd", "vls", "0" },
+	{ "kvm_amd", "vnmi", "N" },
+};
+
+static const struct kvm_module_param intel[] = {
+	{ "kvm_intel", "allow_smaller_maxphyaddr", "N" },
+	{ "kvm_intel", "dump_invalid_vmcs", "N" },
+	{ "kvm_intel", "emulate_invalid_guest_state", "Y" },
+	{ "kvm_intel", "enable_apicv", "N" },
+	{ "kvm_intel", "enable_ipiv", "N" },
+	{ "kvm_intel", "enable_shadow_vmcs", "N" },
+	{ "kvm_intel", "ept", "Y" },
+	{ "kvm_intel", "eptad", "Y" },
+	{ "kvm_intel", "error_on_inconsistent_vmcs_config", "Y" },
+	{ "kvm_intel", "fasteoi", "N" },
+	{ "kvm_intel", "flexpriority", "N" },
+	{ "kvm_intel", "nested", "N" },
+	{ "kvm_intel", "ple_gap", "0" },
+	{ "kvm_intel", "ple_window", "0" },
+	{ "kvm_intel", "ple_window_grow", "0" },
+	{ "kvm_intel", "ple_window_max", "0" },
+	{ "kvm_intel", "ple_window_shrink", "0" },
+	{ "kvm_intel", "pml", "N" },
+	{ "kvm_intel", "preemption_timer", "N" },
+	{ "kvm_intel", "sgx", "N" },
+	{ "kvm_intel", "unrestricted_guest", "Y" },
+	{ "kvm_intel", "vmentry_l1d_flush", "not required" },
+	{ "kvm_intel", "vnmi", "Y" },
+	{ "kvm_intel", "vpid", "Y" },
+};
+
+const struct kvm_module_param *kvm_arch_module_param(unsigned i)
+{
+	if (kvm_vendor_amd_host())
+		return i < ARRAY_SIZE(amd) ? &amd[i] : NULL;
+	return i < ARRAY_SIZE(intel) ? &intel[i] : NULL;
+}

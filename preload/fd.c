@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Calls on descriptors: ioctl, mmap, and what makes or ends a number. */
+#include "preload/preload.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include "virt/sys.h"
+
+#define KVMIO 0xae /* the ioctl type of KVM */
+
+int ioctl(int fd, unsigned long request, ...)
+{
+	unsigned long arg;
+	va_list ap;
+
+	va_start(ap, request);
+	arg = va_arg(ap, unsigned long);
+	va_end(ap);
+	/* A number that KVM does not know may still be one of its files: a dup it was not told of. */
+	if (kuse_owns_fd(fd) || _IOC_TYPE(request) == KVMIO)
+		return kuse_ioctl(fd, request, arg);
+	return NEXT(ioctl)(fd, request, arg);
+}
+
+#define MMAP(name, offset_t)                                                              \
+	void *name(void *addr, size_t len, int prot, int flags, int fd, offset_t offset) \
+	{                                                                                 \
+		if (!(flags & MAP_ANONYMOUS) && kuse_owns_fd(fd))                         \
+			return kuse_mmap(addr, len, prot, flags, fd, offset);             \
+		return NEXT(name)(addr, len, prot, flags, fd, offset);                    \
+	}
+MMAP(mmap, off_t)
+MMAP(mmap64, off64_t)
+
+int munmap(void *addr, size_t len)
+{
+	return NEXT(munmap)(addr, len);
+}
+
+/* ---- numbers that end ------------------------------------------------------------------------------ */
+
+int close(int fd)
+{
+	return kuse_owns_fd(fd) ? kuse_close(fd) : NEXT(close)(fd);
+}
+
+int fclose(FILE *f)
+{
+	int fd = fileno(f);
+
+	/* Forgotten before it is closed: another thread may get the number at once. */
+	if (kuse_owns_fd(fd))
+		kuse_forget(fd, fd);
+	return NEXT(fclose)(f);
+}
+
+int close_range(unsigned int first, unsigned int last, int flags)
+{
+	int ret = NEXT(close_range)(first, last, flags);
+
+	if (!ret && !(flags & CLOSE_RANGE_CLOEXEC))
+		kuse_forget(first, last);
+	return ret;
+}
+
+void closefrom(int first)
+{
+	kuse_forget(first < 0 ? 0 : (unsigned int)first, UINT32_MAX);
+	NEXT(closefrom)(first);
+}
+
+/* ---- numbers that begin ---------------------------------------------------------------------------- */
+
+/* newfd is a number for what oldfd is. KVM's table may have no room for it. */
+static int announce(int oldfd, int newfd)
+{
+	int err;
+
+	if (newfd < 0 || !kuse_owns_fd(oldfd) || !kuse_dup(oldfd, newfd))
+		return newfd;
+	err = errno;
+	NEXT(close)(newfd);
+	errno = err;
+	return -1;
+}
+
+int dup(int fd)
+{
+	return announce(fd, NEXT(dup)(fd));
+}
+
+/* What newfd was before is closed by dup2. */
+static int replaced(int oldfd, int newfd, int ret)
+{
+	if (ret < 0 || oldfd == newfd)
+		return ret;
+	if (!kuse_owns_fd(oldfd) && kuse_owns_fd(newfd))
+		kuse_forget((unsigned int)newfd, (unsigned int)newfd);
+	return announce(oldfd, ret);
+}
+
+int dup2(int oldfd, int newfd)
+{
+	return replaced(oldfd, newfd, NEXT(dup2)(oldfd, newfd));
+}
+
+int dup3(int oldfd, int newfd, int flags)
+{
+	return replaced(oldfd, newfd, NEXT(dup3)(oldfd, newfd, flags));
+}
+
+#define FCNTL(name)                                                                          \
+	int name(int fd, int cmd, ...)                                                       \
+	{                                                                                    \
+		unsigned long arg;                                                           \
+		va_list ap;                                                                  \
+                                                                                             \
+		va_start(ap, cmd);                                                           \
+		arg = va_arg(ap, unsigned long);                                             \
+		va_end(ap);                                                                  \
+		if ((cmd == F_DUPFD || cmd == F_DUPFD_CLOEXEC) && kuse_owns_fd(fd))          \
+			return announce(fd, NEXT(name)(fd, cmd, arg));                       \
+		return NEXT(name)(fd, cmd, arg);                                             \
+	}
+FCNTL(fcntl)
+FCNTL(fcntl64)
+
+/* ---- reading and writing: KVM's files have neither --------------------------------------------------- */
+
+static ssize_t no_such_operation(int fd)
+{
+	errno = fcntl(fd, F_GETFD) < 0 ? EBADF : EINVAL;
+	return -1;
+}
+
+ssize_t read(int fd, void *buf, size_t n)
+{
+	return kuse_owns_fd(fd) ? no_such_operation(fd) : NEXT(read)(fd, buf, n);
+}
+
+ssize_t __read_chk(int fd, void *buf, size_t n, size_t size)
+{
+	return kuse_owns_fd(fd) ? no_such_operation(fd) : NEXT(__read_chk)(fd, buf, n, size);
+}
+
+ssize_t write(int fd, const void *buf, size_t n)
+{
+	return kuse_owns_fd(fd) ? no_such_operation(fd) : NEXT(write)(fd, buf, n);
+}

@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Signals (DESIGN §5). Two things are wanted of a client's handlers:
+ *
+ *  - One that runs on a thread inside KVM_RUN ends that KVM_RUN with EINTR. So the kernel is given on_signal,
+ *    which tells KVM first (kuse_signal_notify) and then calls the client's. The client's function is kept in
+ *    one word a signal, so that setting and running it need no lock; flags and mask are the kernel's to keep.
+ *    sigaction gives the client its own function back.
+ *
+ *  - KVM needs SIGSEGV, SIGBUS, SIGFPE, SIGILL and SIGTRAP for itself, before the client: guest exceptions and
+ *    bad ioctl pointers are told by them. From the moment KVM asks for one (through __wrap_sigaction), the
+ *    kernel has KVM's handler, with the mask and flags of the client's, and what KVM does not want reaches the
+ *    client's action through client_fault: its handler, or the default action, or being ignored.
+ *
+ * Never: a handler of the client in front of KVM's for those five.
+ */
+#include "preload/preload.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include "virt/sys.h"
+
+typedef void (*handler3)(int sig, siginfo_t *si, void *ctx);
+
+#define NSIGNALS 65
+#define SIGINFO_BIT (1ul << 63) /* in a word: the client set SA_SIGINFO */
+
+/* The client's handler for each signal, as an address and SIGINFO_BIT. */
+static uintptr_t word[NSIGNALS];
+
+/* The five: what the client wants, and KVM's handler (NULL: KVM has not asked for it). */
+static struct fault {
+	struct sigaction client;
+	handler3 kvm;
+} faults[NSIGNALS];
+static int fault_lock;
+
+static bool is_fault(int sig)
+{
+	return sig == SIGSEGV || sig == SIGBUS || sig == SIGFPE || sig == SIGILL || sig == SIGTRAP;
+}
+
+static uintptr_t word_of(const struct sigaction *act)
+{
+	return (uintptr_t)act->sa_sigaction | (act->sa_flags & SA_SIGINFO ? SIGINFO_BIT : 0);
+}
+
+static bool has_handler(const struct sigaction *act)
+{
+	return act->sa_handler != SIG_DFL && act->sa_handler != SIG_IGN;
+}
+
+static void call_client(uintptr_t w, int sig, siginfo_t *si, void *ctx)
+{
+	kuse_signal_notify();
+	((handler3)(w & ~SIGINFO_BIT))(sig, si, ctx); /* one that takes only `sig` does not look at the rest */
+}
+
+/* What the kernel is given for a client's handler. */
+static void on_signal(int sig, siginfo_t *si, void *ctx)
+{
+	uintptr_t w = __atomic_load_n(&word[sig], __ATOMIC_ACQUIRE);
+
+	if (w & ~SIGINFO_BIT)
+		call_client(w, sig, si, ctx);
+}
+
+/* The client's action as it set it, from what the kernel says and the word from before. */
+static void unwrap(struct sigaction *act, uintptr_t w)
+{
+	if (act->sa_sigaction != on_signal)
+		return;
+	act->sa_sigaction = (handler3)(w & ~SIGINFO_BIT);
+	if (!(w & SIGINFO_BIT))
+		act->sa_flags &= ~SA_SIGINFO;
+}
+
+static int set_action(int sig, const struct sigaction *act, struct sigaction *old)
+{
+	uintptr_t before = __atomic_load_n(&word[sig], __ATOMIC_ACQUIRE);
+	struct sigaction ours;
+	int ret;
+
+	if (act && has_handler(act)) {
+		ours = *act;
+		ours.sa_sigaction = on_signal;
+		ours.sa_flags |= SA_SIGINFO;
+		__atomic_store_n(&word[sig], word_of(act), __ATOMIC_RELEASE);
+		act = &ours;
+	}
+	ret = NEXT(sigaction)(sig, act, old);
+	if (ret && act == &ours)
+		__atomic_store_n(&word[sig], before, __ATOMIC_RELEASE);
+	if (!ret && old)
+		unwrap(old, before);
+	return ret;
+}
+
+/* ---- the five ------------------------------------------------------------------------------------------ */
+
+static void lock_faults(sigset_t *saved)
+{
+	sigset_t all;
+
+	sigfillset(&all);
+	NEXT(pthread_sigmask)(SIG_SETMASK, &all, saved);
+	while (__atomic_exchange_n(&fault_lock, 1, __ATOMIC_ACQUIRE))
+		__builtin_ia32_pause();
+}
+
+static void unlock_faults(const sigset_t *saved)
+{
+	__atomic_store_n(&fault_lock, 0, __ATOMIC_RELEASE);
+	NEXT(pthread_sigmask)(SIG_SETMASK, saved, NULL);
+}
+
+/* KVM's handler with the client's mask and flags; without a client's handler, the flags KVM needs least. */
+static int install_kvm(int sig)
+{
+	struct sigaction act = faults[sig].client;
+
+	if (!has_handler(&act)) {
+		sigemptyset(&act.sa_mask);
+		act.sa_flags = SA_NODEFER | SA_ONSTACK;
+	}
+	act.sa_sigaction = faults[sig].kvm;
+	act.sa_flags = (act.sa_flags | SA_SIGINFO) & ~(int)SA_RESETHAND;
+	return NEXT(sigaction)(sig, &act, NULL);
+}
+
+static void store_client(int sig, const struct sigaction *act)
+{
+	faults[sig].client = *act;
+	__atomic_store_n(&word[sig], has_handler(act) ? word_of(act) : (uintptr_t)act->sa_handler,
+			 __ATOMIC_RELEASE);
+}
+
+static int set_fault_action(int sig, const struct sigaction *act, struct sigaction *old)
+{
+	struct sigaction before;
+	sigset_t saved;
+	int ret = 0;
+
+	lock_faults(&saved);
+	before = faults[sig].client;
+	if (!faults[sig].kvm) {
+		ret = set_action(sig, act, old);
+	} else if (act) {
+		store_client(sig, act);
+		ret = install_kvm(sig);
+	}
+	if (faults[sig].kvm && old)
+		*old = before;
+	unlock_faults(&saved);
+	return ret;
+}
+
+/* The default action for a fault: the handler goes, and it happens again when we return. */
+static void default_action(int sig, const siginfo_t *si)
+{
+	struct sigaction dfl = { .sa_handler = SIG_DFL };
+
+	NEXT(sigaction)(sig, &dfl, NULL);
+	if (si->si_code <= 0) /* sent by kill: it would not happen again by itself */
+		raise(sig);
+}
+
+/* What KVM passes on. */
+static void client_fault(int sig, siginfo_t *si, void *ctx)
+{
+	uintptr_t w = __atomic_load_n(&word[sig], __ATOMIC_ACQUIRE);
+	struct sigaction dfl = { .sa_handler = SIG_DFL };
+
+	if ((sighandler_t)w == SIG_IGN && si->si_code <= 0)
+		return;
+	if (w <= (uintptr_t)SIG_IGN) {
+		default_action(sig, si);
+		return;
+	}
+	if (faults[sig].client.sa_flags & (int)SA_RESETHAND)
+		store_client(sig, &dfl);
+	call_client(w, sig, si, ctx);
+}
+
+static void kvm_takes(int sig, handler3 kvm)
+{
+	struct sigaction cur;
+
+	if (!faults[sig].kvm && !NEXT(sigaction)(sig, NULL, &cur)) {
+		unwrap(&cur, word[sig]);
+		store_client(sig, &cur);
+	}
+	faults[sig].kvm = kvm;
+	install_kvm(sig);
+}
+
+static void kvm_gives_back(int sig)
+{
+	faults[sig].kvm = NULL;
+	set_action(sig, &faults[sig].client, NULL);
+}
+
+/* KVM's own sigaction. */
+int __wrap_sigaction(int sig, const struct sigaction *act, struct sigaction *old)
+{
+	handler3 before;
+	sigset_t saved;
+
+	if (!is_fault(sig) || (act && act->sa_handler == SIG_DFL))
+		return NEXT(sigaction)(sig, act, old);
+	lock_faults(&saved);
+	before = faults[sig].kvm;
+	if (act && act->sa_sigaction == client_fault)
+		kvm_gives_back(sig);
+	else if (act)
+		kvm_takes(sig, act->sa_sigaction);
+	if (old)
+		*old = (struct sigaction){ .sa_sigaction = before ? before : client_fault, .sa_flags = SA_SIGINFO };
+	unlock_faults(&saved);
+	return 0;
+}
+
+/* ---- what the client calls --------------------------------------------------------------------------- */
+
+int sigaction(int sig, const struct sigaction *restrict act, struct sigaction *restrict old)
+{
+	if (sig <= 0 || sig >= NSIGNALS)
+		return NEXT(sigaction)(sig, act, old);
+	return is_fault(sig) ? set_fault_action(sig, act, old) : set_action(sig, act, old);
+}
+
+int __sigaction(int sig, const struct sigaction *act, struct sigaction *old)
+{
+	return sigaction(sig, act, old);
+}
+
+static sighandler_t set_handler(int sig, sighandler_t handler, int flags)
+{
+	struct sigaction act = { .sa_handler = handler, .sa_flags = flags }, old;
+
+	sigemptyset(&act.sa_mask);
+	if (handler == SIG_ERR) {
+		errno = EINVAL;
+		return SIG_ERR;
+	}
+	return sigaction(sig, &act, &old) ? SIG_ERR : old.sa_handler;
+}
+
+sighandler_t signal(int sig, sighandler_t handler)
+{
+	return set_handler(sig, handler, SA_RESTART);
+}
+
+sighandler_t bsd_signal(int sig, sighandler_t handler)
+{
+	return set_handler(sig, handler, SA_RESTART);
+}
+
+sighandler_t ssignal(int sig, sighandler_t handler)
+{
+	return set_handler(sig, handler, SA_RESTART);
+}
+
+sighandler_t sysv_signal(int sig, sighandler_t handler)
+{
+	return set_handler(sig, handler, (int)(SA_RESETHAND | SA_NODEFER));
+}
+
+sighandler_t __sysv_signal(int sig, sighandler_t handler)
+{
+	return set_handler(sig, handler, (int)(SA_RESETHAND | SA_NODEFER));
+}
+
+void preload_signal_init(void)
+{
+	kuse_handlers_wrapped(true);
+}

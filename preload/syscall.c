@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* syscall(2): clients that make system calls by number through libc. Those that concern KVM go to the functions
+ * of that name; every other call passes with its six arguments untouched. */
+#include "preload/preload.h"
+
+#include <stdarg.h>
+#include <sys/syscall.h>
+#include "virt/sys.h"
+
+typedef long (*call6)(long a, long b, long c, long d, long e, long f);
+
+static long do_open(long path, long flags, long mode, long d, long e, long f)
+{
+	return open((const char *)path, (int)flags, (mode_t)mode);
+}
+
+static long do_openat(long dirfd, long path, long flags, long mode, long e, long f)
+{
+	return openat((int)dirfd, (const char *)path, (int)flags, (mode_t)mode);
+}
+
+static long do_ioctl(long fd, long request, long arg, long d, long e, long f)
+{
+	return ioctl((int)fd, (unsigned long)request, arg);
+}
+
+static long do_mmap(long addr, long len, long prot, long flags, long fd, long offset)
+{
+	return (long)mmap((void *)addr, (size_t)len, (int)prot, (int)flags, (int)fd, offset);
+}
+
+static long do_close(long fd, long b, long c, long d, long e, long f)
+{
+	return close((int)fd);
+}
+
+static long do_close_range(long first, long last, long flags, long d, long e, long f)
+{
+	return close_range((unsigned int)first, (unsigned int)last, (int)flags);
+}
+
+static long do_dup(long fd, long b, long c, long d, long e, long f)
+{
+	return dup((int)fd);
+}
+
+static long do_dup2(long oldfd, long newfd, long c, long d, long e, long f)
+{
+	return dup2((int)oldfd, (int)newfd);
+}
+
+static long do_dup3(long oldfd, long newfd, long flags, long d, long e, long f)
+{
+	return dup3((int)oldfd, (int)newfd, (int)flags);
+}
+
+static long do_fcntl(long fd, long cmd, long arg, long d, long e, long f)
+{
+	return fcntl((int)fd, (int)cmd, arg);
+}
+
+static long do_stat(long path, long st, long c, long d, long e, long f)
+{
+	return stat((const char *)path, (struct stat *)st);
+}
+
+static long do_lstat(long path, long st, long c, long d, long e, long f)
+{
+	return lstat((const char *)path, (struct stat *)st);
+}
+
+static long do_fstat(long fd, long st, long c, long d, long e, long f)
+{
+	return fstat((int)fd, (struct stat *)st);
+}
+
+static long do_newfstatat(long dirfd, long path, long st, long flags, long e, long f)
+{
+	return fstatat((int)dirfd, (const char *)path, (struct stat *)st, (int)flags);
+}
+
+static long do_statx(long dirfd, long path, long flags, long mask, long sx, long f)
+{
+	return statx((int)dirfd, (const char *)path, (int)flags, (unsigned int)mask, (struct statx *)sx);
+}
+
+static long do_access(long path, long mode, long c, long d, long e, long f)
+{
+	return access((const char *)path, (int)mode);
+}
+
+static long do_faccessat(long dirfd, long path, long mode, long d, long e, long f)
+{
+	return faccessat((int)dirfd, (const char *)path, (int)mode, 0);
+}
+
+/* Which of its arguments make a system call one about KVM. */
+enum concern {
+	FD,      /* the first is a descriptor */
+	FD_BOTH, /* the first two are */
+	FD_MAP,  /* the fifth is */
+	PATH,    /* the first is a name */
+	PATH_AT, /* the second is, relative to the first */
+	ANY,     /* asked further down */
+};
+
+static const struct {
+	long nr;
+	enum concern concern;
+	call6 call;
+} rows[] = {
+	{ SYS_ioctl, ANY, do_ioctl },
+	{ SYS_close, FD, do_close },
+	{ SYS_fcntl, FD, do_fcntl },
+	{ SYS_mmap, FD_MAP, do_mmap },
+	{ SYS_open, PATH, do_open },
+	{ SYS_openat, PATH_AT, do_openat },
+	{ SYS_close_range, ANY, do_close_range },
+	{ SYS_dup, FD, do_dup },
+	{ SYS_dup2, FD_BOTH, do_dup2 },
+	{ SYS_dup3, FD_BOTH, do_dup3 },
+	{ SYS_fstat, FD, do_fstat },
+	{ SYS_stat, PATH, do_stat },
+	{ SYS_lstat, PATH, do_lstat },
+	{ SYS_newfstatat, PATH_AT, do_newfstatat },
+	{ SYS_statx, PATH_AT, do_statx },
+	{ SYS_access, PATH, do_access },
+	{ SYS_faccessat, PATH_AT, do_faccessat },
+};
+
+static bool concerns_kvm(enum concern concern, const long *a)
+{
+	switch (concern) {
+	case FD:
+		return kuse_owns_fd((int)a[0]);
+	case FD_BOTH:
+		return kuse_owns_fd((int)a[0]) || kuse_owns_fd((int)a[1]);
+	case FD_MAP:
+		return kuse_owns_fd((int)a[4]);
+	case PATH:
+		return kuse_owns_path(AT_FDCWD, (const char *)a[0]);
+	case PATH_AT:
+		return kuse_owns_path((int)a[0], (const char *)a[1]) || kuse_owns_fd((int)a[0]);
+	default:
+		return true;
+	}
+}
+
+long syscall(long nr, ...)
+{
+	long a[6];
+	va_list ap;
+
+	va_start(ap, nr);
+	for (int i = 0; i < 6; i++)
+		a[i] = va_arg(ap, long);
+	va_end(ap);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		if (rows[i].nr == nr && concerns_kvm(rows[i].concern, a))
+			return rows[i].call(a[0], a[1], a[2], a[3], a[4], a[5]);
+	return NEXT(syscall)(nr, a[0], a[1], a[2], a[3], a[4], a[5]);
+}
