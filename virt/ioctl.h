@@ -23,6 +23,17 @@ struct kvm_ioctl_row {
 
 #define IOCTL_ROW(cmd, flags, fn) { cmd, flags, fn, #cmd }
 
+/* Every table is also listed in a section of its own: docs/api-coverage.md is made from what there is. */
+struct kvm_ioctl_table {
+	char level; /* 'D' /dev/kvm, 'V' VM, 'C' vCPU */
+	const struct kvm_ioctl_row *rows;
+	size_t n;
+};
+#define IOCTL_TABLE(level, rows)                                                                               \
+	static const struct kvm_ioctl_table rows##_table = { level, rows, sizeof(rows) / sizeof((rows)[0]) }; \
+	static const struct kvm_ioctl_table *const rows##_entry                                               \
+		__attribute__((used, section("kuse_ioctls"))) = &rows##_table
+
 const struct kvm_ioctl_row *kvm_ioctl_find(const struct kvm_ioctl_row *rows, size_t n, unsigned int cmd);
 long kvm_ioctl_call(const struct kvm_ioctl_row *row, void *obj, unsigned long arg);
 

@@ -188,6 +188,7 @@ static const struct kvm_ioctl_row dev_ioctls[] = {
 	IOCTL_ROW(KVM_CHECK_EXTENSION, ARG_PLAIN, dev_check_extension),
 	IOCTL_ROW(KVM_GET_VCPU_MMAP_SIZE, ARG_PLAIN, dev_get_vcpu_mmap_size),
 };
+IOCTL_TABLE('D', dev_ioctls);
 
 static long kvm_dev_ioctl(struct kvm_file *file, unsigned int cmd, unsigned long arg)
 {
@@ -243,6 +244,7 @@ static const struct kvm_ioctl_row vm_ioctls[] = {
 	IOCTL_ROW(KVM_CREATE_DEVICE, ARG_IN, vm_create_device),
 	IOCTL_ROW(KVM_GET_STATS_FD, ARG_PLAIN, vm_get_stats_fd),
 };
+IOCTL_TABLE('V', vm_ioctls);
 
 static long kvm_vm_ioctl(struct kvm_file *file, unsigned int cmd, unsigned long arg)
 {

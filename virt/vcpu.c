@@ -276,6 +276,7 @@ static const struct kvm_ioctl_row vcpu_ioctls[] = {
 	IOCTL_ROW(KVM_SET_SIGNAL_MASK, ARG_PLAIN, vcpu_set_signal_mask),
 	IOCTL_ROW(KVM_GET_STATS_FD, ARG_PLAIN, vcpu_get_stats_fd),
 };
+IOCTL_TABLE('C', vcpu_ioctls);
 
 static long locked_ioctl(struct kvm_vcpu *vcpu, unsigned int cmd, unsigned long arg)
 {

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* KVM_CHECK_EXTENSION and KVM_ENABLE_CAP of x86. What is not in the table is not offered. */
+#include <linux/capability.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 #include "arch/x86/x86.h"
 
@@ -11,6 +13,12 @@
 #define GUESTDBG_OFFERED (KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_SINGLESTEP | KVM_GUESTDBG_USE_SW_BP | \
 			  KVM_GUESTDBG_USE_HW_BP | KVM_GUESTDBG_INJECT_DB | KVM_GUESTDBG_INJECT_BP | KVM_GUESTDBG_BLOCKIRQ)
 #define MAX_NR_RESERVED_IOAPIC_PINS KVM_MAX_IRQ_ROUTES
+#ifndef KVM_CAP_PMU_EVENT_MASKED_EVENTS
+#define KVM_CAP_PMU_EVENT_MASKED_EVENTS 226
+#endif
+#ifndef KVM_CAP_X86_GUEST_MODE
+#define KVM_CAP_X86_GUEST_MODE 238
+#endif
 #ifndef KVM_CAP_VM_TYPES
 #define KVM_CAP_VM_TYPES 235
 #endif
@@ -80,8 +88,14 @@ static const struct {
 	{ KVM_CAP_READONLY_MEM, 1 },
 	{ KVM_CAP_VM_TYPES, 1 },
 	{ KVM_CAP_X86_APIC_BUS_CYCLES_NS, 1 },
+	{ KVM_CAP_LAST_CPU, 1 },
+	{ KVM_CAP_X86_GUEST_MODE, 1 }, /* the flag in kvm_run: never set, as there are no nested guests */
+	{ KVM_CAP_EXIT_HYPERCALL, KVM_EXIT_HYPERCALL_MASK },
+	{ KVM_CAP_VM_DISABLE_NX_HUGE_PAGES, 1 },
+	{ KVM_CAP_PMU_EVENT_FILTER, 1 }, /* as with enable_pmu=0: checked, and nothing is there to be filtered */
+	{ KVM_CAP_PMU_EVENT_MASKED_EVENTS, 1 },
 	/* Known and not offered: ASYNC_PF(_INT), HYPERV*, XEN_HVM, NESTED_STATE, X86_SMM, PMU_*, SGX_ATTRIBUTE,
-	 * X86_BUS_LOCK_EXIT, X86_NOTIFY_VMEXIT, EXIT_HYPERCALL, DIRTY_LOG_RING, MULTI_ADDRESS_SPACE, GUEST_MEMFD. */
+	 * X86_BUS_LOCK_EXIT, X86_NOTIFY_VMEXIT, DIRTY_LOG_RING, MULTI_ADDRESS_SPACE, GUEST_MEMFD. */
 };
 
 int kvm_vm_ioctl_check_extension(struct kvm *kvm, long ext)
@@ -201,6 +215,39 @@ static int enable_apic_bus_cycles(struct kvm *kvm, u64 ns)
 	return 0;
 }
 
+static int enable_exit_hypercall(struct kvm *kvm, u64 mask)
+{
+	if (mask & ~(u64)KVM_EXIT_HYPERCALL_MASK)
+		return -EINVAL;
+	kvm->arch.hypercall_exit_enabled = (u32)mask;
+	return 0;
+}
+
+/* Checked as Linux does on a CPU that cannot detect bus locks. */
+static int enable_bus_lock_exit(struct kvm *kvm, u64 mode)
+{
+	u64 known = KVM_BUS_LOCK_DETECTION_OFF | KVM_BUS_LOCK_DETECTION_EXIT;
+
+	(void)kvm;
+	return mode & ~known || mode == known ? -EINVAL : 0;
+}
+
+static bool may_boot(void)
+{
+	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct caps[_LINUX_CAPABILITY_U32S_3] = { 0 };
+
+	return !syscall(SYS_capget, &head, caps) && (caps[0].effective & (1u << CAP_SYS_BOOT));
+}
+
+/* There are no huge pages to be split; what is left is who may ask, and when. */
+static int enable_disable_nx_huge_pages(struct kvm *kvm, u64 arg)
+{
+	if (!may_boot())
+		return -EPERM;
+	return arg || kvm->created_vcpus ? -EINVAL : 0;
+}
+
 static const struct {
 	u32 cap;
 	int (*enable)(struct kvm *kvm, u64 arg);
@@ -217,6 +264,9 @@ static const struct {
 	{ KVM_CAP_EXIT_ON_EMULATION_FAILURE, enable_exit_on_emulation_failure },
 	{ KVM_CAP_MAX_VCPU_ID, enable_max_vcpu_id },
 	{ KVM_CAP_X86_APIC_BUS_CYCLES_NS, enable_apic_bus_cycles },
+	{ KVM_CAP_EXIT_HYPERCALL, enable_exit_hypercall },
+	{ KVM_CAP_X86_BUS_LOCK_EXIT, enable_bus_lock_exit },
+	{ KVM_CAP_VM_DISABLE_NX_HUGE_PAGES, enable_disable_nx_huge_pages },
 };
 
 int kvm_vm_ioctl_enable_cap(struct kvm *kvm, struct kvm_enable_cap *cap)

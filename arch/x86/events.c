@@ -325,4 +325,5 @@ const struct kvm_ioctl_row kvm_event_ioctls[] = {
 	IOCTL_ROW(KVM_X86_SETUP_MCE, ARG_IN, ioctl_setup_mce),
 	IOCTL_ROW(KVM_X86_SET_MCE, ARG_IN, ioctl_set_mce),
 };
+IOCTL_TABLE('C', kvm_event_ioctls);
 const size_t kvm_nr_event_ioctls = ARRAY_SIZE(kvm_event_ioctls);

@@ -69,6 +69,18 @@ static s64 dispatch(struct hypercall *h, u64 nr)
 	return -KVM_ENOSYS;
 }
 
+static bool leaves_for_user_space(struct kvm_vcpu *vcpu, u64 nr)
+{
+	return nr < 32 && (vcpu->kvm->arch.hypercall_exit_enabled & (1u << nr)) && !x86_cpl(x86s(vcpu));
+}
+
+static bool gpa_range_valid(u64 gpa, u64 npages)
+{
+	u64 gfn = gpa >> PAGE_SHIFT;
+
+	return !(gpa & ~PAGE_MASK) && gfn + npages > gfn;
+}
+
 int kvm_emulate_hypercall(struct kvm_vcpu *vcpu)
 {
 	struct x86_state *s = x86s(vcpu);
@@ -85,7 +97,9 @@ int kvm_emulate_hypercall(struct kvm_vcpu *vcpu)
 		h.a3 = (u32)h.a3;
 	}
 	vcpu->stat.hypercalls++;
-	ret = dispatch(&h, nr);
+	if (leaves_for_user_space(vcpu, nr) && gpa_range_valid(h.a0, h.a1))
+		return kvm_exit_hypercall(vcpu, nr, (u64[]){ h.a0, h.a1, h.a2 }, h.op_64_bit);
+	ret = leaves_for_user_space(vcpu, nr) ? -KVM_EINVAL : dispatch(&h, nr);
 	s->gpr[X86_RAX] = h.op_64_bit ? (u64)ret : (u32)ret;
 	hyp_x86_skip(vcpu->hyp);
 	return 1;

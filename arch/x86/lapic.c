@@ -97,6 +97,30 @@ static int lapic_write_tpr(struct kvm_lapic *apic, u32 reg, u32 val)
 	return 0;
 }
 
+/* KVM_TPR_ACCESS_REPORTING: user space learns which instruction did it. */
+static void lapic_report_tpr_access(struct kvm_lapic *apic, bool write)
+{
+	struct kvm_vcpu *vcpu = apic->vcpu;
+
+	if (!vcpu->arch.tpr_access_reporting)
+		return;
+	vcpu->arch.tpr_access.rip = hyp_x86_state(vcpu->hyp)->rip;
+	vcpu->arch.tpr_access.write = write;
+	kvm_make_request(KVM_REQ_REPORT_TPR_ACCESS, vcpu);
+}
+
+static u32 lapic_guest_read_tpr(struct kvm_lapic *apic, u32 reg)
+{
+	lapic_report_tpr_access(apic, false);
+	return kvm_lapic_get_reg(apic, reg);
+}
+
+static int lapic_guest_write_tpr(struct kvm_lapic *apic, u32 reg, u32 val)
+{
+	lapic_report_tpr_access(apic, true);
+	return lapic_write_tpr(apic, reg, val);
+}
+
 static u32 lapic_read_ppr(struct kvm_lapic *apic, u32 reg)
 {
 	apic_update_ppr(apic);
@@ -224,7 +248,7 @@ static int lapic_write_tdcr(struct kvm_lapic *apic, u32 reg, u32 val)
 static const struct lapic_reg lapic_regs[APIC_REG_MAX / 16 + 1] = {
 	[APIC_ID / 16] = { RO | XW, NULL, lapic_write_id },
 	[APIC_LVR / 16] = { RO },
-	[APIC_TASKPRI / 16] = { RW, NULL, lapic_write_tpr },
+	[APIC_TASKPRI / 16] = { RW, lapic_guest_read_tpr, lapic_guest_write_tpr },
 	[APIC_ARBPRI / 16] = { XR },
 	[APIC_PROCPRI / 16] = { RO, lapic_read_ppr },
 	[APIC_EOI / 16] = { XW | MW, NULL, lapic_write_eoi },

@@ -410,4 +410,5 @@ const struct kvm_ioctl_row kvm_reg_ioctls[] = {
 	IOCTL_ROW(KVM_GET_DEBUGREGS, ARG_OUT, ioctl_get_debugregs),
 	IOCTL_ROW(KVM_SET_DEBUGREGS, ARG_IN, ioctl_set_debugregs),
 };
+IOCTL_TABLE('C', kvm_reg_ioctls);
 const size_t kvm_nr_reg_ioctls = ARRAY_SIZE(kvm_reg_ioctls);

@@ -177,6 +177,29 @@ int kvm_exit_msr(struct kvm_vcpu *vcpu, bool write, u32 index, u64 data, u32 rea
 	return 0;
 }
 
+static int complete_hypercall(struct kvm_vcpu *vcpu)
+{
+	u64 ret = vcpu->run->hypercall.ret;
+
+	x86s(vcpu)->gpr[X86_RAX] = is_64_bit_mode(vcpu) ? ret : (u32)ret;
+	hyp_x86_skip(vcpu->hyp);
+	return 1;
+}
+
+int kvm_exit_hypercall(struct kvm_vcpu *vcpu, u64 nr, const u64 args[3], bool long_mode)
+{
+	struct kvm_run *run = vcpu->run;
+
+	run->exit_reason = KVM_EXIT_HYPERCALL;
+	memset(&run->hypercall, 0, sizeof(run->hypercall));
+	run->hypercall.nr = nr;
+	for (int i = 0; i < 3; i++)
+		run->hypercall.args[i] = args[i];
+	run->hypercall.longmode = long_mode; /* KVM_EXIT_HYPERCALL_LONG_MODE of the flags that replaced it */
+	vcpu->arch.complete_userspace_io = complete_hypercall;
+	return 0;
+}
+
 static int exit_reason(struct kvm_vcpu *vcpu, u32 reason, int ret)
 {
 	vcpu->run->exit_reason = reason;
@@ -265,6 +288,13 @@ static void handle_flush_requests(struct kvm_vcpu *vcpu)
 	}
 }
 
+static int exit_tpr_access(struct kvm_vcpu *vcpu)
+{
+	vcpu->run->tpr_access.rip = vcpu->arch.tpr_access.rip;
+	vcpu->run->tpr_access.is_write = vcpu->arch.tpr_access.write;
+	return exit_reason(vcpu, KVM_EXIT_TPR_ACCESS, 0);
+}
+
 /* Requests whose only purpose is to be noticed, or that nothing offered here can make sense of. */
 static const u8 no_action[] = { KVM_REQ_UNBLOCK, KVM_REQ_DIRTY_RING_SOFT_FULL, KVM_REQ_PMI, KVM_REQ_SMI, KVM_REQ_MCE };
 
@@ -280,7 +310,7 @@ static int handle_requests(struct kvm_vcpu *vcpu)
 	handle_clock_requests(vcpu);
 	handle_flush_requests(vcpu);
 	if (kvm_check_request(KVM_REQ_REPORT_TPR_ACCESS, vcpu))
-		return exit_reason(vcpu, KVM_EXIT_TPR_ACCESS, 0);
+		return exit_tpr_access(vcpu);
 	if (kvm_check_request(KVM_REQ_TRIPLE_FAULT, vcpu))
 		return kvm_exit_shutdown(vcpu);
 	if (kvm_check_request(KVM_REQ_NMI, vcpu))

@@ -119,7 +119,7 @@ static long ioctl_set_tsc_khz(void *obj, void *data, unsigned long arg)
 {
 	u32 khz = (u32)arg ? (u32)arg : kvm_host_tsc_khz();
 
-	return kvm_set_tsc_khz(obj, khz);
+	return khz >= KVM_MAX_GUEST_TSC_KHZ ? -EINVAL : kvm_set_tsc_khz(obj, khz);
 }
 
 static long ioctl_get_tsc_khz(void *obj, void *data, unsigned long arg)
@@ -219,6 +219,7 @@ static const struct kvm_ioctl_row vcpu_ioctls[] = {
 	IOCTL_ROW(KVM_GET_DEVICE_ATTR, ARG_IN, ioctl_get_attr),
 	IOCTL_ROW(KVM_SET_DEVICE_ATTR, ARG_IN, ioctl_set_attr),
 };
+IOCTL_TABLE('C', vcpu_ioctls);
 
 long kvm_arch_vcpu_ioctl(struct kvm_vcpu *vcpu, unsigned int ioctl, unsigned long arg)
 {

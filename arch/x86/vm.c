@@ -101,7 +101,7 @@ static int set_boot_cpu_id(struct kvm *kvm, unsigned long id)
 {
 	if (kvm->created_vcpus)
 		return -EBUSY;
-	if (id > KVM_MAX_VCPU_IDS || (kvm->arch.max_vcpu_ids && id >= kvm->arch.max_vcpu_ids))
+	if (id > KVM_MAX_VCPU_IDS || (kvm->arch.max_vcpu_ids && id > kvm->arch.max_vcpu_ids))
 		return -EINVAL;
 	kvm->arch.bsp_vcpu_id = (int)id;
 	return 0;
@@ -127,7 +127,9 @@ static int set_tss_addr(struct kvm *kvm, unsigned long addr)
 
 static int set_vm_tsc_khz(struct kvm *kvm, unsigned long khz)
 {
-	kvm->arch.default_tsc_khz = khz ? (u32)khz : kvm_host_tsc_khz();
+	if ((u32)khz >= KVM_MAX_GUEST_TSC_KHZ)
+		return -EINVAL;
+	kvm->arch.default_tsc_khz = (u32)khz ? (u32)khz : kvm_host_tsc_khz();
 	return 0;
 }
 
@@ -175,6 +177,7 @@ VM_ROW(vm_get_clock, kvm_get_clock(kvm, data))
 VM_ROW(vm_set_clock, kvm_set_clock(kvm, data))
 VM_ROW(vm_set_tsc_khz, set_vm_tsc_khz(kvm, arg))
 VM_ROW(vm_get_tsc_khz, kvm->arch.default_tsc_khz ? kvm->arch.default_tsc_khz : kvm_host_tsc_khz())
+VM_ROW(vm_set_pmu_event_filter, kvm_vm_ioctl_set_pmu_event_filter(arg))
 VM_ROW(vm_set_msr_filter, kvm_vm_ioctl_set_msr_filter(kvm, arg))
 
 static const struct kvm_ioctl_row vm_ioctls[] = {
@@ -196,8 +199,10 @@ static const struct kvm_ioctl_row vm_ioctls[] = {
 	IOCTL_ROW(KVM_SET_CLOCK, ARG_IN, vm_set_clock),
 	IOCTL_ROW(KVM_SET_TSC_KHZ, ARG_PLAIN, vm_set_tsc_khz),
 	IOCTL_ROW(KVM_GET_TSC_KHZ, ARG_PLAIN, vm_get_tsc_khz),
+	IOCTL_ROW(KVM_SET_PMU_EVENT_FILTER, ARG_PLAIN, vm_set_pmu_event_filter),
 	IOCTL_ROW(KVM_X86_SET_MSR_FILTER, ARG_PLAIN, vm_set_msr_filter),
 };
+IOCTL_TABLE('V', vm_ioctls);
 
 long kvm_arch_vm_ioctl(struct kvm *kvm, unsigned int ioctl, unsigned long arg)
 {
@@ -267,6 +272,7 @@ static const struct kvm_ioctl_row dev_ioctls[] = {
 	IOCTL_ROW(KVM_HAS_DEVICE_ATTR, ARG_IN, dev_has_attr),
 	IOCTL_ROW(KVM_GET_DEVICE_ATTR, ARG_IN, dev_get_attr),
 };
+IOCTL_TABLE('D', dev_ioctls);
 
 long kvm_arch_dev_ioctl(unsigned int ioctl, unsigned long arg)
 {

@@ -7,6 +7,7 @@
 
 /* MSRs and small facts of the SDM / APM that several files need. */
 #define KVM_TSC_RATIO_SHIFT 48
+#define KVM_MAX_GUEST_TSC_KHZ 0x7fffffffu
 #define X86_DR6_FIXED_1 0xffff0ff0ul
 #define X86_DR6_VOLATILE 0x0001e80ful
 #define X86_DR7_FIXED_1 0x400ul
@@ -74,6 +75,12 @@ bool kvm_efer_valid(struct kvm_vcpu *vcpu, u64 efer);
 long kvm_vcpu_ioctl_setup_mce(struct kvm_vcpu *vcpu, u64 mcg_cap);
 long kvm_vcpu_ioctl_set_mce(struct kvm_vcpu *vcpu, const struct kvm_x86_mce *mce);
 
+/* Hypercalls that can be made to leave for user space. */
+#define KVM_EXIT_HYPERCALL_MASK (1u << KVM_HC_MAP_GPA_RANGE)
+
+/* ---- pmu.c ---- */
+long kvm_vm_ioctl_set_pmu_event_filter(unsigned long arg);
+
 /* ---- msr_filter.c ------------------------------------------------------------------------------------ */
 long kvm_vm_ioctl_set_msr_filter(struct kvm *kvm, unsigned long arg);
 void kvm_msr_filter_free(struct kvm *kvm);
@@ -119,6 +126,8 @@ int kvm_exit_shutdown(struct kvm_vcpu *vcpu);
 int kvm_exit_debug(struct kvm_vcpu *vcpu, const struct x86_exit *e);
 int kvm_exit_emulation_failure(struct kvm_vcpu *vcpu, const struct x86_exit *e);
 int kvm_exit_internal(struct kvm_vcpu *vcpu, u32 suberror, const u64 *data, u32 ndata);
+/* For user space to answer; its answer becomes RAX. */
+int kvm_exit_hypercall(struct kvm_vcpu *vcpu, u64 nr, const u64 args[3], bool long_mode);
 int kvm_exit_msr(struct kvm_vcpu *vcpu, bool write, u32 index, u64 data, u32 reason);
 
 /* ---- pvclock.c, tsc.c ---- */

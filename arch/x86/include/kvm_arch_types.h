@@ -75,6 +75,10 @@ struct kvm_vcpu_arch {
 	bool smi_pending;
 	u8 handed_over;      /* enum x86_event_type given to the CPU for the coming entry */
 	bool tpr_access_reporting;
+	struct {
+		u64 rip;
+		bool write;
+	} tpr_access; /* what KVM_REQ_REPORT_TPR_ACCESS tells */
 	int pending_external_vector; /* userspace PIC with in-kernel LAPIC (split irqchip); -1 none */
 
 	/* split irqchip */
@@ -164,6 +168,7 @@ struct kvm_arch {
 	bool pause_in_guest, hlt_in_guest, mwait_in_guest, cstate_in_guest;
 	bool exit_on_emulation_error;
 	bool bus_lock_detection_enabled, guest_can_read_msr_platform_info, enable_pmu;
+	u32 hypercall_exit_enabled; /* KVM_CAP_EXIT_HYPERCALL: bits of KVM_HC_* */
 	u32 user_space_msr_mask; /* KVM_MSR_EXIT_REASON_* */
 	struct x86_msr_filter *msr_filter; /* srcu: kvm->srcu */
 	u32 notify_window, notify_vmexit_flags;
