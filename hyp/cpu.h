@@ -36,6 +36,7 @@ struct hyp_tlb_entry {
  * it elsewhere. */
 #define HYP_TLB_NONE(slot) (0x8000000000000000ull | (u64)((slot) ^ 1u) << 12)
 #define HYP_STK_NONE 0x8000000000000000ull
+#define HYP_SEG_FENCE 0x4000000000000000ull
 #define HYP_TLBE_GLOBAL 1ull
 #define HYP_TLB_BITS 10
 #define HYP_TLB_SIZE (1 << HYP_TLB_BITS)
@@ -99,6 +100,9 @@ struct hyp_cpu {
 		u64 tag;
 		u64 host;
 	} stk[HYP_TLB_PARTS];
+	/* FS, GS in 32-bit code: 0 for a writable data segment of 4 GiB, else HYP_SEG_FENCE, which translated
+	 * code adds to the linear address so that the access misses the soft TLB. */
+	u64 seg_fence[2];
 	u64 host_rsp;   /* stack of hyp_enter while translated code runs */
 	u64 resume;     /* where emitted code called hyp_leave from */
 	u64 ax_flags;   /* guest arithmetic flags: AH as LAHF has them, AL = OF */
@@ -113,8 +117,9 @@ struct hyp_cpu {
 	u8 mode;      /* enum hyp_mode, see hyp_x86_state_changed */
 	u8 tlb_part;  /* partition of the current CPL/AC */
 	u8 code_size; /* 16, 32 or 64 */
-	u8 flat;      /* 64-bit, or CS DS ES SS all usable, base 0, limit 4 GiB, CS readable, DS ES SS
-	                      writable and SS.B: no segment checks needed but on FS and GS */
+	u8 flat;      /* code for the translator: 64-bit, or 32-bit with CS DS ES SS all usable, base 0,
+	                      limit 4 GiB, CS readable, DS ES SS writable and SS.B: no segment checks needed
+	                      but on FS and GS */
 
 	/* A read from MMIO or a port, answered by KVM, on which the instruction at rip is re-run. */
 	struct {

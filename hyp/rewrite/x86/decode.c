@@ -50,17 +50,17 @@ static void find_positions(struct insn *in, unsigned code_size)
 	const ZydisDecodedInstruction *z = &in->z;
 	unsigned i = 0, t;
 
-	while (i < in->len && is_legacy_prefix(in->bytes[i]))
+	while (i < in->elen && is_legacy_prefix(in->bytes[i]))
 		i++;
 	in->rex = 0;
-	if (code_size == 64 && i < in->len && (in->bytes[i] & 0xf0) == 0x40)
+	if (code_size == 64 && i < in->elen && (in->bytes[i] & 0xf0) == 0x40)
 		in->rex = in->bytes[i++];
 	in->op_start = (u8)i;
 	if (z->attributes & ZYDIS_ATTRIB_HAS_MODRM) {
 		t = z->raw.modrm.offset + 1u + (z->attributes & ZYDIS_ATTRIB_HAS_SIB ? 1 : 0) +
 		    z->raw.disp.size / 8;
 	} else {
-		t = in->len;
+		t = in->elen;
 		if (z->raw.imm[0].size)
 			t = z->raw.imm[0].offset;
 		else if (z->raw.disp.size)
@@ -117,7 +117,7 @@ static void fix_absent_base(struct insn *in)
 	}
 }
 
-bool insn_decode(struct insn *in, const u8 *bytes, unsigned avail, u64 pc, unsigned code_size)
+static bool zydis_decode(struct insn *in, const u8 *bytes, unsigned avail, unsigned code_size)
 {
 	static ZydisDecoder dec64, dec32;
 	static bool ready;
@@ -127,13 +127,28 @@ bool insn_decode(struct insn *in, const u8 *bytes, unsigned avail, u64 pc, unsig
 		ZydisDecoderInit(&dec32, ZYDIS_MACHINE_MODE_LEGACY_32, ZYDIS_STACK_WIDTH_32);
 		__atomic_store_n(&ready, true, __ATOMIC_RELEASE);
 	}
-	if (!ZYAN_SUCCESS(ZydisDecoderDecodeFull(code_size == 64 ? &dec64 : &dec32, bytes, MIN(avail, 15u),
-						 &in->z, in->op)))
+	return ZYAN_SUCCESS(ZydisDecoderDecodeFull(code_size == 64 ? &dec64 : &dec32, bytes, MIN(avail, 15u),
+						   &in->z, in->op));
+}
+
+bool insn_decode(struct insn *in, const u8 *bytes, unsigned avail, u64 pc, unsigned code_size)
+{
+	if (!zydis_decode(in, bytes, avail, code_size))
 		return false;
-	fix_absent_base(in);
 	in->pc = pc;
-	in->len = in->z.length;
+	in->len = in->elen = in->z.length;
 	memcpy(in->bytes, bytes, in->len);
+	if (code_size == 32) {
+		u8 form[16];
+		unsigned n = insn32_rewrite(&in->z, bytes, form);
+
+		if (n && zydis_decode(in, form, n, 64)) {
+			memcpy(in->bytes, form, n);
+			in->elen = (u8)n;
+			code_size = 64;
+		}
+	}
+	fix_absent_base(in);
 	find_positions(in, code_size);
 	find_flags(in);
 	return true;
@@ -522,7 +537,7 @@ static u8 class_by_mnemonic(const struct insn *in, u32 key)
 
 /* ---- system instructions with a short way -------------------------------------------------------- */
 
-static u8 use_helper(struct insn *in, u8 id, u64 operand)
+u8 insn_use_helper(struct insn *in, u8 id, u64 operand)
 {
 	static const u8 flags[HELPER_NR] = {
 #define HELPER(id, mnemonic, flags) [HELPER_##id] = flags,
@@ -549,21 +564,27 @@ static bool helper_by_mnemonic(ZydisMnemonic m, u8 *id)
 	return false;
 }
 
-/* MOVS and STOS without segment override, 64-bit addresses, no REPNE. */
-static u8 class_of_string(struct insn *in)
+static unsigned code_width(u32 key)
+{
+	return key & KEY_CODE32 ? 32 : 64;
+}
+
+/* MOVS and STOS without segment override, addresses as wide as the code, no REPNE. */
+static u8 class_of_string(struct insn *in, u32 key)
 {
 	u64 rep = in->z.attributes & (ZYDIS_ATTRIB_HAS_REP | ZYDIS_ATTRIB_HAS_REPE) ? H_STR_REP : 0;
+	u64 how = rep | (key & KEY_CODE32 ? H_STR_A32 : 0);
 	u8 op = in->z.opcode;
 	unsigned size = op & 1 ? in->z.operand_width / 8 : 1;
 
-	if (in->z.address_width != 64 ||
+	if (in->z.address_width != code_width(key) ||
 	    in->z.attributes & (ZYDIS_ATTRIB_HAS_SEGMENT | ZYDIS_ATTRIB_HAS_REPNE) ||
 	    in->z.attributes & ZYDIS_ATTRIB_HAS_LOCK || in->z.opcode_map != ZYDIS_OPCODE_MAP_DEFAULT)
 		return INSN_INTERP;
 	if (op == 0xa4 || op == 0xa5)
-		return use_helper(in, HELPER_movs, size | rep);
+		return insn_use_helper(in, HELPER_movs, size | how);
 	if (op == 0xaa || op == 0xab)
-		return use_helper(in, HELPER_stos, size | rep);
+		return insn_use_helper(in, HELPER_stos, size | how);
 	return INSN_INTERP;
 }
 
@@ -579,8 +600,8 @@ static u8 class_of_mov_cr(struct insn *in, u32 key)
 	n = (unsigned)ZydisRegisterGetId(cr->reg.value);
 	if (n > 4) /* CR8 exits */
 		return INSN_INTERP;
-	return use_helper(in, to ? HELPER_mov_to_cr : HELPER_mov_from_cr,
-			  n | (u64)insn_gpr(gpr->reg.value, NULL) << 8);
+	return insn_use_helper(in, to ? HELPER_mov_to_cr : HELPER_mov_from_cr,
+			       n | (u64)insn_gpr(gpr->reg.value, NULL) << 8);
 }
 
 /* SS is the interpreter's: it blocks interrupts for one instruction. */
@@ -594,9 +615,9 @@ static u8 class_of_mov_seg(struct insn *in)
 		return in->has_mem || in->z.operand_width != 16 ? INSN_MOV_FROM_SEG : INSN_INTERP;
 	if (in->has_mem || seg->reg.value == ZYDIS_REGISTER_SS || seg->reg.value == ZYDIS_REGISTER_CS)
 		return INSN_INTERP;
-	return use_helper(in, HELPER_mov_to_seg,
-			  (u64)ZydisRegisterGetId(seg->reg.value) | (u64)insn_gpr(in->op[1].reg.value, NULL)
-									    << 8);
+	return insn_use_helper(in, HELPER_mov_to_seg,
+			       (u64)ZydisRegisterGetId(seg->reg.value) |
+				       (u64)insn_gpr(in->op[1].reg.value, NULL) << 8);
 }
 
 static u8 class_of_privileged(struct insn *in, u32 key)
@@ -613,10 +634,20 @@ static u8 class_of_privileged(struct insn *in, u32 key)
 	case ZYDIS_MNEMONIC_CLAC:
 		return key & KEY_SMAP ? INSN_CLAC : INSN_INTERP;
 	case ZYDIS_MNEMONIC_INVLPG:
-		return use_helper(in, HELPER_invlpg, 0);
+		return insn_use_helper(in, HELPER_invlpg, 0);
 	default:
 		return INSN_INTERP;
 	}
+}
+
+/* BTx whose register says how far from the address the bit is. */
+static bool is_bit_string(const struct insn *in, u32 key)
+{
+	if (!in->has_mem || in->op[1].type != ZYDIS_OPERAND_TYPE_REGISTER || in->z.operand_width == 16)
+		return false;
+	if (in->z.address_width != code_width(key))
+		return false;
+	return !(key & KEY_CODE32) || in->op[0].mem.segment < ZYDIS_REGISTER_FS; /* base and wrap-around */
 }
 
 /* INSN_COPY: not one of these. */
@@ -625,7 +656,7 @@ static u8 class_of_system(struct insn *in, u32 key)
 	u8 id;
 
 	if (helper_by_mnemonic(in->z.mnemonic, &id))
-		return use_helper(in, id, in->z.operand_width / 8);
+		return insn_use_helper(in, id, in->z.operand_width / 8);
 	switch (in->z.mnemonic) {
 	case ZYDIS_MNEMONIC_CLI:
 	case ZYDIS_MNEMONIC_STI:
@@ -635,19 +666,18 @@ static u8 class_of_system(struct insn *in, u32 key)
 	case ZYDIS_MNEMONIC_INVLPG:
 		return key & KEY_CPL0 ? class_of_privileged(in, key) : INSN_INTERP;
 	case ZYDIS_MNEMONIC_RDTSC:
-		return key & KEY_TSC ? INSN_RDTSC : use_helper(in, HELPER_rdtsc, 0);
+		return key & KEY_TSC ? INSN_RDTSC : insn_use_helper(in, HELPER_rdtsc, 0);
 	case ZYDIS_MNEMONIC_RDTSCP:
-		return use_helper(in, HELPER_rdtscp, 0);
+		return insn_use_helper(in, HELPER_rdtscp, 0);
+	case ZYDIS_MNEMONIC_INT:
+		return insn_use_helper(in, HELPER_int, in->op[0].imm.value.u & 0xff);
 	case ZYDIS_MNEMONIC_PUSHFQ:
 		return INSN_PUSHF;
 	case ZYDIS_MNEMONIC_BT:
 	case ZYDIS_MNEMONIC_BTS:
 	case ZYDIS_MNEMONIC_BTR:
 	case ZYDIS_MNEMONIC_BTC:
-		return in->has_mem && in->op[1].type == ZYDIS_OPERAND_TYPE_REGISTER &&
-				       in->z.operand_width != 16 && in->z.address_width == 64
-			       ? INSN_BIT_STRING
-			       : INSN_COPY;
+		return is_bit_string(in, key) ? INSN_BIT_STRING : INSN_COPY;
 	case ZYDIS_MNEMONIC_MOV:
 		if (in->z.operand_count_visible == 2 && in->z.opcode_map == ZYDIS_OPCODE_MAP_DEFAULT &&
 		    (in->z.opcode == 0x8c || in->z.opcode == 0x8e))
@@ -657,7 +687,7 @@ static u8 class_of_system(struct insn *in, u32 key)
 			return class_of_mov_cr(in, key);
 		return INSN_COPY;
 	default:
-		return in->z.meta.category == ZYDIS_CATEGORY_STRINGOP ? class_of_string(in) : INSN_COPY;
+		return in->z.meta.category == ZYDIS_CATEGORY_STRINGOP ? class_of_string(in, key) : INSN_COPY;
 	}
 }
 
@@ -676,8 +706,12 @@ static u8 class_of(struct insn *in, u32 key)
 
 	if (in->z.mnemonic == ZYDIS_MNEMONIC_ENDBR64 || in->z.mnemonic == ZYDIS_MNEMONIC_ENDBR32)
 		return INSN_NOP;
-	if (key & KEY_CODE32)
-		return INSN_INTERP;
+	if (key & KEY_CODE32) {
+		u8 cls32 = insn32_class(in, cls);
+
+		if (cls32 != INSN_COPY)
+			return cls32;
+	}
 	if (in->z.raw.prefix_count != in->op_start ||
 	    has_eip_base(in)) /* a REX that is not the last prefix is ignored */
 		return cls == INSN_COPY ? INSN_INTERP : INSN_INTERP_END;
@@ -700,7 +734,7 @@ static u8 class_of(struct insn *in, u32 key)
 	    in->z.encoding == ZYDIS_INSTRUCTION_ENCODING_3DNOW ||
 	    in->z.encoding == ZYDIS_INSTRUCTION_ENCODING_MVEX)
 		return INSN_INTERP;
-	return INSN_COPY;
+	return key & KEY_CODE32 && !insn32_is_same(in) ? INSN_INTERP : INSN_COPY;
 }
 
 void insn_classify(struct insn *in, u32 key)

@@ -50,8 +50,9 @@ struct insn {
 	ZydisDecodedInstruction z;
 	ZydisDecodedOperand op[ZYDIS_MAX_OPERAND_COUNT];
 	u64 pc;
-	u8 bytes[15];
-	u8 len;
+	u8 bytes[16]; /* 64-bit code, as far as it is copied (decode32.c) */
+	u8 len;       /* of the guest's instruction */
+	u8 elen;      /* of bytes[] */
 	u8 cls;               /* enum insn_class */
 	u8 live_in;           /* packed arithmetic flags wanted before this instruction */
 	u8 live_out;          /* and behind it */
@@ -83,6 +84,17 @@ bool insn_decode(struct insn *in, const u8 *bytes, unsigned avail, u64 pc, unsig
 
 /* Sets in->cls and the fields of its operands for a block with key `key`. */
 void insn_classify(struct insn *in, u32 key);
+
+/* The class of an instruction executed by helpers[id]. */
+u8 insn_use_helper(struct insn *in, u8 id, u64 operand);
+
+/* decode32.c: 32-bit code. */
+/* The 64-bit form of an instruction that has another encoding there; returns its length, 0: no such. */
+unsigned insn32_rewrite(const ZydisDecodedInstruction *z, const u8 *bytes, u8 *out);
+/* The bytes are the same instruction in 64-bit code, on the same registers and with the same widths. */
+bool insn32_is_same(const struct insn *in);
+/* Where 32-bit code differs; INSN_COPY: it does not. cls: by flow of control (INSN_COPY: none). */
+u8 insn32_class(struct insn *in, u8 cls);
 
 /* Guest register number of a Zydis general register; sets *high for AH..BH. GPR_NONE otherwise. */
 u8 insn_gpr(ZydisRegister r, bool *high);

@@ -142,7 +142,7 @@ static int site_mem(struct hyp_cpu *cpu, const struct hyp_site *site, u64 *code)
 	u8 *p = NULL;
 
 	cpu->stats[HYP_STAT_tlb_miss]++;
-	if ((gva & ~PAGE_MASK) + site->size <= PAGE_SIZE) {
+	if ((gva & ~PAGE_MASK) + site->size <= PAGE_SIZE && !(gva & HYP_SEG_FENCE && cpu->code_size == 32)) {
 		fail.ret = X86_OK;
 		p = hyp_mem_ptr_size(cpu, gva, site->write ? X86_ACC_W : X86_ACC_R, site->size, &fail);
 		if (p && !b->dead) {
@@ -202,7 +202,7 @@ static int site_helper(struct hyp_cpu *cpu, const struct hyp_site *site, u64 *co
 	if (unlikely(ret == HYP_HELPER_INTERP))
 		ret = interpret(cpu);
 	else if ((ret == X86_OK || ret == X86_EXIT) && !(flags & H_RIP))
-		cpu->s.rip += len;
+		cpu->s.rip = cpu->code_size == 64 ? cpu->s.rip + len : (u32)(cpu->s.rip + len);
 	if (ret != X86_OK || cpu->attention || cpu->mmio.wn || hyp_must_interpret(cpu))
 		return ret;
 	cpu->ax_flags = flags_to_ax(cpu->s.rflags);

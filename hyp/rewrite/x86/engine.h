@@ -12,6 +12,9 @@
  *   host r13 (S2)                      TLB index, substitute for a memory-resident register
  *   host gs                            base of struct hyp_cpu
  *
+ * 32-bit guest code (decode32.c) runs in the same registers; S1, r15 and what it loads into eax..edi are
+ * zero-extended, branch targets are linear addresses below 4 GiB.
+ *
  * The guest's arithmetic flags are the host's; the guest's other flags are in s.rflags, DF in cpu->df.
  * A TLB check destroys flags; where the block still needs them they are kept in AH:AL meanwhile
  * (LAHF + SETO), RAX in cpu->scratch[0].

@@ -3,9 +3,16 @@
 #include "hyp/mem/as.h"
 #include "hyp/rewrite/x86/helpers.h"
 
+static u64 next_rip(const struct hyp_cpu *cpu, unsigned len)
+{
+	u64 next = cpu->s.rip + len;
+
+	return cpu->code_size == 64 ? next : (u32)next;
+}
+
 static enum x86_ret helper_syscall(struct hyp_cpu *cpu, u64 operand, unsigned len)
 {
-	return x86_syscall(cpu, cpu->s.rip + len);
+	return x86_syscall(cpu, next_rip(cpu, len));
 }
 
 static enum x86_ret helper_sysret(struct hyp_cpu *cpu, u64 operand, unsigned len)
@@ -13,9 +20,34 @@ static enum x86_ret helper_sysret(struct hyp_cpu *cpu, u64 operand, unsigned len
 	return x86_sysret(cpu, (unsigned)operand);
 }
 
+static enum x86_ret helper_sysenter(struct hyp_cpu *cpu, u64 operand, unsigned len)
+{
+	return x86_sysenter(cpu);
+}
+
+static enum x86_ret helper_sysexit(struct hyp_cpu *cpu, u64 operand, unsigned len)
+{
+	return x86_sysexit(cpu, (unsigned)operand);
+}
+
+static enum x86_ret helper_int(struct hyp_cpu *cpu, u64 operand, unsigned len)
+{
+	return x86_softint(cpu, (u8)operand, next_rip(cpu, len));
+}
+
+static enum x86_ret helper_iretd(struct hyp_cpu *cpu, u64 operand, unsigned len)
+{
+	return x86_iret(cpu, 4);
+}
+
 static enum x86_ret helper_iretq(struct hyp_cpu *cpu, u64 operand, unsigned len)
 {
 	return x86_iret(cpu, 8);
+}
+
+static enum x86_ret helper_popfd(struct hyp_cpu *cpu, u64 operand, unsigned len)
+{
+	return x86_popf(cpu, 4);
 }
 
 static enum x86_ret helper_popfq(struct hyp_cpu *cpu, u64 operand, unsigned len)
@@ -62,7 +94,9 @@ static enum x86_ret helper_rdtscp(struct hyp_cpu *cpu, u64 operand, unsigned len
 
 static enum x86_ret helper_mov_to_cr(struct hyp_cpu *cpu, u64 operand, unsigned len)
 {
-	return x86_mov_to_cr(cpu, operand & 15, cpu->s.gpr[operand >> 8]);
+	u64 val = cpu->s.gpr[operand >> 8];
+
+	return x86_mov_to_cr(cpu, operand & 15, cpu->code_size == 64 ? val : (u32)val);
 }
 
 static enum x86_ret helper_mov_from_cr(struct hyp_cpu *cpu, u64 operand, unsigned len)
@@ -71,13 +105,33 @@ static enum x86_ret helper_mov_from_cr(struct hyp_cpu *cpu, u64 operand, unsigne
 	enum x86_ret ret = x86_mov_from_cr(cpu, operand & 15, &val);
 
 	if (ret == X86_OK)
-		cpu->s.gpr[operand >> 8] = val;
+		cpu->s.gpr[operand >> 8] = cpu->code_size == 64 ? val : (u32)val;
 	return ret;
 }
 
 static enum x86_ret helper_mov_to_seg(struct hyp_cpu *cpu, u64 operand, unsigned len)
 {
 	return x86_load_seg(cpu, operand & 15, (u16)cpu->s.gpr[operand >> 8]);
+}
+
+/* PUSH and POP of a segment register in 32-bit code. */
+static enum x86_ret helper_push_seg(struct hyp_cpu *cpu, u64 operand, unsigned len)
+{
+	return x86_push(cpu, cpu->s.seg[operand].sel, 4);
+}
+
+static enum x86_ret helper_pop_seg(struct hyp_cpu *cpu, u64 operand, unsigned len)
+{
+	u64 rsp = cpu->s.gpr[X86_RSP], sel;
+	enum x86_ret ret = x86_pop(cpu, &sel, 4);
+
+	if (ret == X86_EXIT)
+		return HYP_HELPER_INTERP; /* the stack is a device */
+	if (ret == X86_OK)
+		ret = x86_load_seg(cpu, (unsigned)operand, (u16)sel);
+	if (ret != X86_OK)
+		cpu->s.gpr[X86_RSP] = rsp;
+	return ret;
 }
 
 /* The address is in S1. */
@@ -132,21 +186,32 @@ static inline void host_stos(u8 *dst, u64 val, u64 bytes, unsigned size)
 	}
 }
 
+static u64 index_of(const struct hyp_cpu *cpu, u64 operand, unsigned reg)
+{
+	return operand & H_STR_A32 ? (u32)cpu->s.gpr[reg] : cpu->s.gpr[reg];
+}
+
+static void index_add(struct hyp_cpu *cpu, u64 operand, unsigned reg, u64 delta)
+{
+	cpu->s.gpr[reg] += delta;
+	cpu->s.gpr[reg] = index_of(cpu, operand, reg);
+}
+
 /* Elements left to do. */
 static u64 count_of(struct hyp_cpu *cpu, u64 operand)
 {
-	return operand & H_STR_REP ? cpu->s.gpr[X86_RCX] : 1;
+	return operand & H_STR_REP ? index_of(cpu, operand, X86_RCX) : 1;
 }
 
 static void step(struct hyp_cpu *cpu, u64 operand, u64 n, bool source)
 {
 	unsigned size = operand & 15;
 
-	cpu->s.gpr[X86_RDI] += n * size;
+	index_add(cpu, operand, X86_RDI, n * size);
 	if (source)
-		cpu->s.gpr[X86_RSI] += n * size;
+		index_add(cpu, operand, X86_RSI, n * size);
 	if (operand & H_STR_REP)
-		cpu->s.gpr[X86_RCX] -= n;
+		index_add(cpu, operand, X86_RCX, -n);
 }
 
 /* Outcomes of one chunk besides X86_OK and X86_FAULT: the interpreter takes over (page crossing,
@@ -166,17 +231,19 @@ static enum x86_ret helper_movs(struct hyp_cpu *cpu, u64 operand, unsigned len)
 
 	if (cpu->df)
 		return HYP_HELPER_INTERP;
-	for (u64 left = count_of(cpu, operand); left; left = operand & H_STR_REP ? cpu->s.gpr[X86_RCX] : 0) {
-		u64 n = MIN(left, elements_in_page(cpu->s.gpr[X86_RSI], size));
+	for (u64 left = count_of(cpu, operand); left;
+	     left = operand & H_STR_REP ? count_of(cpu, operand) : 0) {
+		u64 from = index_of(cpu, operand, X86_RSI), to = index_of(cpu, operand, X86_RDI);
+		u64 n = MIN(left, elements_in_page(from, size));
 		u8 *src, *dst;
 
-		n = MIN(n, elements_in_page(cpu->s.gpr[X86_RDI], size));
+		n = MIN(n, elements_in_page(to, size));
 		if (!n)
 			return HYP_HELPER_INTERP;
-		src = hyp_mem_ptr_size(cpu, cpu->s.gpr[X86_RSI], X86_ACC_R, n * size, &fail);
+		src = hyp_mem_ptr_size(cpu, from, X86_ACC_R, n * size, &fail);
 		if (!src)
 			return chunk_failed(cpu, &fail);
-		dst = hyp_mem_ptr_size(cpu, cpu->s.gpr[X86_RDI], X86_ACC_W, n * size, &fail);
+		dst = hyp_mem_ptr_size(cpu, to, X86_ACC_W, n * size, &fail);
 		if (!dst)
 			return chunk_failed(cpu, &fail);
 		host_movs(dst, src, n * size, size);
@@ -192,13 +259,15 @@ static enum x86_ret helper_stos(struct hyp_cpu *cpu, u64 operand, unsigned len)
 
 	if (cpu->df)
 		return HYP_HELPER_INTERP;
-	for (u64 left = count_of(cpu, operand); left; left = operand & H_STR_REP ? cpu->s.gpr[X86_RCX] : 0) {
-		u64 n = MIN(left, elements_in_page(cpu->s.gpr[X86_RDI], size));
+	for (u64 left = count_of(cpu, operand); left;
+	     left = operand & H_STR_REP ? count_of(cpu, operand) : 0) {
+		u64 to = index_of(cpu, operand, X86_RDI);
+		u64 n = MIN(left, elements_in_page(to, size));
 		u8 *dst;
 
 		if (!n)
 			return HYP_HELPER_INTERP;
-		dst = hyp_mem_ptr_size(cpu, cpu->s.gpr[X86_RDI], X86_ACC_W, n * size, &fail);
+		dst = hyp_mem_ptr_size(cpu, to, X86_ACC_W, n * size, &fail);
 		if (!dst)
 			return chunk_failed(cpu, &fail);
 		host_stos(dst, cpu->s.gpr[X86_RAX], n * size, size);

@@ -34,6 +34,7 @@ extern const struct helper helpers[HELPER_NR];
 
 /* Operand of string helpers: bytes of an element | H_STR_*. */
 #define H_STR_REP 16u
+#define H_STR_A32 32u /* 32-bit addresses and count */
 /* Operand of MOV CR and MOV to a segment register: its number | general register << 8. */
 
 #endif

@@ -39,9 +39,9 @@ bool hyp_must_interpret(struct hyp_cpu *cpu)
 {
 	const struct x86_state *s = &cpu->s;
 
-	return cpu->code_size != 64 || s->shadow || s->rflags & X86_FL_TF || s->guest_debug ||
-	       s->dr7 & 0xff || x86_alignment_checked(s) || cpu->engine->interp_only || cpu->mmio.n ||
-	       cpu->mmio.io_ready;
+	return !cpu->flat || (cpu->code_size == 32 && s->rip >> 32) || s->shadow || s->rflags & X86_FL_TF ||
+	       s->guest_debug || s->dr7 & 0xff || x86_alignment_checked(s) || cpu->engine->interp_only ||
+	       cpu->mmio.n || cpu->mmio.io_ready;
 }
 
 /* Overflow is looked at first: what comes in while the slots are emptied raises attention again. */

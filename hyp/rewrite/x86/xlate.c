@@ -73,7 +73,8 @@ static bool decode_straddler(struct xlate *x, u64 pc)
 	enum x86_ret ret;
 	gpa_t gpa2;
 	u8 buf[15];
-	u8 *next = hyp_mem_ptr(x->cpu, x->page + PAGE_SIZE, X86_ACC_X, &gpa2, &ret);
+	bool at_top = x_wrap(x, x->page + PAGE_SIZE) == 0; /* the interpreter knows what happens there */
+	u8 *next = at_top ? NULL : hyp_mem_ptr(x->cpu, x->page + PAGE_SIZE, X86_ACC_X, &gpa2, &ret);
 
 	if (!next) {
 		x->cpu->fault.type = X86_EVENT_NONE;
@@ -97,15 +98,15 @@ static bool decode_straddler(struct xlate *x, u64 pc)
 static u8 live_at_end(struct xlate *x)
 {
 	struct insn *last = &x->insn[x->n - 1];
-	u64 next = last->pc + last->len;
+	u64 next = x_next(x, last);
 
 	switch (last->cls) {
 	case INSN_JMP:
 	case INSN_CALL:
-		return x_live_at(x, next + (u64)last->op[0].imm.value.s);
+		return x_live_at(x, x_target(x, last));
 	case INSN_JRCXZ:
 	case INSN_LOOP:
-		return x_live_at(x, next + (u64)last->op[0].imm.value.s) | x_live_at(x, next);
+		return x_live_at(x, x_target(x, last)) | x_live_at(x, next);
 	case INSN_JMP_IND:
 	case INSN_CALL_IND:
 	case INSN_RET:
@@ -125,7 +126,7 @@ static void find_liveness(struct xlate *x)
 		struct insn *in = &x->insn[i];
 
 		if (in->cls == INSN_JCC)
-			live |= x_live_at(x, in->pc + in->len + (u64)in->op[0].imm.value.s);
+			live |= x_live_at(x, x_target(x, in));
 		in->live_out = live;
 		live = (u8)((live & ~in->fl_write) | in->fl_read);
 		in->live_in = live;
@@ -226,7 +227,7 @@ static void emit_block(struct xlate *x)
 		emit_insn(x, x->cur);
 	}
 	if (!ends_block(x->cur))
-		x_edge(x, x->cur->pc + x->cur->len);
+		x_edge(x, x_next(x, x->cur));
 	x_side_edges(x);
 	x->cur = &x->insn[x->n - 1];
 	x_emit_cold(x);

@@ -62,6 +62,40 @@ static inline int host_of(u8 g)
 	return g == X86_RSP ? HRSP : g >= X86_R13 ? NO_REG : g;
 }
 
+/* The guest's code: 64-bit or 32-bit. */
+static inline bool x_is64(const struct xlate *x)
+{
+	return x->code_size == 64;
+}
+
+/* Bytes of a stack slot, of a return address, of a branch target in memory. */
+static inline unsigned x_word(const struct xlate *x)
+{
+	return x->code_size / 8;
+}
+
+/* 32-bit addresses wrap. */
+static inline u64 x_wrap(const struct xlate *x, u64 pc)
+{
+	return x_is64(x) ? pc : (u32)pc;
+}
+
+static inline u64 x_next(const struct xlate *x, const struct insn *in)
+{
+	return x_wrap(x, in->pc + in->len);
+}
+
+static inline u64 x_target(const struct xlate *x, const struct insn *in)
+{
+	return x_wrap(x, in->pc + in->len + (u64)in->op[0].imm.value.s);
+}
+
+/* Register move at the code's width. */
+static inline void x_mov(struct xlate *x, int dst, int src)
+{
+	e_rr(&x->e, x_is64(x), 0x89, src, dst);
+}
+
 static inline u32 x_here(struct xlate *x)
 {
 	return (u32)(x->e.p - x->eng->rw);

@@ -43,7 +43,7 @@ static void put_modrm_tail(struct xlate *x, const struct insn *in, const struct 
 {
 	if (in->z.attributes & ZYDIS_ATTRIB_HAS_MODRM)
 		e_1(&x->e, new_modrm(in, s));
-	e_bytes(&x->e, in->bytes + in->tail, in->len - in->tail);
+	e_bytes(&x->e, in->bytes + in->tail, in->elen - in->tail);
 }
 
 static void put_legacy(struct xlate *x, const struct insn *in, const struct subst *s)
@@ -339,7 +339,7 @@ void x_bit_string(struct xlate *x, const struct insn *in)
 		e_rr(&x->e, true, 0x63, S2, S2); /* movsxd */
 	e_bytes(&x->e, "\x49\xc1\xfd", 3);       /* sar s2, log2(bits) */
 	e_1(&x->e, wide ? 6 : 5);
-	e_lea(&x->e, true, S1, S1, S2, wide ? 8 : 4, 0);
+	e_lea(&x->e, x_is64(x), S1, S1, S2, wide ? 8 : 4, 0);
 	if (in->live_in)
 		x_restore_flags(x);
 	x_check(x, wide ? 8 : 4, in->mem_write, in->live_in);

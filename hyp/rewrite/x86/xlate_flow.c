@@ -129,11 +129,11 @@ u8 x_live_at(struct xlate *x, u64 target)
 		need |= l->fl_read & live;
 		live &= (u8)~l->fl_write;
 		if (l->cls == INSN_JMP)
-			target = target + l->len + (u64)l->op[0].imm.value.s;
+			target = x_target(x, l);
 		else if (l->cls >= INSN_JMP)
 			break;
 		else
-			target += l->len;
+			target = x_next(x, l);
 	}
 	return need | live;
 }
@@ -196,22 +196,25 @@ static void indirect(struct xlate *x)
 
 /* ---- stack ------------------------------------------------------------------------------------- */
 
-/* S1 = host address of the new top of stack (rsp - 8). */
+/* S1 = host address of the new top of stack. */
 void x_push_check(struct xlate *x, bool live)
 {
-	e_lea(&x->e, true, S1, HRSP, NO_REG, 1, -8);
-	x_check_stack(x, 8, true, live);
+	e_lea(&x->e, x_is64(x), S1, HRSP, NO_REG, 1, -(s32)x_word(x));
+	x_check_stack(x, x_word(x), true, live);
 }
 
 void x_push_done(struct xlate *x)
 {
-	e_lea(&x->e, true, HRSP, HRSP, NO_REG, 1, -8);
+	e_lea(&x->e, x_is64(x), HRSP, HRSP, NO_REG, 1, -(s32)x_word(x));
 }
 
-static void store_imm64(struct xlate *x, u64 v)
+/* [S1] = constant */
+static void store_imm(struct xlate *x, u64 v)
 {
-	if ((u64)(s64)(s32)v == v) {
-		e_bytes(&x->e, "\x49\xc7\x06", 3);
+	bool wide = x_is64(x);
+
+	if (!wide || (u64)(s64)(s32)v == v) {
+		e_bytes(&x->e, wide ? "\x49\xc7\x06" : "\x41\xc7\x06", 3);
 		e_4(&x->e, (u32)v);
 		return;
 	}
@@ -222,22 +225,23 @@ static void store_imm64(struct xlate *x, u64 v)
 void x_push(struct xlate *x, const struct insn *in)
 {
 	const ZydisDecodedOperand *o = &in->op[0];
+	bool wide = x_is64(x);
 	u8 g;
 
 	if (in->has_mem) {
 		x_address(x, in);
-		x_check(x, 8, false, in->live_in);
-		e_rm(&x->e, true, 0x8b, S1, S1, 0);
+		x_check(x, x_word(x), false, in->live_in);
+		e_rm(&x->e, wide, 0x8b, S1, S1, 0);
 		e_store_gs(&x->e, OFF(scratch[1]), S1);
 	}
 	x_push_check(x, in->live_in);
 	if (o->type == ZYDIS_OPERAND_TYPE_IMMEDIATE) {
-		store_imm64(x, o->imm.value.u);
+		store_imm(x, o->imm.value.u);
 	} else {
 		g = in->has_mem ? GPR_NONE : insn_gpr(o->reg.value, NULL);
 		if (g == GPR_NONE || host_of(g) == NO_REG)
 			e_load_gs(&x->e, S2, g == GPR_NONE ? OFF(scratch[1]) : OFF_GPR(g));
-		e_rm(&x->e, true, 0x89, g == GPR_NONE || host_of(g) == NO_REG ? S2 : host_of(g), S1, 0);
+		e_rm(&x->e, wide, 0x89, g == GPR_NONE || host_of(g) == NO_REG ? S2 : host_of(g), S1, 0);
 	}
 	x_push_done(x);
 }
@@ -246,37 +250,35 @@ void x_pop(struct xlate *x, const struct insn *in)
 {
 	u8 g = insn_gpr(in->op[0].reg.value, NULL);
 	int h = host_of(g) == NO_REG ? S2 : host_of(g);
+	bool wide = x_is64(x);
 
-	e_mov_rr(&x->e, S1, HRSP);
-	x_check_stack(x, 8, false, in->live_in);
+	x_mov(x, S1, HRSP);
+	x_check_stack(x, x_word(x), false, in->live_in);
 	if (g == X86_RSP) {
-		e_rm(&x->e, true, 0x8b, HRSP, S1, 0);
+		e_rm(&x->e, wide, 0x8b, HRSP, S1, 0);
 		return;
 	}
-	e_rm(&x->e, true, 0x8b, h, S1, 0);
+	e_rm(&x->e, wide, 0x8b, h, S1, 0);
 	if (h == S2)
 		e_store_gs(&x->e, OFF_GPR(g), S2);
-	e_lea(&x->e, true, HRSP, HRSP, NO_REG, 1, 8);
+	e_lea(&x->e, wide, HRSP, HRSP, NO_REG, 1, (s32)x_word(x));
 }
 
 void x_leave_insn(struct xlate *x, const struct insn *in)
 {
-	e_mov_rr(&x->e, S1, X86_RBP);
-	x_check(x, 8, false, in->live_in);
-	e_lea(&x->e, true, HRSP, X86_RBP, NO_REG, 1, 8);
-	e_rm(&x->e, true, 0x8b, X86_RBP, S1, 0);
+	bool wide = x_is64(x);
+
+	x_mov(x, S1, X86_RBP);
+	x_check(x, x_word(x), false, in->live_in);
+	e_lea(&x->e, wide, HRSP, X86_RBP, NO_REG, 1, (s32)x_word(x));
+	e_rm(&x->e, wide, 0x8b, X86_RBP, S1, 0);
 }
 
 /* ---- branches ------------------------------------------------------------------------------------ */
 
-static u64 direct_target(const struct insn *in)
-{
-	return in->pc + in->len + (u64)in->op[0].imm.value.s;
-}
-
 static void flow_jcc(struct xlate *x, struct insn *in)
 {
-	u64 target = direct_target(in);
+	u64 target = x_target(x, in);
 	u32 at = jcc(x, in->z.opcode & 15);
 
 	if (edge_is_plain(x, target))
@@ -294,15 +296,17 @@ void x_side_edges(struct xlate *x)
 	}
 }
 
-/* jrcxz +5; jmp not_zero */
+/* jrcxz +5 (jecxz); jmp not_zero */
 static void flow_rcx(struct xlate *x, const struct insn *in)
 {
-	u64 target = direct_target(in), next = in->pc + in->len;
+	u64 target = x_target(x, in), next = x_next(x, in);
 	bool loop = in->cls == INSN_LOOP;
 	u32 at;
 
 	if (loop)
-		e_lea(&x->e, true, X86_RCX, X86_RCX, NO_REG, 1, -1);
+		e_lea(&x->e, x_is64(x), X86_RCX, X86_RCX, NO_REG, 1, -1);
+	if (!x_is64(x))
+		e_1(&x->e, 0x67);
 	e_bytes(&x->e, "\xe3\x05", 2);
 	at = jmp(x);
 	x_edge(x, loop ? next : target);
@@ -313,9 +317,9 @@ static void flow_rcx(struct xlate *x, const struct insn *in)
 static void flow_call(struct xlate *x, const struct insn *in)
 {
 	x_push_check(x, in->live_in);
-	store_imm64(x, in->pc + in->len);
+	store_imm(x, x_next(x, in));
 	x_push_done(x);
-	x_edge(x, direct_target(in));
+	x_edge(x, x_target(x, in));
 }
 
 static void flow_ret(struct xlate *x, const struct insn *in)
@@ -324,10 +328,10 @@ static void flow_ret(struct xlate *x, const struct insn *in)
 			    ? (s32)in->op[0].imm.value.u
 			    : 0;
 
-	e_mov_rr(&x->e, S1, HRSP);
-	x_check_stack(x, 8, false, in->live_in);
-	e_rm(&x->e, true, 0x8b, S1, S1, 0);
-	e_lea(&x->e, true, HRSP, HRSP, NO_REG, 1, 8 + extra);
+	x_mov(x, S1, HRSP);
+	x_check_stack(x, x_word(x), false, in->live_in);
+	e_rm(&x->e, x_is64(x), 0x8b, S1, S1, 0);
+	e_lea(&x->e, x_is64(x), HRSP, HRSP, NO_REG, 1, (s32)x_word(x) + extra);
 	indirect(x);
 }
 
@@ -337,15 +341,15 @@ static void load_target(struct xlate *x, const struct insn *in)
 
 	if (in->has_mem) {
 		x_address(x, in);
-		x_check(x, 8, false, in->live_in);
-		e_rm(&x->e, true, 0x8b, S1, S1, 0);
+		x_check(x, x_word(x), false, in->live_in);
+		e_rm(&x->e, x_is64(x), 0x8b, S1, S1, 0);
 		return;
 	}
 	g = insn_gpr(in->op[0].reg.value, NULL);
 	if (host_of(g) == NO_REG)
 		e_load_gs(&x->e, S1, OFF_GPR(g));
 	else
-		e_mov_rr(&x->e, S1, host_of(g));
+		x_mov(x, S1, host_of(g));
 }
 
 static void flow_call_ind(struct xlate *x, const struct insn *in)
@@ -353,7 +357,7 @@ static void flow_call_ind(struct xlate *x, const struct insn *in)
 	load_target(x, in);
 	e_store_gs(&x->e, OFF(scratch[1]), S1);
 	x_push_check(x, in->live_in);
-	store_imm64(x, in->pc + in->len);
+	store_imm(x, x_next(x, in));
 	x_push_done(x);
 	e_load_gs(&x->e, S1, OFF(scratch[1]));
 	indirect(x);
@@ -363,7 +367,7 @@ bool x_flow(struct xlate *x, const struct insn *in)
 {
 	switch (in->cls) {
 	case INSN_JMP:
-		x_edge(x, direct_target(in));
+		x_edge(x, x_target(x, in));
 		return true;
 	case INSN_JCC:
 		flow_jcc(x, x->cur);

@@ -70,6 +70,10 @@ static void add_segment_base(struct xlate *x, ZydisRegister seg)
 	if (seg != ZYDIS_REGISTER_FS && seg != ZYDIS_REGISTER_GS)
 		return;
 	e_load_gs(&x->e, S2, seg == ZYDIS_REGISTER_FS ? OFF(s.seg[X86_FS].base) : OFF(s.seg[X86_GS].base));
+	e_lea(&x->e, x_is64(x), S1, S1, S2, 1, 0);
+	if (x_is64(x))
+		return;
+	e_load_gs(&x->e, S2, OFF(seg_fence) + (seg == ZYDIS_REGISTER_GS ? 8 : 0));
 	e_lea(&x->e, true, S1, S1, S2, 1, 0);
 }
 
@@ -211,8 +215,9 @@ void x_check_operand(struct xlate *x, const struct insn *in, unsigned size, bool
 {
 	const ZydisDecodedOperandMem *m = &in->op[in->mem_idx].mem;
 
-	if (m->base == ZYDIS_REGISTER_RSP && m->index == ZYDIS_REGISTER_NONE && size <= 8 &&
-	    m->segment != ZYDIS_REGISTER_FS && m->segment != ZYDIS_REGISTER_GS)
+	if ((m->base == ZYDIS_REGISTER_RSP || m->base == ZYDIS_REGISTER_ESP) &&
+	    m->index == ZYDIS_REGISTER_NONE && size <= 8 && m->segment != ZYDIS_REGISTER_FS &&
+	    m->segment != ZYDIS_REGISTER_GS)
 		x_check_stack(x, size, write, in->live_in);
 	else
 		x_check(x, size, write, in->live_in);

@@ -123,7 +123,7 @@ void x_pushf(struct xlate *x, const struct insn *in)
 	x_restore_flags(x);
 	x_push_check(x, FLAGS_ALL);
 	e_load_gs(&x->e, S2, OFF(scratch[1]));
-	e_rm(&x->e, true, 0x89, S2, S1, 0);
+	e_rm(&x->e, x_is64(x), 0x89, S2, S1, 0);
 	x_push_done(x);
 }
 
