@@ -267,30 +267,30 @@ void cpuid_entry_now(struct kvm_vcpu *vcpu, struct kvm_cpuid_entry2 *e)
 
 /* ---- what follows from the guest's CPUID --------------------------------------------------------------- */
 
-/* CR4 bits that exist only with a feature: leaf, index, register, bit -> CR4 bit. */
+/* CR4 bits that need a feature: leaf, index, register, bit -> CR4 bit. */
 static const struct {
 	u32 leaf;
 	u8 reg, bit;
 	u32 cr4;
 } cr4_features[] = {
-	{ 1, CPUID_EDX, 2, X86_CR4_DE },         { 1, CPUID_EDX, 3, X86_CR4_PSE },
-	{ 1, CPUID_EDX, 4, X86_CR4_TSD },        { 1, CPUID_EDX, 6, X86_CR4_PAE },
-	{ 1, CPUID_EDX, 7, X86_CR4_MCE },        { 1, CPUID_EDX, 13, X86_CR4_PGE },
-	{ 1, CPUID_EDX, 24, X86_CR4_OSFXSR },    { 1, CPUID_EDX, 25, X86_CR4_OSXMMEXCPT },
-	{ 1, CPUID_ECX, 17, X86_CR4_PCIDE },     { 1, CPUID_ECX, 26, X86_CR4_OSXSAVE },
-	{ 7, CPUID_EBX, 0, X86_CR4_FSGSBASE },   { 7, CPUID_EBX, 7, X86_CR4_SMEP },
-	{ 7, CPUID_EBX, 20, X86_CR4_SMAP },      { 7, CPUID_ECX, 2, X86_CR4_UMIP },
+	{ 1, CPUID_ECX, 17, X86_CR4_PCIDE }, { 1, CPUID_ECX, 26, X86_CR4_OSXSAVE }, { 7, CPUID_EBX, 0, X86_CR4_FSGSBASE },
+	{ 7, CPUID_EBX, 7, X86_CR4_SMEP },   { 7, CPUID_EBX, 20, X86_CR4_SMAP },    { 7, CPUID_ECX, 2, X86_CR4_UMIP },
 };
 
+/* As in Linux the old bits need no CPUID bit, and before user space has set any CPUID all that is supported may be set. */
 static u64 valid_cr4(struct kvm_vcpu *vcpu)
 {
-	/* What every 64-bit guest is run with, whether user space says so or not: no CPUID was set yet. */
-	u64 bits = X86_CR4_DE | X86_CR4_PSE | X86_CR4_TSD | X86_CR4_PAE | X86_CR4_MCE | X86_CR4_PGE |
-		   X86_CR4_OSFXSR | X86_CR4_OSXMMEXCPT | X86_CR4_PCE;
+	u64 bits = X86_CR4_VME | X86_CR4_PVI | X86_CR4_TSD | X86_CR4_DE | X86_CR4_PSE | X86_CR4_PAE | X86_CR4_MCE |
+		   X86_CR4_PGE | X86_CR4_PCE | X86_CR4_OSFXSR | X86_CR4_OSXMMEXCPT;
 
-	for (size_t i = 0; i < ARRAY_SIZE(cr4_features); i++)
-		if (guest_cpuid_has(vcpu, cr4_features[i].leaf, 0, cr4_features[i].reg, cr4_features[i].bit))
+	for (size_t i = 0; i < ARRAY_SIZE(cr4_features); i++) {
+		u32 leaf = cr4_features[i].leaf, bit = cr4_features[i].bit;
+		int reg = cr4_features[i].reg;
+
+		if (vcpu->arch.cpuid_nent ? guest_cpuid_has(vcpu, leaf, 0, reg, bit)
+					  : !!(cpuid_supported(leaf, 0, reg) & B(bit)))
 			bits |= cr4_features[i].cr4;
+	}
 	return bits;
 }
 
