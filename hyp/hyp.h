@@ -56,8 +56,9 @@ struct hyp_region {
 struct hyp_as_ops {
 	/* A page of a LOG_DIRTY region is about to be written by `cpu` (NULL: by hyp_as_write).
 	 * Called on the writing thread, inside hyp_cpu_run: no libc, no floating point, no sleep.
-	 * It is called again for the page only after hyp_as_rearm_dirty. */
-	void (*mark_dirty)(void *opaque, struct hyp_cpu *cpu, u32 region_id, gpa_t gpa);
+	 * It is called again for the page only after hyp_as_rearm_dirty. True: as if the CPU were kicked,
+	 * and the write, if it is an instruction's, comes after hyp_cpu_run has been called again. */
+	bool (*mark_dirty)(void *opaque, struct hyp_cpu *cpu, u32 region_id, gpa_t gpa);
 	/* Returns when every thread that was inside hyp_as_read, _write, _hva or used what the latter
 	 * returned is through with it. NULL: the caller sees to that. */
 	void (*quiesce)(void *opaque);

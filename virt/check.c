@@ -28,7 +28,8 @@ static const struct {
 	{ KVM_CAP_SYSTEM_EVENT_DATA, 1 },
 	{ KVM_CAP_DEVICE_CTRL, 1 },
 	{ KVM_CAP_MAX_VCPUS, KVM_MAX_VCPUS },
-	{ KVM_CAP_DIRTY_LOG_RING, 0 },
+	{ KVM_CAP_DIRTY_LOG_RING, (int)KVM_DIRTY_RING_MAX_SIZE },
+	{ KVM_CAP_DIRTY_LOG_RING_ACQ_REL, (int)KVM_DIRTY_RING_MAX_SIZE },
 	{ KVM_CAP_BINARY_STATS_FD, 1 },
 };
 
@@ -60,6 +61,9 @@ int kvm_vm_ioctl_enable_cap_generic(struct kvm *kvm, struct kvm_enable_cap *cap)
 	case KVM_CAP_HALT_POLL: /* accepted: a sleeping vCPU never polls here */
 		return cap->flags || cap->args[0] != (u32)cap->args[0] ? -EINVAL : 0;
 	case KVM_CAP_DIRTY_LOG_RING:
+	case KVM_CAP_DIRTY_LOG_RING_ACQ_REL:
+		return (int)kvm_vm_ioctl_enable_dirty_log_ring(kvm, (u32)cap->args[0]);
+	case KVM_CAP_DIRTY_LOG_RING_WITH_BITMAP: /* only where KVM writes memory without a vCPU: not on x86 */
 		return -EINVAL;
 	default:
 		return kvm_vm_ioctl_enable_cap(kvm, cap);

@@ -103,7 +103,8 @@ long kvm_vm_ioctl_get_dirty_log(struct kvm *kvm, const struct kvm_dirty_log *log
 	return ret;
 }
 
-static void clear_bits(struct kvm *kvm, struct kvm_memory_slot *slot, u64 first_page, const u64 *clear, size_t words)
+static void clear_bits(struct kvm *kvm, struct kvm_memory_slot *slot, u64 first_page, const u64 *clear,
+		       size_t words)
 {
 	u64 *map = slot->dirty_bitmap + first_page / 64, mask;
 	bool any = false;

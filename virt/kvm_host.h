@@ -204,6 +204,25 @@ void kvm_eventfd_signal(struct kvm_eventfd *ev);
 /* Takes the count; false where there was none. Never blocks. */
 bool kvm_eventfd_consume(struct kvm_eventfd *ev);
 
+/* A vCPU's dirty ring (virt/dirty_ring.c); dirty_gfns is NULL where the VM has none. */
+struct kvm_dirty_ring {
+	struct kvm_dirty_gfn *dirty_gfns; /* shared with user space */
+	u32 size, soft_limit;             /* entries */
+	u32 dirty_index;                  /* the vCPU's thread advances it */
+	u32 reset_index;                  /* under kvm->slots_lock */
+	int fd;
+};
+
+static inline bool kvm_dirty_ring_soft_full(const struct kvm_dirty_ring *ring)
+{
+	return __atomic_load_n(&ring->dirty_index, __ATOMIC_ACQUIRE) -
+		       __atomic_load_n(&ring->reset_index, __ATOMIC_ACQUIRE) >=
+	       ring->soft_limit;
+}
+
+/* On the way into the guest: must the vCPU leave with KVM_EXIT_DIRTY_RING_FULL? */
+bool kvm_dirty_ring_check_request(struct kvm_vcpu *vcpu);
+
 /* ---- the objects ------------------------------------------------------------------------------ */
 
 enum kvm_vcpu_mode { OUTSIDE_GUEST_MODE, IN_GUEST_MODE, EXITING_GUEST_MODE };
@@ -228,6 +247,7 @@ struct kvm_vcpu {
 	bool sigset_active;
 	u64 sigset;
 	u32 signal_pending;  /* set by kuse_signal_notify on the thread inside KVM_RUN */
+	struct kvm_dirty_ring dirty_ring;
 	bool ready;          /* kicked by a paravirtual hypercall: directed yield candidate */
 
 	/* A guest access that user space answers, one piece of <= 8 bytes at a time. */

@@ -3,8 +3,8 @@
  * Memory slots. A slot is an immutable object (but for its bitmap's contents), found by its number through
  * a table that is read without a lock; what is where in guest-physical memory is kept by the CPU's map
  * (hyp_as_replace), the same set of slots sorted by address. An ioctl validates, prepares a changed
- * slot (may fail), commits by handing it to the CPU, which waits until nobody uses the old one, and frees that.
- * slots_lock orders writers; readers hold kvm->srcu or are CPUs inside hyp_cpu_run.
+ * slot (may fail), commits by handing it to the CPU, which waits until nobody uses the old one, and
+ * frees that. slots_lock orders writers; readers hold kvm->srcu or are CPUs inside hyp_cpu_run.
  *
  * An address space's slots are numbered as_id << 16 | id, and are the CPU's view of the same number.
  */
@@ -101,8 +101,9 @@ static int check_region(struct kvm *kvm, const struct kvm_userspace_memory_regio
 
 static int check_overlap(struct kvm *kvm, const struct kvm_userspace_memory_region *mem)
 {
-	return hyp_as_overlaps(kvm->as, mem->slot >> 16, mem->guest_phys_addr, mem->memory_size, mem->slot) ? -EEXIST
-													    : 0;
+	return hyp_as_overlaps(kvm->as, mem->slot >> 16, mem->guest_phys_addr, mem->memory_size, mem->slot)
+		       ? -EEXIST
+		       : 0;
 }
 
 /* 0: do it, 1: nothing to change, < 0. */
@@ -112,7 +113,8 @@ static int check_change(struct kvm *kvm, const struct kvm_memory_slot *old,
 	if (!mem->memory_size)
 		return old ? 0 : -EINVAL;
 	if (old) {
-		if (mem->userspace_addr != old->userspace_addr || mem->memory_size >> PAGE_SHIFT != old->npages ||
+		if (mem->userspace_addr != old->userspace_addr ||
+		    mem->memory_size >> PAGE_SHIFT != old->npages ||
 		    ((mem->flags ^ old->flags) & KVM_MEM_READONLY))
 			return -EINVAL;
 		if (mem->guest_phys_addr >> PAGE_SHIFT == old->base_gfn)

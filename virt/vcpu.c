@@ -53,6 +53,7 @@ struct kvm_vcpu *kvm_get_vcpu_by_id(struct kvm *kvm, int id)
 static void vcpu_free(struct kvm_vcpu *vcpu)
 {
 	kvm_vcpu_stats_free(vcpu);
+	kvm_dirty_ring_free(&vcpu->dirty_ring);
 	if (vcpu->run)
 		munmap(vcpu->run, KUSE_RUN_SIZE);
 	if (vcpu->hyp)
@@ -78,7 +79,8 @@ static struct kvm_vcpu *vcpu_alloc(struct kvm *kvm, int id, int *fd)
 	run = *fd < 0 ? MAP_FAILED : mmap(NULL, KUSE_RUN_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, *fd, 0);
 	if (run != MAP_FAILED)
 		vcpu->run = run;
-	if (vcpu->hyp && vcpu->run)
+	if (vcpu->hyp && vcpu->run &&
+	    !(kvm->dirty_ring_size && kvm_dirty_ring_alloc(&vcpu->dirty_ring, kvm->dirty_ring_size)))
 		return vcpu;
 	if (*fd >= 0)
 		close(*fd);
@@ -177,22 +179,39 @@ static void vcpu_release(struct kvm_file *file)
 	kvm_put_kvm(vcpu->kvm);
 }
 
+static int map_coalesced(struct kvm_vcpu *vcpu, char *at, size_t len, off_t off, struct kvm_map_as how)
+{
+	off_t ring = (off_t)(COALESCED_PAGE * PAGE_SIZE);
+
+	if (off > ring || off + (off_t)len <= ring)
+		return 0;
+	return kvm_coalesced_mmio_map(vcpu->kvm, at + (ring - off), how.prot, how.flags) == MAP_FAILED
+		       ? -errno
+		       : 0;
+}
+
+/* What is neither kvm_run, nor the coalesced ring, nor the dirty ring lies behind the memfd's end: SIGBUS. */
 static void *vcpu_mmap(struct kvm_file *file, int fd, void *addr, size_t len, int prot, int flags, off_t off)
 {
 	struct kvm_vcpu *vcpu = file->private_data;
-	off_t ring = (off_t)(COALESCED_PAGE * PAGE_SIZE);
-	char *at = (char *)syscall(SYS_mmap, addr, len, prot, flags, fd, off);
+	char *at;
+	int err;
 
-	if (at == MAP_FAILED || off > ring || off + (off_t)len <= ring)
-		return at;
-	if (kvm_coalesced_mmio_map(vcpu->kvm, at + (ring - off), prot, flags) == MAP_FAILED) {
-		int err = errno;
-
-		munmap(at, len);
-		errno = err;
+	if (!kvm_dirty_ring_may_map(vcpu->kvm, len, off, prot, flags)) {
+		errno = EINVAL;
 		return MAP_FAILED;
 	}
-	return at;
+	at = (char *)syscall(SYS_mmap, addr, len, prot, flags, fd, off);
+	if (at == MAP_FAILED)
+		return at;
+	err = map_coalesced(vcpu, at, len, off, (struct kvm_map_as){ prot, flags });
+	if (!err)
+		err = kvm_dirty_ring_map(vcpu, at, len, off, (struct kvm_map_as){ prot, flags });
+	if (!err)
+		return at;
+	munmap(at, len);
+	errno = -err;
+	return MAP_FAILED;
 }
 
 /* ---- ioctls -------------------------------------------------------------------------------------------- */
@@ -295,7 +314,9 @@ static long kvm_vcpu_ioctl(struct kvm_file *file, unsigned int cmd, unsigned lon
 	if (_IOC_TYPE(cmd) != KVMIO)
 		return -EINVAL;
 	pthread_mutex_lock(&vcpu->mutex);
+	kvm_loaded_vcpu = vcpu;
 	ret = locked_ioctl(vcpu, cmd, arg);
+	kvm_loaded_vcpu = NULL;
 	pthread_mutex_unlock(&vcpu->mutex);
 	return ret;
 }

@@ -29,7 +29,8 @@ long kvm_vm_ioctl_set_memory_region(struct kvm *kvm, const struct kvm_userspace_
 bool kvm_memslot_id_valid(struct kvm *kvm, u32 id); /* as_id << 16 | slot: in range? */
 static inline struct kvm_memory_slot *kvm_id_to_memslot(struct kvm *kvm, u32 id)
 {
-	struct kvm_memory_slot **page = srcu_dereference(kvm->memslots[id >> 16]->page[(u16)id / KVM_MEMSLOTS_PAGE]);
+	struct kvm_memory_slot **page =
+		srcu_dereference(kvm->memslots[id >> 16]->page[(u16)id / KVM_MEMSLOTS_PAGE]);
 
 	return page ? srcu_dereference(page[(u16)id % KVM_MEMSLOTS_PAGE]) : NULL;
 }
@@ -38,8 +39,22 @@ void kvm_rearm_dirty(struct kvm *kvm, const struct kvm_memory_slot *slot, u64 fi
 long kvm_vm_ioctl_get_dirty_log(struct kvm *kvm, const struct kvm_dirty_log *log);
 long kvm_vm_ioctl_clear_dirty_log(struct kvm *kvm, const struct kvm_clear_dirty_log *log);
 u64 *kvm_alloc_dirty_bitmap(u64 npages, bool all_set);
-/* dirty_mark.c, guest-live: hyp_as_ops.mark_dirty */
-void kvm_mark_page_dirty(void *opaque, struct hyp_cpu *cpu, u32 region_id, gpa_t gpa);
+/* dirty_mark.c, guest-live: hyp_as_ops.mark_dirty, and the vCPU whose ioctl the calling thread is in */
+extern __thread struct kvm_vcpu *kvm_loaded_vcpu __attribute__((tls_model("initial-exec")));
+bool kvm_mark_page_dirty(void *opaque, struct hyp_cpu *cpu, u32 region_id, gpa_t gpa);
+
+/* dirty_ring.c */
+#define KVM_DIRTY_RING_MAX_SIZE (65536u * (u32)sizeof(struct kvm_dirty_gfn))
+struct kvm_map_as { /* arguments of the client's mmap */
+	int prot, flags;
+};
+int kvm_dirty_ring_alloc(struct kvm_dirty_ring *ring, u32 size);
+void kvm_dirty_ring_free(struct kvm_dirty_ring *ring);
+bool kvm_dirty_ring_may_map(const struct kvm *kvm, size_t len, off_t off, int prot, int flags);
+/* Puts the ring's pages over those of a client's mapping of the vcpu fd that they belong to. 0 or -errno. */
+int kvm_dirty_ring_map(struct kvm_vcpu *vcpu, char *at, size_t len, off_t off, struct kvm_map_as how);
+long kvm_vm_ioctl_enable_dirty_log_ring(struct kvm *kvm, u32 size);
+long kvm_vm_ioctl_reset_dirty_pages(struct kvm *kvm);
 
 /* io_bus.c */
 int kvm_io_buses_init(struct kvm *kvm);

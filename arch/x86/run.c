@@ -296,7 +296,7 @@ static int exit_tpr_access(struct kvm_vcpu *vcpu)
 }
 
 /* Requests whose only purpose is to be noticed, or that nothing offered here can make sense of. */
-static const u8 no_action[] = { KVM_REQ_UNBLOCK, KVM_REQ_DIRTY_RING_SOFT_FULL, KVM_REQ_PMI, KVM_REQ_SMI, KVM_REQ_MCE };
+static const u8 no_action[] = { KVM_REQ_UNBLOCK, KVM_REQ_PMI, KVM_REQ_SMI, KVM_REQ_MCE };
 
 /* > 0: go on. */
 static int handle_requests(struct kvm_vcpu *vcpu)
@@ -305,6 +305,8 @@ static int handle_requests(struct kvm_vcpu *vcpu)
 		return 1;
 	if (kvm_test_request(KVM_REQ_VM_DEAD, vcpu))
 		return -EIO;
+	if (kvm_dirty_ring_check_request(vcpu))
+		return exit_reason(vcpu, KVM_EXIT_DIRTY_RING_FULL, 0);
 	for (size_t i = 0; i < ARRAY_SIZE(no_action); i++)
 		kvm_clear_request(no_action[i], vcpu);
 	handle_clock_requests(vcpu);

@@ -49,8 +49,9 @@ static bool prepare_write(struct hyp_cpu *cpu, const struct hyp_region *r, gpa_t
 		return false;
 	if (r->flags & HYP_REGION_LOG_DIRTY && !(__atomic_load_n(pf, __ATOMIC_SEQ_CST) & dirty) &&
 	    !(__atomic_fetch_or(pf, dirty, __ATOMIC_SEQ_CST) & dirty)) {
-		if (cpu->as->ops.mark_dirty)
-			cpu->as->ops.mark_dirty(cpu->as->opaque, cpu, r->id, gpa & PAGE_MASK);
+		if (cpu->as->ops.mark_dirty &&
+		    cpu->as->ops.mark_dirty(cpu->as->opaque, cpu, r->id, gpa & PAGE_MASK))
+			__atomic_fetch_or(&cpu->attention, HYP_ATTN_KICK, __ATOMIC_SEQ_CST);
 	}
 	if (__atomic_load_n(pf, __ATOMIC_ACQUIRE) & HYP_PF_CODE) {
 		hyp_as_code_written(cpu, cpu->as, gpa, size);

@@ -8,6 +8,7 @@
 
 #include <linux/kvm.h>
 #include <linux/kvm_para.h>
+#include "uapi/kuse_kvm_mem.h"
 
 /* From arch/x86/include/uapi/asm/kvm.h: how many pins, pages. */
 #ifndef KVM_IOAPIC_NUM_PINS

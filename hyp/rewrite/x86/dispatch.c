@@ -145,6 +145,11 @@ static int site_mem(struct hyp_cpu *cpu, const struct hyp_site *site, u64 *code)
 	if ((gva & ~PAGE_MASK) + site->size <= PAGE_SIZE && !(gva & HYP_SEG_FENCE && cpu->code_size == 32)) {
 		fail.ret = X86_OK;
 		p = hyp_mem_ptr_size(cpu, gva, site->write ? X86_ACC_W : X86_ACC_R, site->size, &fail);
+		if (p && site->write && unlikely(cpu->attention & HYP_ATTN_KICK)) {
+			cpu->s.rip = b->pc + site->guest_off; /* the dirty ring is full: the store waits */
+			sync_flags(cpu);
+			return X86_OK;
+		}
 		if (p && !b->dead) {
 			cpu->scratch[4] = (u64)p;
 			*code = cpu->resume + sizeof(*site);
@@ -201,6 +206,8 @@ static int site_helper(struct hyp_cpu *cpu, const struct hyp_site *site, u64 *co
 	ret = h->fn(cpu, e->target, len);
 	if (unlikely(ret == HYP_HELPER_INTERP))
 		ret = interpret(cpu);
+	else if (unlikely(ret == HYP_HELPER_AGAIN))
+		return X86_OK;
 	else if ((ret == X86_OK || ret == X86_EXIT) && !(flags & H_RIP))
 		cpu->s.rip = cpu->code_size == 64 ? cpu->s.rip + len : (u32)(cpu->s.rip + len);
 	if (ret != X86_OK || cpu->attention || cpu->mmio.wn || hyp_must_interpret(cpu))

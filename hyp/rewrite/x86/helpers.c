@@ -246,6 +246,8 @@ static enum x86_ret helper_movs(struct hyp_cpu *cpu, u64 operand, unsigned len)
 		dst = hyp_mem_ptr_size(cpu, to, X86_ACC_W, n * size, &fail);
 		if (!dst)
 			return chunk_failed(cpu, &fail);
+		if (unlikely(cpu->attention))
+			return HYP_HELPER_AGAIN;
 		host_movs(dst, src, n * size, size);
 		step(cpu, operand, n, true);
 	}
@@ -270,6 +272,8 @@ static enum x86_ret helper_stos(struct hyp_cpu *cpu, u64 operand, unsigned len)
 		dst = hyp_mem_ptr_size(cpu, to, X86_ACC_W, n * size, &fail);
 		if (!dst)
 			return chunk_failed(cpu, &fail);
+		if (unlikely(cpu->attention))
+			return HYP_HELPER_AGAIN;
 		host_stos(dst, cpu->s.gpr[X86_RAX], n * size, size);
 		step(cpu, operand, n, false);
 	}

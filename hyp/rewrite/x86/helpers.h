@@ -31,6 +31,8 @@ extern const struct helper helpers[HELPER_NR];
 
 /* A helper's result besides enum x86_ret: not this way, the interpreter executes it (s.rip unchanged). */
 #define HYP_HELPER_INTERP ((enum x86_ret)101)
+/* Interrupted between two elements: the registers say how far it got. */
+#define HYP_HELPER_AGAIN ((enum x86_ret)102)
 
 /* Operand of string helpers: bytes of an element | H_STR_*. */
 #define H_STR_REP 16u
