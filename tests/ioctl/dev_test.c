@@ -67,7 +67,7 @@ static void required_capabilities(void **state)
 static void not_offered(void **state)
 {
 	static const int caps[] = { KVM_CAP_X86_SMM, KVM_CAP_HYPERV, KVM_CAP_NESTED_STATE, KVM_CAP_ASYNC_PF,
-				    KVM_CAP_XEN_HVM, KVM_CAP_DIRTY_LOG_RING };
+				    KVM_CAP_XEN_HVM };
 
 	skip_real();
 	for (size_t i = 0; i < sizeof(caps) / sizeof(caps[0]); i++)
