@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * guest_hyp [--expect-shutdown] [--timeout S] [--engine E] guest.elf
+ * guest_hyp [--expect-shutdown] [--timeout S] [--engine E] [--max-interpreted N] guest.elf
  *
  * Runs one of tests/guests on a bare hyp_cpu, without KVM: what the silicon alone must get right. This
  * file plays the hypervisor: serial port, debug exit, the MSRs that are only registers, CPUID of
  * the host with what hyp needs to know about it. No interrupt controllers: guests that need them run
- * under guest_run. Exit status as there.
+ * under guest_run. Exit status as there; 119 where more than N instructions came to the interpreter.
  */
 #include <cpuid.h>
 #include <getopt.h>
@@ -23,11 +23,28 @@
 #define RAM_SIZE (64ul << 20)
 
 static bool expect_shutdown;
+static u64 max_interpreted = ~0ull - 1;
 static struct hyp_cpu *cpu;
 static struct x86_state *s;
 
+static u64 interpreted(void)
+{
+	const struct hyp_stat_desc *desc;
+	const u64 *values;
+	size_t n = hyp_stats(cpu, &desc, &values);
+
+	for (size_t i = 0; i < n; i++)
+		if (!strcmp(desc[i].name, "interpreted"))
+			return values[i];
+	return ~0ull;
+}
+
 static _Noreturn void stop(int status)
 {
+	if (!status && interpreted() > max_interpreted) {
+		printf("%llu instructions interpreted\n", (unsigned long long)interpreted());
+		status = 119;
+	}
 	fflush(stdout);
 	_exit(status);
 }
@@ -229,7 +246,7 @@ static void on_alarm(int sig)
 static const char *parse(int argc, char **argv)
 {
 	static const struct option opt[] = { { "expect-shutdown", 0, 0, 'x' }, { "timeout", 1, 0, 't' },
-					     { "engine", 1, 0, 'e' }, { 0 } };
+					     { "engine", 1, 0, 'e' }, { "max-interpreted", 1, 0, 'i' }, { 0 } };
 	int k, seconds = 20;
 
 	while ((k = getopt_long(argc, argv, "", opt, NULL)) != -1) {
@@ -237,6 +254,7 @@ static const char *parse(int argc, char **argv)
 		case 'x': expect_shutdown = true; break;
 		case 't': seconds = atoi(optarg); break;
 		case 'e': setenv("KUSE_HYP_ENGINE", optarg, 1); break;
+		case 'i': max_interpreted = strtoull(optarg, NULL, 0); break;
 		default: exit(120);
 		}
 	}
