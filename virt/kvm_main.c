@@ -211,7 +211,7 @@ const struct kvm_file_operations kvm_chardev_ops = { .name = "kvm", .ioctl = kvm
 
 VM_IOCTL(vm_create_vcpu, kvm_vm_ioctl_create_vcpu(kvm, arg))
 VM_IOCTL(vm_enable_cap, kvm_vm_ioctl_enable_cap_generic(kvm, data))
-VM_IOCTL(vm_set_memory_region, kvm_vm_ioctl_set_memory_region(kvm, data))
+VM_IOCTL(vm_set_memory_region2, kvm_vm_ioctl_set_memory_region(kvm, data))
 VM_IOCTL(vm_get_dirty_log, kvm_vm_ioctl_get_dirty_log(kvm, data))
 VM_IOCTL(vm_clear_dirty_log, kvm_vm_ioctl_clear_dirty_log(kvm, data))
 VM_IOCTL(vm_reset_dirty_rings, kvm_vm_ioctl_reset_dirty_pages(kvm))
@@ -227,6 +227,19 @@ VM_IOCTL(vm_check_extension, kvm_vm_ioctl_check_extension_generic(kvm, (long)arg
 VM_IOCTL(vm_get_stats_fd, kvm_vm_ioctl_get_stats_fd(kvm))
 VM_IOCTL(vm_create_device, -ENODEV) /* no device type exists on this architecture (Linux x86: only VFIO) */
 
+static long vm_set_memory_region(void *obj, void *data, unsigned long arg)
+{
+	const struct kvm_userspace_memory_region *mem = data;
+	struct kvm_userspace_memory_region2 mem2 = { .slot = mem->slot, .flags = mem->flags };
+
+	if (mem->flags & KVM_MEM_GUEST_MEMFD) /* that flag's fields are in the longer structure only */
+		return -EINVAL;
+	mem2.guest_phys_addr = mem->guest_phys_addr;
+	mem2.memory_size = mem->memory_size;
+	mem2.userspace_addr = mem->userspace_addr;
+	return kvm_vm_ioctl_set_memory_region(obj, &mem2);
+}
+
 static const struct kvm_ioctl_row vm_ioctls[] = {
 	IOCTL_ROW(KVM_IRQ_LINE, ARG_IN, vm_irq_line),
 	IOCTL_ROW(KVM_IRQ_LINE_STATUS, ARG_IN | ARG_OUT, vm_irq_line_status),
@@ -234,6 +247,7 @@ static const struct kvm_ioctl_row vm_ioctls[] = {
 	IOCTL_ROW(KVM_CREATE_VCPU, ARG_PLAIN, vm_create_vcpu),
 	IOCTL_ROW(KVM_ENABLE_CAP, ARG_IN, vm_enable_cap),
 	IOCTL_ROW(KVM_SET_USER_MEMORY_REGION, ARG_IN, vm_set_memory_region),
+	IOCTL_ROW(KVM_SET_USER_MEMORY_REGION2, ARG_IN, vm_set_memory_region2),
 	IOCTL_ROW(KVM_GET_DIRTY_LOG, ARG_IN, vm_get_dirty_log),
 	IOCTL_ROW(KVM_CLEAR_DIRTY_LOG, ARG_IN, vm_clear_dirty_log),
 	IOCTL_ROW(KVM_RESET_DIRTY_RINGS, ARG_PLAIN, vm_reset_dirty_rings),

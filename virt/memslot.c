@@ -82,7 +82,7 @@ bool kvm_memslot_id_valid(struct kvm *kvm, u32 id)
 
 /* ---- validate -------------------------------------------------------------------------------------- */
 
-static int check_region(struct kvm *kvm, const struct kvm_userspace_memory_region *mem)
+static int check_region(struct kvm *kvm, const struct kvm_userspace_memory_region2 *mem)
 {
 	if (mem->flags & ~(KVM_MEM_LOG_DIRTY_PAGES | kvm_arch_valid_mem_flags()))
 		return -EINVAL;
@@ -99,7 +99,7 @@ static int check_region(struct kvm *kvm, const struct kvm_userspace_memory_regio
 	return 0;
 }
 
-static int check_overlap(struct kvm *kvm, const struct kvm_userspace_memory_region *mem)
+static int check_overlap(struct kvm *kvm, const struct kvm_userspace_memory_region2 *mem)
 {
 	return hyp_as_overlaps(kvm->as, mem->slot >> 16, mem->guest_phys_addr, mem->memory_size, mem->slot)
 		       ? -EEXIST
@@ -108,7 +108,7 @@ static int check_overlap(struct kvm *kvm, const struct kvm_userspace_memory_regi
 
 /* 0: do it, 1: nothing to change, < 0. */
 static int check_change(struct kvm *kvm, const struct kvm_memory_slot *old,
-			const struct kvm_userspace_memory_region *mem)
+			const struct kvm_userspace_memory_region2 *mem)
 {
 	if (!mem->memory_size)
 		return old ? 0 : -EINVAL;
@@ -141,7 +141,7 @@ static int prepare_bitmap(struct kvm *kvm, struct slot_change *c)
 	return c->new->dirty_bitmap ? 0 : -ENOMEM;
 }
 
-static int prepare(struct kvm *kvm, struct slot_change *c, const struct kvm_userspace_memory_region *mem)
+static int prepare(struct kvm *kvm, struct slot_change *c, const struct kvm_userspace_memory_region2 *mem)
 {
 	if (!mem->memory_size)
 		return 0;
@@ -208,7 +208,7 @@ static int commit(struct kvm *kvm, const struct slot_change *c)
 	return err;
 }
 
-static int set_memslot(struct kvm *kvm, struct slot_change *c, const struct kvm_userspace_memory_region *mem)
+static int set_memslot(struct kvm *kvm, struct slot_change *c, const struct kvm_userspace_memory_region2 *mem)
 {
 	int err = prepare(kvm, c, mem);
 
@@ -223,7 +223,7 @@ static int set_memslot(struct kvm *kvm, struct slot_change *c, const struct kvm_
 	return 0;
 }
 
-long kvm_vm_ioctl_set_memory_region(struct kvm *kvm, const struct kvm_userspace_memory_region *mem)
+long kvm_vm_ioctl_set_memory_region(struct kvm *kvm, const struct kvm_userspace_memory_region2 *mem)
 {
 	struct slot_change c = { 0 };
 	long ret = check_region(kvm, mem);

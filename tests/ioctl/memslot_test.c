@@ -12,13 +12,13 @@ static int up(void **state)
 {
 	kvm = k_open();
 	vm = IOCTL(kvm, KVM_CREATE_VM, 0);
-	mem = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	mem = mmap(NULL, SIZE + 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	return vm < 0 || mem == MAP_FAILED;
 }
 
 static int down(void **state)
 {
-	munmap(mem, SIZE);
+	munmap(mem, SIZE + 4096);
 	return k_close(vm) | k_close(kvm);
 }
 
@@ -57,6 +57,31 @@ static void flags(void **state)
 	ok(set(1, KVM_MEM_LOG_DIRTY_PAGES, 0x1000, 0x1000, HVA));
 	ok(set(1, KVM_MEM_LOG_DIRTY_PAGES, 0x1000, 0x1000, HVA)); /* nothing to change */
 	ok(set(1, 0, 0x1000, 0x1000, HVA));
+}
+
+/* The longer structure does the same, and takes all of its bytes from the client. */
+static void region2(void **state)
+{
+	struct kvm_userspace_memory_region2 r = { 0, 0, 0, 0x1000, HVA };
+	uint8_t *edge = mem + SIZE - 32; /* room for the short structure only */
+
+	assert_int_equal(IOCTL(kvm, KVM_CHECK_EXTENSION, KVM_CAP_USER_MEMORY2), 1);
+	ok(IOCTL(vm, KVM_SET_USER_MEMORY_REGION2, &r));
+	fails(EINVAL, set(0, 0, 0, 0x2000, HVA)); /* the same slot */
+	r.flags = KVM_MEM_GUEST_MEMFD;
+	r.slot = 1;
+	r.guest_phys_addr = 0x10000;
+	fails(EINVAL, IOCTL(vm, KVM_SET_USER_MEMORY_REGION2, &r)); /* not in an ordinary VM */
+	fails(EINVAL, set(1, KVM_MEM_GUEST_MEMFD, 0x10000, 0x1000, HVA));
+	r.flags = 0;
+	r.memory_size = 0;
+	r.slot = 0;
+	ok(IOCTL(vm, KVM_SET_USER_MEMORY_REGION2, &r));
+	r.memory_size = 0x1000;
+	memcpy(edge, &r, 32);
+	ok(IOCTL(vm, KVM_SET_USER_MEMORY_REGION, edge));
+	munmap(mem + SIZE, 4096);
+	fails(EFAULT, IOCTL(vm, KVM_SET_USER_MEMORY_REGION2, edge));
 }
 
 static void bad_pointer(void **state)
@@ -161,7 +186,7 @@ static void clear_dirty_log(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(alignment), T(ranges), T(flags), T(bad_pointer), T(overlap), T(move_and_delete), T(churn), T(many_slots),
+		T(alignment), T(ranges), T(flags), T(region2), T(bad_pointer), T(overlap), T(move_and_delete), T(churn), T(many_slots),
 		T(dirty_log_errors), T(clear_dirty_log),
 	};
 
