@@ -29,18 +29,31 @@ $b mount -t tmpfs tmpfs /dev/shm
 for word in $($b cat /proc/cmdline); do
 	case $word in
 	kuse.work=*) work=${word#*=} ;;
+	kuse.work32=*) work32=${word#*=} ;;
 	kuse.scale=*) scale=${word#*=} ;;
 	kuse.idle=1) echo BENCH idle; $b sleep 100000 ;;
 	esac
 done
 [ -z "$work" ] || /bin/work $work $scale
+[ -z "$work32" ] || /bin/work32 $work32 $scale
 echo BENCH done
 $b poweroff -f
 """
 
 
+# 32-bit programs: workloads of bin/work32. All others are bin/work's.
+WORK32 = ["int32", "calls32", "int80"]
+FREESTANDING32 = ["-m32", "-ffreestanding", "-fno-pic", "-fno-stack-protector", "-fno-tree-loop-distribute-patterns",
+                  "-static", "-nostdlib"]
+
+
 class Failed(Exception):
     pass
+
+
+def by_program(workloads):
+    """[workloads of work, workloads of work32]"""
+    return [w for w in workloads if w not in WORK32], [w for w in workloads if w in WORK32]
 
 
 # ---- inputs ------------------------------------------------------------------------------------
@@ -79,18 +92,24 @@ class Inputs:
         folder = os.path.join(os.path.abspath(args.build), "bench")
         os.makedirs(folder, exist_ok=True)
         self.work = os.path.join(folder, "work")
-        sources = sorted(glob.glob(os.path.join(ROOT, "bench/work/*.c")))
-        done = subprocess.run([os.environ.get("CC", "gcc"), "-O2", "-static", "-o", self.work] + sources)
-        if done.returncode:
-            raise Failed("the workloads do not compile")
+        self.work32 = os.path.join(folder, "work32")
+        cls.compile(self.work, ["-static"], sorted(glob.glob(os.path.join(ROOT, "bench/work/*.c"))))
+        cls.compile(self.work32, FREESTANDING32, [os.path.join(ROOT, "bench", f)
+                                                  for f in ("work32/work32.c", "work/int.c")])
         self.kernel = args.kernel or cls.cached_kernel()
         busybox = shutil.which("busybox")
         if not busybox:
             raise Failed("busybox is missing (tools/deps bench)")
         self.initrd = os.path.join(folder, "initramfs.cpio")
         write_initramfs(self.initrd, {"bin/busybox": read(busybox), "bin/work": read(self.work),
-                                      "init": INIT.encode()})
+                                      "bin/work32": read(self.work32), "init": INIT.encode()})
         return self
+
+    @staticmethod
+    def compile(program, flags, sources):
+        done = subprocess.run([os.environ.get("CC", "gcc"), "-O2", *flags, "-o", program, *sources])
+        if done.returncode:
+            raise Failed("the workloads do not compile")
 
     @staticmethod
     def cached_kernel():
@@ -237,8 +256,9 @@ class Contender:
 
     def parameters(self, inputs, workloads, extra=""):
         words = [COMMAND_LINE, extra]
-        if workloads:
-            words.append(f"kuse.work={','.join(workloads)} kuse.scale={inputs.scale}")
+        for name, part in zip(("work", "work32"), by_program(workloads)):
+            if part:
+                words.append(f"kuse.{name}={','.join(part)} kuse.scale={inputs.scale}")
         return " ".join(w for w in words if w)
 
     def boot(self, inputs, workloads):
@@ -282,7 +302,15 @@ class Native(Contender):
     name, boots = "native", False
 
     def boot(self, inputs, workloads):
-        watched = Watched([inputs.work, ",".join(workloads), str(inputs.scale)], self.args.timeout, pin=True)
+        parts = [self.run(program, part, inputs.scale)
+                 for program, part in zip((inputs.work, inputs.work32), by_program(workloads)) if part]
+        for part in parts[1:]:
+            parts[0].programs.update(part.programs)
+        parts[0].others = max(part.others for part in parts)
+        return parts[0]
+
+    def run(self, program, workloads, scale):
+        watched = Watched([program, ",".join(workloads), str(scale)], self.args.timeout, pin=True)
         try:
             result = watched.finish()
         finally:

@@ -21,6 +21,9 @@ struct workload {
 /* Each file's table, ended by a NULL name. */
 extern const struct workload cpu_workloads[], mem_workloads[], fp_workloads[], kern_workloads[];
 
+/* int.c */
+uint64_t work_int(unsigned rounds), work_calls(unsigned rounds);
+
 /* Ends the program: a workload that could not do its work has no time. */
 void work_fail(const char *what) __attribute__((noreturn));
 
