@@ -102,6 +102,11 @@ void hyp_as_mark_written(struct hyp_as *as, gpa_t gpa, size_t len);
 struct hyp_cpu *hyp_cpu_create(struct hyp_as *as, u32 id);
 void hyp_cpu_destroy(struct hyp_cpu *cpu);
 
+/* A CPU's own accesses to physical memory, in its view. On its own thread, outside hyp_cpu_run, while the
+ * maps stand still (ops->quiesce). As hyp_as_read, _write. */
+int hyp_cpu_read(struct hyp_cpu *cpu, gpa_t gpa, void *buf, size_t len);
+int hyp_cpu_write(struct hyp_cpu *cpu, gpa_t gpa, const void *buf, size_t len);
+
 /* The CPU goes on in another view of its address space (SMM). On its own thread, outside hyp_cpu_run. */
 void hyp_cpu_set_view(struct hyp_cpu *cpu, unsigned view);
 
@@ -109,6 +114,7 @@ enum hyp_exit {
 	HYP_EXIT_INTR = 0,      /* kicked; nothing happened otherwise */
 	HYP_EXIT_IRQ_WINDOW,    /* asked for by want_irq_window; an interrupt can be injected now */
 	HYP_EXIT_NMI_WINDOW,    /* asked for by want_nmi_window */
+	HYP_EXIT_SMI_WINDOW,    /* asked for by want_smi_window */
 	HYP_EXIT_IO,            /* exit.io */
 	HYP_EXIT_MMIO,          /* exit.mmio: access to a gpa without RAM, or write to read-only */
 	HYP_EXIT_HLT,           /* rip at the HLT; hyp_x86_skip() steps over it */

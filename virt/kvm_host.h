@@ -173,6 +173,9 @@ void kvm_unregister_irq_ack_notifier(struct kvm *kvm, struct kvm_irq_ack_notifie
 /* 0 or -EFAULT. */
 int kvm_read_guest(struct kvm *kvm, gpa_t gpa, void *data, unsigned long len);
 int kvm_write_guest(struct kvm *kvm, gpa_t gpa, const void *data, unsigned long len);
+/* The same in the address space that the vCPU is in (SMM). On its own thread. */
+int kvm_vcpu_read_guest(struct kvm_vcpu *vcpu, gpa_t gpa, void *data, unsigned long len);
+int kvm_vcpu_write_guest(struct kvm_vcpu *vcpu, gpa_t gpa, const void *data, unsigned long len);
 
 /* One slot of KVM_SET_USER_MEMORY_REGION. Immutable but for the bitmap's contents. */
 struct kvm_memory_slot {
@@ -317,6 +320,8 @@ struct kvm_vcpu *kvm_get_vcpu_by_id(struct kvm *kvm, int id);
 struct kvm_vcpu *kvm_get_running_vcpu(void);
 void kvm_get_kvm(struct kvm *kvm);
 void kvm_put_kvm(struct kvm *kvm);
+/* The VM is in no defined state any more: further ioctls fail with -EIO. */
+void kvm_vm_dead(struct kvm *kvm);
 /* Our own fault: the VM refuses further ioctls with -EIO. */
 void kvm_vm_bugged(struct kvm *kvm, const char *why);
 

@@ -31,12 +31,17 @@ bool kvm_vm_usable(struct kvm *kvm)
 	return kvm->mm_generation == mm_generation && !__atomic_load_n(&kvm->vm_dead, __ATOMIC_RELAXED);
 }
 
+void kvm_vm_dead(struct kvm *kvm)
+{
+	__atomic_store_n(&kvm->vm_dead, true, __ATOMIC_SEQ_CST);
+	kvm_make_all_cpus_request(kvm, KVM_REQ_VM_DEAD);
+}
+
 void kvm_vm_bugged(struct kvm *kvm, const char *why)
 {
 	(void)why;
 	kvm->vm_bugged = true;
-	__atomic_store_n(&kvm->vm_dead, true, __ATOMIC_SEQ_CST);
-	kvm_make_all_cpus_request(kvm, KVM_REQ_VM_DEAD);
+	kvm_vm_dead(kvm);
 }
 
 /* ---- life of a VM -------------------------------------------------------------------------------- */

@@ -256,3 +256,19 @@ int kvm_write_guest(struct kvm *kvm, gpa_t gpa, const void *data, unsigned long 
 	srcu_read_unlock(&kvm->srcu, idx);
 	return ret;
 }
+
+int kvm_vcpu_read_guest(struct kvm_vcpu *vcpu, gpa_t gpa, void *data, unsigned long len)
+{
+	int idx = srcu_read_lock(&vcpu->kvm->srcu), ret = hyp_cpu_read(vcpu->hyp, gpa, data, len);
+
+	srcu_read_unlock(&vcpu->kvm->srcu, idx);
+	return ret;
+}
+
+int kvm_vcpu_write_guest(struct kvm_vcpu *vcpu, gpa_t gpa, const void *data, unsigned long len)
+{
+	int idx = srcu_read_lock(&vcpu->kvm->srcu), ret = hyp_cpu_write(vcpu->hyp, gpa, data, len);
+
+	srcu_read_unlock(&vcpu->kvm->srcu, idx);
+	return ret;
+}

@@ -94,8 +94,10 @@ static const struct {
 	{ KVM_CAP_VM_DISABLE_NX_HUGE_PAGES, 1 },
 	{ KVM_CAP_PMU_EVENT_FILTER, 1 }, /* as with enable_pmu=0: checked, and nothing is there to be filtered */
 	{ KVM_CAP_PMU_EVENT_MASKED_EVENTS, 1 },
-	/* Known and not offered: ASYNC_PF(_INT), HYPERV*, XEN_HVM, NESTED_STATE, X86_SMM, PMU_*, SGX_ATTRIBUTE,
-	 * X86_BUS_LOCK_EXIT, X86_NOTIFY_VMEXIT, MULTI_ADDRESS_SPACE, GUEST_MEMFD. */
+	{ KVM_CAP_X86_SMM, 1 },
+	{ KVM_CAP_MULTI_ADDRESS_SPACE, KVM_MAX_NR_ADDRESS_SPACES },
+	/* Known and not offered: ASYNC_PF(_INT), HYPERV*, XEN_HVM, NESTED_STATE, PMU_*, SGX_ATTRIBUTE,
+	 * X86_BUS_LOCK_EXIT, X86_NOTIFY_VMEXIT, GUEST_MEMFD. */
 };
 
 int kvm_vm_ioctl_check_extension(struct kvm *kvm, long ext)

@@ -4,7 +4,7 @@
  * machine checks.
  */
 #include <string.h>
-#include "arch/x86/x86.h"
+#include "arch/x86/smm.h"
 
 /* ---- KVM_GET/SET_VCPU_EVENTS -------------------------------------------------------------------- */
 
@@ -40,6 +40,8 @@ void kvm_get_vcpu_events(struct kvm_vcpu *vcpu, struct kvm_vcpu_events *ev)
 	struct x86_state *s = x86s(vcpu);
 
 	memset(ev, 0, sizeof(*ev));
+	if (kvm_check_request(KVM_REQ_SMI, vcpu))
+		kvm_process_smi(vcpu);
 	kvm_process_nmi(vcpu);
 	get_exception(vcpu, ev);
 	ev->interrupt.injected = vcpu->arch.interrupt.injected && !vcpu->arch.interrupt.soft;
@@ -48,6 +50,9 @@ void kvm_get_vcpu_events(struct kvm_vcpu *vcpu, struct kvm_vcpu_events *ev)
 	ev->nmi.injected = vcpu->arch.nmi_injected;
 	ev->nmi.pending = (u8)vcpu->arch.nmi_pending;
 	ev->nmi.masked = s->nmi_blocked;
+	ev->smi.smm = is_smm(vcpu);
+	ev->smi.pending = vcpu->arch.smi_pending;
+	ev->smi.smm_inside_nmi = vcpu->arch.smm_inside_nmi;
 	ev->smi.latched_init = lapic_in_kernel(vcpu) && kvm_lapic_latched_init(vcpu);
 	ev->flags = KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SHADOW | KVM_VCPUEVENT_VALID_SMM;
 	if (vcpu->kvm->arch.exception_payload_enabled)
@@ -78,9 +83,9 @@ static int check_events(struct kvm_vcpu *vcpu, struct kvm_vcpu_events *ev)
 	if ((ev->exception.injected || ev->exception.pending) &&
 	    (ev->exception.nr > 31 || ev->exception.nr == X86_NMI))
 		return -EINVAL;
-	/* SMM is not offered. */
-	if ((ev->flags & KVM_VCPUEVENT_VALID_SMM) &&
-	    (ev->smi.smm || ev->smi.pending || ev->smi.smm_inside_nmi))
+	/* INITs are latched in SMM. */
+	if ((ev->flags & KVM_VCPUEVENT_VALID_SMM) && (ev->smi.smm || ev->smi.pending) &&
+	    vcpu->arch.mp_state == KVM_MP_STATE_INIT_RECEIVED)
 		return -EINVAL;
 	if ((ev->flags & KVM_VCPUEVENT_VALID_TRIPLE_FAULT) && !vcpu->kvm->arch.triple_fault_event)
 		return -EINVAL;
@@ -100,6 +105,17 @@ static void set_nmi(struct kvm_vcpu *vcpu, const struct kvm_vcpu_events *ev)
 	x86s(vcpu)->nmi_blocked = ev->nmi.masked;
 }
 
+static void set_smi(struct kvm_vcpu *vcpu, const struct kvm_vcpu_events *ev)
+{
+	if (is_smm(vcpu) != !!ev->smi.smm)
+		kvm_smm_changed(vcpu, ev->smi.smm);
+	vcpu->arch.smi_pending = ev->smi.pending;
+	if (ev->smi.smm)
+		vcpu->arch.smm_inside_nmi = ev->smi.smm_inside_nmi;
+	if (lapic_in_kernel(vcpu))
+		kvm_lapic_set_latched_init(vcpu, ev->smi.latched_init);
+}
+
 int kvm_set_vcpu_events(struct kvm_vcpu *vcpu, struct kvm_vcpu_events *ev)
 {
 	int ret = check_events(vcpu, ev);
@@ -117,8 +133,8 @@ int kvm_set_vcpu_events(struct kvm_vcpu *vcpu, struct kvm_vcpu_events *ev)
 	set_nmi(vcpu, ev);
 	if ((ev->flags & KVM_VCPUEVENT_VALID_SIPI_VECTOR) && lapic_in_kernel(vcpu))
 		vcpu->arch.sipi_vector = (u8)ev->sipi_vector;
-	if ((ev->flags & KVM_VCPUEVENT_VALID_SMM) && lapic_in_kernel(vcpu))
-		kvm_lapic_set_latched_init(vcpu, ev->smi.latched_init);
+	if (ev->flags & KVM_VCPUEVENT_VALID_SMM)
+		set_smi(vcpu, ev);
 	if (ev->flags & KVM_VCPUEVENT_VALID_TRIPLE_FAULT) {
 		if (ev->triple_fault.pending)
 			kvm_make_request(KVM_REQ_TRIPLE_FAULT, vcpu);
@@ -166,6 +182,10 @@ static long ioctl_set_mp_state(void *obj, void *data, unsigned long arg)
 	default:
 		return -EINVAL;
 	}
+	/* An SMI goes before INIT, and SMM holds INIT off. */
+	if ((!kvm_apic_init_sipi_allowed(vcpu) || vcpu->arch.smi_pending) &&
+	    (mp->mp_state == KVM_MP_STATE_SIPI_RECEIVED || mp->mp_state == KVM_MP_STATE_INIT_RECEIVED))
+		return -EINVAL;
 	if (mp->mp_state == KVM_MP_STATE_SIPI_RECEIVED) {
 		vcpu->arch.mp_state = KVM_MP_STATE_INIT_RECEIVED;
 		kvm_lapic_set_pending_sipi(vcpu);
@@ -207,7 +227,8 @@ static long ioctl_nmi(void *obj, void *data, unsigned long arg)
 
 static long ioctl_smi(void *obj, void *data, unsigned long arg)
 {
-	return -ENOTTY; /* SMM is not offered: as a Linux built without CONFIG_KVM_SMM */
+	kvm_inject_smi(obj);
+	return 0;
 }
 
 /* ---- KVM_SET_GUEST_DEBUG ---- */

@@ -6,7 +6,7 @@
  * "rip at the instruction" exits step over it with hyp_x86_skip once it has been done.
  */
 #include <string.h>
-#include "arch/x86/x86.h"
+#include "arch/x86/smm.h"
 
 static int inject_gp(struct kvm_vcpu *vcpu)
 {
@@ -44,6 +44,13 @@ static int handle_irq_window(struct kvm_vcpu *vcpu)
 static int handle_nmi_window(struct kvm_vcpu *vcpu)
 {
 	x86s(vcpu)->want_nmi_window = false;
+	kvm_make_request(KVM_REQ_EVENT, vcpu);
+	return 1;
+}
+
+static int handle_smi_window(struct kvm_vcpu *vcpu)
+{
+	x86s(vcpu)->want_smi_window = false;
 	kvm_make_request(KVM_REQ_EVENT, vcpu);
 	return 1;
 }
@@ -210,7 +217,9 @@ static int handle_invd(struct kvm_vcpu *vcpu)
 
 static int handle_rsm(struct kvm_vcpu *vcpu)
 {
-	return inject_ud(vcpu);
+	if (kvm_leave_smm(vcpu))
+		kvm_make_request(KVM_REQ_TRIPLE_FAULT, vcpu);
+	return 1;
 }
 
 /* ---- the end ---- */
@@ -260,6 +269,7 @@ static int (*const exit_handlers[HYP_EXIT_NR])(struct kvm_vcpu *vcpu) = {
 	[HYP_EXIT_INTR] = handle_intr,
 	[HYP_EXIT_IRQ_WINDOW] = handle_irq_window,
 	[HYP_EXIT_NMI_WINDOW] = handle_nmi_window,
+	[HYP_EXIT_SMI_WINDOW] = handle_smi_window,
 	[HYP_EXIT_IO] = handle_io,
 	[HYP_EXIT_MMIO] = handle_mmio,
 	[HYP_EXIT_HLT] = handle_hlt,
@@ -283,6 +293,7 @@ static int (*const exit_handlers[HYP_EXIT_NR])(struct kvm_vcpu *vcpu) = {
 
 static const char *const exit_names[HYP_EXIT_NR] = {
 	[HYP_EXIT_INTR] = "intr", [HYP_EXIT_IRQ_WINDOW] = "irq-window", [HYP_EXIT_NMI_WINDOW] = "nmi-window",
+	[HYP_EXIT_SMI_WINDOW] = "smi-window",
 	[HYP_EXIT_IO] = "io", [HYP_EXIT_MMIO] = "mmio", [HYP_EXIT_HLT] = "hlt", [HYP_EXIT_CPUID] = "cpuid",
 	[HYP_EXIT_RDMSR] = "rdmsr", [HYP_EXIT_WRMSR] = "wrmsr", [HYP_EXIT_HYPERCALL] = "hypercall",
 	[HYP_EXIT_CR8] = "cr8", [HYP_EXIT_XSETBV] = "xsetbv", [HYP_EXIT_PAUSE] = "pause", [HYP_EXIT_MWAIT] = "mwait",

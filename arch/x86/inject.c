@@ -5,10 +5,11 @@
  * "pending": raised by KVM or user space, side effects (CR2, DR6) not applied. "injected": handed to the CPU,
  * which delivers it through the IDT at its next entry; if it left before having done so, the same event is
  * handed over again. One event enters at a time, in Linux's order: what is being delivered already, a new
- * exception, an NMI, an external interrupt. A window (want_irq_window, want_nmi_window) makes the CPU
- * leave as soon as the next one can be taken.
+ * exception, an SMI (which goes not through the IDT: smm.c), an NMI, an external interrupt. A window
+ * (want_irq_window, want_nmi_window, want_smi_window) makes the CPU leave as soon as the next one can be
+ * taken.
  */
-#include "arch/x86/x86.h"
+#include "arch/x86/smm.h"
 
 enum exception_class { CONTRIBUTORY, PAGE_FAULT, BENIGN };
 
@@ -160,6 +161,16 @@ static bool again(struct kvm_vcpu *vcpu)
 	return true;
 }
 
+static bool inject_smi(struct kvm_vcpu *vcpu)
+{
+	if (!vcpu->arch.smi_pending || !hyp_x86_smi_allowed(vcpu->hyp))
+		return false;
+	vcpu->arch.smi_pending = false;
+	vcpu->arch.smi_count++;
+	kvm_enter_smm(vcpu);
+	return true;
+}
+
 static bool inject_nmi(struct kvm_vcpu *vcpu)
 {
 	if (!vcpu->arch.nmi_pending || !hyp_x86_nmi_allowed(vcpu->hyp))
@@ -192,9 +203,19 @@ static void ask_for_windows(struct kvm_vcpu *vcpu, bool want_window)
 	struct x86_state *s = x86s(vcpu);
 	bool block = vcpu->arch.guest_debug & KVM_GUESTDBG_BLOCKIRQ;
 
+	s->want_smi_window = vcpu->arch.smi_pending && !is_smm(vcpu) && !block;
 	s->want_nmi_window = vcpu->arch.nmi_pending && !block;
 	s->want_irq_window = want_window ||
 			     (lapic_in_kernel(vcpu) && !block && kvm_cpu_has_injectable_intr(vcpu));
+}
+
+/* Highest priority first. */
+static void new_event(struct kvm_vcpu *vcpu)
+{
+	if (vcpu->arch.exception.pending)
+		new_exception(vcpu);
+	else if (!(vcpu->arch.guest_debug & KVM_GUESTDBG_BLOCKIRQ) && !inject_smi(vcpu) && !inject_nmi(vcpu))
+		inject_interrupt(vcpu);
 }
 
 int kvm_inject_events(struct kvm_vcpu *vcpu, bool want_window)
@@ -202,12 +223,8 @@ int kvm_inject_events(struct kvm_vcpu *vcpu, bool want_window)
 	struct x86_state *s = x86s(vcpu);
 
 	s->inject.type = X86_EVENT_NONE;
-	if (!again(vcpu)) {
-		if (vcpu->arch.exception.pending)
-			new_exception(vcpu);
-		else if (!(vcpu->arch.guest_debug & KVM_GUESTDBG_BLOCKIRQ) && !inject_nmi(vcpu))
-			inject_interrupt(vcpu);
-	}
+	if (!again(vcpu))
+		new_event(vcpu);
 	vcpu->arch.handed_over = s->inject.type;
 	if (s->inject.type)
 		kvm_trace(KVM_TRACE_IRQ, "inject", { "vcpu", (u64)vcpu->vcpu_id, NULL },

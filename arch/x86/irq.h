@@ -43,6 +43,7 @@ bool kvm_apic_x2apic_mode(struct kvm_vcpu *vcpu);
  * RUNNABLE. 0 or < 0. Own thread. */
 int kvm_apic_accept_events(struct kvm_vcpu *vcpu);
 bool kvm_apic_has_pending_init_or_sipi(struct kvm_vcpu *vcpu); /* any */
+bool kvm_apic_init_sipi_allowed(struct kvm_vcpu *vcpu);        /* not in SMM. Own thread */
 bool kvm_lapic_latched_init(struct kvm_vcpu *vcpu);            /* for KVM_GET_VCPU_EVENTS / MP_STATE */
 void kvm_lapic_set_pending_sipi(struct kvm_vcpu *vcpu);        /* KVM_SET_MP_STATE SIPI_RECEIVED */
 void kvm_lapic_set_latched_init(struct kvm_vcpu *vcpu, bool on);/* KVM_SET_VCPU_EVENTS smi.latched_init */

@@ -21,6 +21,7 @@
 
 #include "arch/x86/ioapic.h"
 #include "arch/x86/lapic.h"
+#include "arch/x86/smm.h"
 #include "uapi/kuse_kvm.h"
 
 #define KVM_MSR_PV_ENABLED 1u /* bit 0 of MSR_KVM_PV_EOI_EN */
@@ -172,6 +173,10 @@ int kvm_apic_set_irq(struct kvm_vcpu *vcpu, const struct kvm_lapic_irq *irq)
 		kvm_inject_nmi(vcpu);
 		kvm_vcpu_kick(vcpu);
 		return 1;
+	case APIC_DM_SMI:
+		kvm_inject_smi(vcpu);
+		kvm_vcpu_kick(vcpu);
+		return 1;
 	case APIC_DM_INIT:
 		return lapic_accept_init(apic, irq);
 	case APIC_DM_STARTUP:
@@ -180,7 +185,6 @@ int kvm_apic_set_irq(struct kvm_vcpu *vcpu, const struct kvm_lapic_irq *irq)
 		__atomic_store_n(&vcpu->arch.pv_unhalted, true, __ATOMIC_SEQ_CST);
 		lapic_notify(vcpu);
 		return 1;
-	case APIC_DM_SMI:    /* no SMM is offered (DESIGN 9), so nobody takes it: as Linux without KVM_SMM */
 	case APIC_DM_EXTINT: /* the PIC asks kvm_apic_accept_pic_intr instead */
 	default:
 		return 0;
@@ -360,6 +364,12 @@ bool kvm_apic_has_pending_init_or_sipi(struct kvm_vcpu *vcpu)
 	return lapic_events(vcpu);
 }
 
+/* INIT waits until RSM. */
+bool kvm_apic_init_sipi_allowed(struct kvm_vcpu *vcpu)
+{
+	return !is_smm(vcpu);
+}
+
 bool kvm_lapic_latched_init(struct kvm_vcpu *vcpu)
 {
 	return lapic_events(vcpu) & BIT(KVM_APIC_INIT);
@@ -390,6 +400,10 @@ int kvm_apic_accept_events(struct kvm_vcpu *vcpu)
 
 	if (!kvm_apic_has_pending_init_or_sipi(vcpu))
 		return 0;
+	if (!kvm_apic_init_sipi_allowed(vcpu)) {
+		lapic_take_event(apic, KVM_APIC_SIPI);
+		return 0;
+	}
 	if (lapic_take_event(apic, KVM_APIC_INIT)) {
 		kvm_vcpu_reset(vcpu, true);
 		vcpu->arch.mp_state = kvm_vcpu_is_bsp(vcpu) ? KVM_MP_STATE_RUNNABLE

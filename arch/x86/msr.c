@@ -46,6 +46,11 @@ static int set_arch_host(struct msr_access *a)
 	return a->host ? set_arch(a) : 1;
 }
 
+static int get_arch_host(struct msr_access *a)
+{
+	return a->host ? get_arch(a) : 1;
+}
+
 /* The guest's write is dropped. */
 static int set_arch_host_else_ignore(struct msr_access *a)
 {
@@ -360,11 +365,12 @@ static const struct msr_row msr_table[] = {
 	{ 0x17, 0x17, 0, get_zero, set_fault },                                          /* PLATFORM_ID */
 	{ 0x1b, 0x1b, 0, get_arch, set_apic_base, ARCH(apic_base) },
 	{ 0x2a, 0x2a, 0, get_const, set_fault, .valid = 1 << 24 },                       /* EBL_CR_POWERON */
-	{ 0x34, 0x34, 0, get_arch, set_arch_host, ARCH(smi_count), ALL },                /* SMI_COUNT */
+	{ 0x34, 0x34, LIST, get_arch, set_arch_host, ARCH(smi_count), ALL },                /* SMI_COUNT */
 	{ 0x3a, 0x3a, 0, get_feat_ctl, set_fault },                                      /* FEAT_CTL */
 	{ 0x3b, 0x3b, LIST, get_arch, set_tsc_adjust, ARCH(ia32_tsc_adjust_msr) },
 	{ 0x79, 0x79, 0, get_zero, set_ignore },                                         /* UCODE_WRITE */
 	{ 0x8b, 0x8b, LIST | FEAT, get_arch, set_arch_host_else_ignore, ARCH(microcode_version), ALL },
+	{ 0x9e, 0x9e, LIST, get_arch_host, set_arch_host, ARCH(smbase), ALL },           /* SMBASE */
 	{ 0xc1, 0xc2, 0, get_zero, set_zero_only },                                      /* P6 PERFCTR0, 1 */
 	{ 0xcd, 0xcd, 0, get_const, set_fault, .valid = 3 },                             /* FSB_FREQ */
 	{ 0xce, 0xce, LIST, get_platform_info, set_arch_host, ARCH(msr_platform_info), PLATFORM_INFO_CPUID_FAULT },

@@ -108,7 +108,7 @@ static void get_sregs2(struct kvm_vcpu *vcpu, struct kvm_sregs2 *sregs)
 	memset(sregs, 0, sizeof(*sregs));
 	get_sregs_common(vcpu, (struct kvm_sregs *)sregs);
 	if (is_pae_paging(s) &&
-	    !kvm_read_guest(vcpu->kvm, s->cr3 & ~31ull, sregs->pdptrs, sizeof(sregs->pdptrs)))
+	    !kvm_vcpu_read_guest(vcpu, s->cr3 & ~31ull, sregs->pdptrs, sizeof(sregs->pdptrs)))
 		sregs->flags |= SREGS2_PDPTRS_VALID;
 }
 

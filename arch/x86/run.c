@@ -7,7 +7,7 @@
  * time: what is read from it is read once and checked.
  */
 #include <string.h>
-#include "arch/x86/x86.h"
+#include "arch/x86/smm.h"
 
 #define PIO_PAGE_OFFSET 1 /* page of the kvm_run mapping, KVM_PIO_PAGE_OFFSET */
 
@@ -220,9 +220,12 @@ static bool vcpu_running(struct kvm_vcpu *vcpu)
 
 static bool vcpu_has_events(struct kvm_vcpu *vcpu)
 {
-	if (lapic_in_kernel(vcpu) && kvm_apic_has_pending_init_or_sipi(vcpu))
+	if (lapic_in_kernel(vcpu) && kvm_apic_has_pending_init_or_sipi(vcpu) &&
+	    kvm_apic_init_sipi_allowed(vcpu))
 		return true;
 	if (__atomic_load_n(&vcpu->arch.pv_unhalted, __ATOMIC_SEQ_CST) || vcpu->arch.exception.pending)
+		return true;
+	if (kvm_test_request(KVM_REQ_SMI, vcpu) || (vcpu->arch.smi_pending && hyp_x86_smi_allowed(vcpu->hyp)))
 		return true;
 	if (kvm_test_request(KVM_REQ_NMI, vcpu) || (vcpu->arch.nmi_pending && hyp_x86_nmi_allowed(vcpu->hyp)))
 		return true;
@@ -296,7 +299,7 @@ static int exit_tpr_access(struct kvm_vcpu *vcpu)
 }
 
 /* Requests whose only purpose is to be noticed, or that nothing offered here can make sense of. */
-static const u8 no_action[] = { KVM_REQ_UNBLOCK, KVM_REQ_PMI, KVM_REQ_SMI, KVM_REQ_MCE };
+static const u8 no_action[] = { KVM_REQ_UNBLOCK, KVM_REQ_PMI, KVM_REQ_MCE };
 
 /* > 0: go on. */
 static int handle_requests(struct kvm_vcpu *vcpu)
@@ -315,6 +318,8 @@ static int handle_requests(struct kvm_vcpu *vcpu)
 		return exit_tpr_access(vcpu);
 	if (kvm_check_request(KVM_REQ_TRIPLE_FAULT, vcpu))
 		return kvm_exit_shutdown(vcpu);
+	if (kvm_check_request(KVM_REQ_SMI, vcpu))
+		kvm_process_smi(vcpu);
 	if (kvm_check_request(KVM_REQ_NMI, vcpu))
 		kvm_process_nmi(vcpu);
 	if (kvm_check_request(KVM_REQ_SCAN_IOAPIC, vcpu))
@@ -507,6 +512,8 @@ static void post_kvm_run_save(struct kvm_vcpu *vcpu)
 	struct kvm_run *run = vcpu->run;
 	struct x86_state *s = x86s(vcpu);
 
+	if (is_smm(vcpu))
+		run->flags |= KVM_RUN_X86_SMM;
 	run->if_flag = !!(s->rflags & X86_FL_IF);
 	run->cr8 = lapic_in_kernel(vcpu) ? kvm_lapic_get_cr8(vcpu) : s->cr8;
 	run->apic_base = vcpu->arch.apic_base;

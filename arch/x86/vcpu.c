@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A virtual CPU's life on x86: creation, reset, INIT/SIPI, and the dispatch of its ioctls. */
 #include <stdlib.h>
-#include "arch/x86/x86.h"
+#include "arch/x86/smm.h"
 
 /* ---- creation, reset --------------------------------------------------------------------------- */
 
@@ -54,6 +54,9 @@ static void forget_events(struct kvm_vcpu *vcpu)
 	__atomic_store_n(&v->nmi_queued, 0, __ATOMIC_RELAXED);
 	v->nmi_pending = 0;
 	v->nmi_injected = false;
+	v->smi_pending = false;
+	v->smi_count = 0;
+	v->smm_inside_nmi = false;
 	v->interrupt = (struct kvm_queued_interrupt){ 0 };
 	v->exception = (struct kvm_queued_exception){ 0 };
 	v->handed_over = X86_EVENT_NONE;
@@ -87,10 +90,12 @@ void kvm_vcpu_reset(struct kvm_vcpu *vcpu, bool init_event)
 	forget_paravirtual(vcpu);
 	s->inject.type = X86_EVENT_NONE;
 	hyp_x86_reset(vcpu->hyp, init_event);
+	hyp_cpu_set_view(vcpu->hyp, 0);
 	s->gpr[X86_RDX] = signature(vcpu);
 	if (!init_event) {
 		vcpu->arch.msr_misc_features_enables = 0;
 		s->cpuid_faulting = false;
+		vcpu->arch.smbase = SMBASE_RESET;
 		s->xcr0 = 1;
 		s->xss = 0;
 	}

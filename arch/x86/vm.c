@@ -40,7 +40,7 @@ void kvm_arch_destroy_vm(struct kvm *kvm)
 
 int kvm_arch_nr_memslot_as_ids(struct kvm *kvm)
 {
-	return 1; /* the second one comes with SMM */
+	return KVM_MAX_NR_ADDRESS_SPACES; /* the second one is what a CPU in SMM sees */
 }
 
 u32 kvm_arch_valid_mem_flags(void)

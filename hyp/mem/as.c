@@ -312,3 +312,29 @@ int hyp_as_write(struct hyp_as *as, gpa_t gpa, const void *buf, size_t len)
 {
 	return as_copy(as, gpa, (void *)buf, len, true);
 }
+
+static int cpu_copy(struct hyp_cpu *cpu, gpa_t gpa, void *buf, size_t len, bool write)
+{
+	for (size_t done = 0; done < len;) {
+		size_t chunk = MIN(len - done, PAGE_SIZE - ((gpa + done) & ~PAGE_MASK));
+		u8 *hva = hyp_phys_ptr(cpu, gpa + done, write), *pf = hyp_as_pf(cpu->as, gpa + done);
+
+		if (!hva)
+			return -EFAULT;
+		memcpy(write ? hva : (u8 *)buf + done, write ? (u8 *)buf + done : hva, chunk);
+		if (write && pf && *pf & HYP_PF_CODE)
+			hyp_as_code_written(cpu, cpu->as, gpa + done, (unsigned)chunk);
+		done += chunk;
+	}
+	return 0;
+}
+
+int hyp_cpu_read(struct hyp_cpu *cpu, gpa_t gpa, void *buf, size_t len)
+{
+	return cpu_copy(cpu, gpa, buf, len, false);
+}
+
+int hyp_cpu_write(struct hyp_cpu *cpu, gpa_t gpa, const void *buf, size_t len)
+{
+	return cpu_copy(cpu, gpa, (void *)buf, len, true);
+}

@@ -73,6 +73,7 @@ struct kvm_vcpu_arch {
 	bool nmi_injected;
 	bool triple_fault_pending;
 	bool smi_pending;
+	bool smm_inside_nmi; /* the SMI came while NMIs were blocked: RSM leaves them so */
 	u8 handed_over;      /* enum x86_event_type given to the CPU for the coming entry */
 	bool tpr_access_reporting;
 	struct {

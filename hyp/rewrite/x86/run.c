@@ -118,6 +118,8 @@ static enum hyp_exit run_loop(struct hyp_cpu *cpu)
 			return HYP_EXIT_INTR;
 		if (cpu->mmio.wn && x86_mmio_flush(cpu) == X86_EXIT)
 			return s->exit.reason;
+		if (s->want_smi_window && hyp_x86_smi_allowed(cpu))
+			return HYP_EXIT_SMI_WINDOW;
 		if (s->want_nmi_window && hyp_x86_nmi_allowed(cpu))
 			return HYP_EXIT_NMI_WINDOW;
 		if (s->want_irq_window && hyp_x86_irq_allowed(cpu))

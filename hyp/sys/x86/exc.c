@@ -528,6 +528,11 @@ bool hyp_x86_nmi_allowed(struct hyp_cpu *cpu)
 	return !cpu->s.nmi_blocked && !cpu->s.shadow && !mid_instruction(cpu);
 }
 
+bool hyp_x86_smi_allowed(struct hyp_cpu *cpu)
+{
+	return !cpu->s.in_smm && !mid_instruction(cpu);
+}
+
 void hyp_x86_skip(struct hyp_cpu *cpu)
 {
 	struct x86_state *s = &cpu->s;

@@ -127,8 +127,8 @@ struct x86_event {
 };
 
 /* interruptibility */
-#define X86_SHADOW_STI 1u
-#define X86_SHADOW_MOV_SS 2u
+#define X86_SHADOW_MOV_SS 1u /* the values of KVM_X86_SHADOW_INT_* */
+#define X86_SHADOW_STI 2u
 
 /* guest_debug (KVM_SET_GUEST_DEBUG's meaning) */
 #define X86_GDBG_SINGLESTEP 1u /* exit after each instruction */
@@ -189,6 +189,7 @@ struct x86_state {
 	struct x86_event inject;  /* KVM -> hyp: deliver this at entry; cleared once delivered */
 	bool want_irq_window;     /* KVM -> hyp: exit as soon as IF=1 and no shadow */
 	bool want_nmi_window;
+	bool want_smi_window;     /* outside of SMM: exit at the next instruction boundary */
 	bool want_pause_exit;
 	bool want_mwait_nop;
 	bool ud_on_vmcall_mismatch; /* quirk off: VMCALL on AMD / VMMCALL on Intel is #UD */
@@ -239,9 +240,10 @@ void hyp_x86_complete_mmio(struct hyp_cpu *cpu);
  * hyp_x86_complete_io left to be delivered (state was set by user space in between). */
 void hyp_x86_abort_access(struct hyp_cpu *cpu);
 
-/* True where an external interrupt (NMI) could be delivered right now. */
+/* True where an external interrupt (NMI, SMI) could be delivered right now. */
 bool hyp_x86_irq_allowed(struct hyp_cpu *cpu);
 bool hyp_x86_nmi_allowed(struct hyp_cpu *cpu);
+bool hyp_x86_smi_allowed(struct hyp_cpu *cpu);
 
 /* Guest TLB. flush_guest: everything but global entries as a MOV CR3 would. */
 void hyp_x86_flush_tlb(struct hyp_cpu *cpu);
