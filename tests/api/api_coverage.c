@@ -14,7 +14,7 @@
 #include "virt/ioctl.h"
 #include "virt/sys.h"
 
-enum absence { NOTYET, OTHER_ARCH, OLD, NESTED, SEV, SGX, SMM, XEN, HYPERV, PMU, HARDWARE };
+enum absence { NOTYET, OTHER_ARCH, OLD, NESTED, SEV, SGX, XEN, HYPERV, PMU, HARDWARE };
 
 static const char *const absence_text[] = {
 	[NOTYET] = "**not yet**",
@@ -22,7 +22,6 @@ static const char *const absence_text[] = {
 	[NESTED] = "refused, as with `nested=0`: nested virtualization is not offered",
 	[SEV] = "refused, as on a host without SEV",
 	[SGX] = "refused, as without CONFIG_X86_SGX_KVM",
-	[SMM] = "refused, as without CONFIG_KVM_SMM",
 	[XEN] = "refused, as without CONFIG_KVM_XEN",
 	[HYPERV] = "refused, as without CONFIG_KVM_HYPERV",
 	[PMU] = "refused, as with `enable_pmu=0`",

@@ -104,12 +104,24 @@ static void test_shorthands(void **state)
 	fake_vm_free(kvm);
 }
 
+static void test_smi(void **state)
+{
+	struct kvm *kvm = ipi_vm(3);
+
+	fake.kicks[1] = 0;
+	xapic_write(kvm->vcpus[0], APIC_ICR2, ID_MDA(1));
+	xapic_write(kvm->vcpus[0], APIC_ICR, APIC_DM_SMI | ASSERT);
+	assert_true(kvm_check_request(KVM_REQ_SMI, kvm->vcpus[1]));
+	assert_false(kvm_check_request(KVM_REQ_SMI, kvm->vcpus[2]));
+	assert_int_equal(fake.kicks[1], 1);
+	fake_vm_free(kvm);
+}
+
 static void test_modes_without_effect(void **state)
 {
 	struct kvm *kvm = ipi_vm(2);
 
 	fake.kicks[1] = 0;
-	assert_int_equal(ipi(kvm, 0, ID_MDA(1), APIC_DM_SMI | ASSERT | 0x43), 0);
 	assert_int_equal(ipi(kvm, 0, ID_MDA(1), APIC_DM_EXTINT | ASSERT | 0x43), 0);
 	assert_int_equal(ipi(kvm, 0, ID_MDA(1), FIXED | APIC_INT_LEVELTRIG | 0x43), 0); /* de-assert */
 	assert_int_equal(ipi(kvm, 0, ID_MDA(1), FIXED | ASSERT | 0x0f), 0);             /* illegal vector */
@@ -310,6 +322,7 @@ static void test_pv_kick(void **state)
 const struct CMUnitTest lapic_ipi_tests[] = {
 	cmocka_unit_test(test_physical),
 	cmocka_unit_test(test_shorthands),
+	cmocka_unit_test(test_smi),
 	cmocka_unit_test(test_modes_without_effect),
 	cmocka_unit_test(test_logical_flat),
 	cmocka_unit_test(test_logical_flat_high),
