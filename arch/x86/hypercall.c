@@ -55,8 +55,7 @@ static const struct {
 
 static bool pv_has(struct kvm_vcpu *vcpu, u8 feature)
 {
-	return feature == 0xff || !vcpu->arch.pv_cpuid_enforce ||
-	       (vcpu->arch.pv_cpuid_features & (1u << feature));
+	return feature == 0xff || guest_pv_has(vcpu, feature);
 }
 
 static s64 dispatch(struct hypercall *h, u64 nr)

@@ -14,6 +14,7 @@ struct msr_row {
 	int (*set)(struct msr_access *a);
 	size_t offset; /* of the word in kvm_vcpu_arch or x86_state */
 	u64 valid;     /* writable bits, or the constant */
+	u8 pv;         /* 1 + the bit of KVM_CPUID_FEATURES without which it does not exist; 0: always there */
 };
 #define MSR_LIST 1u    /* in KVM_GET_MSR_INDEX_LIST */
 #define MSR_FEATURE 2u /* in KVM_GET_MSR_FEATURE_INDEX_LIST */

@@ -55,6 +55,11 @@ int kvm_vcpu_ioctl_get_cpuid2(struct kvm_vcpu *vcpu, unsigned long arg);
 /* What CPUID returns to the guest. */
 void kvm_cpuid(struct kvm_vcpu *vcpu, u32 function, u32 index, struct cpuid_regs *out);
 bool guest_cpuid_has(struct kvm_vcpu *vcpu, u32 function, u32 index, int reg, u32 bit);
+/* KVM_FEATURE_*: there for the guest. Without KVM_CAP_ENFORCE_PV_FEATURE_CPUID all are. */
+static inline bool guest_pv_has(struct kvm_vcpu *vcpu, u32 feature)
+{
+	return !vcpu->arch.pv_cpuid_enforce || (vcpu->arch.pv_cpuid_features & (1u << feature));
+}
 enum { CPUID_EAX, CPUID_EBX, CPUID_ECX, CPUID_EDX };
 /* Recomputes what depends on CPUID. Called when user space has set it, and at creation. */
 void kvm_vcpu_after_set_cpuid(struct kvm_vcpu *vcpu);

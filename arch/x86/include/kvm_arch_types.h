@@ -128,7 +128,7 @@ struct kvm_vcpu_arch {
 	u64 mce_banks[4 * KVM_MAX_MCE_BANKS];
 	u64 mci_ctl2_banks[KVM_MAX_MCE_BANKS];
 	u64 microcode_version, arch_capabilities, ia32_misc_enable, msr_platform_info, msr_misc_features_enables;
-	u64 spec_ctrl, tfa_ctl, perf_capabilities, smbase, osvw_length, osvw_status, hwcr, virt_spec_ctrl, smi_count;
+	u64 msr_ia32_power_ctl, de_cfg, spec_ctrl, tfa_ctl, perf_capabilities, smbase, osvw_length, osvw_status, hwcr, virt_spec_ctrl, smi_count;
 	struct {
 		u64 deftype, fixed[11], var[2 * KVM_NR_VAR_MTRR];
 	} mtrr;
