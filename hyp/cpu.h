@@ -125,7 +125,7 @@ struct hyp_cpu {
 	struct {
 		u8 n;          /* answered pieces */
 		u8 next;       /* next piece to use in this re-run */
-		bool io_ready; /* exit.io.data is the answer for the IN/INS at rip */
+		bool io_ready; /* ins_data is the answer for the INS at rip */
 		struct {
 			gpa_t gpa;
 			u8 len;

@@ -159,6 +159,7 @@ static void do_io(void)
 {
 	if (s->exit.io.in) {
 		s->exit.io.data = s->exit.io.port == 0x3fd ? 0x60 : ~0u;
+		memset(s->ins_data, 0xff, sizeof(s->ins_data));
 		hyp_x86_complete_io(cpu);
 		return;
 	}

@@ -198,6 +198,11 @@ bool guest_cpuid_has(struct kvm_vcpu *vcpu, u32 function, u32 index, int reg, u3
 	return e && ((&e->eax)[reg] & B(bit));
 }
 
+static u32 mwait_bit(struct kvm_vcpu *vcpu)
+{
+	return vcpu->arch.ia32_misc_enable & MISC_ENABLE_MWAIT ? B(3) : 0;
+}
+
 /* Bits that follow the state of the CPU. */
 static void cpuid_runtime(struct kvm_vcpu *vcpu, u32 function, u32 index, struct cpuid_regs *r)
 {
@@ -206,6 +211,8 @@ static void cpuid_runtime(struct kvm_vcpu *vcpu, u32 function, u32 index, struct
 	if (function == 1) {
 		r->ecx = (r->ecx & ~B(27)) | ((r->ecx & B(26)) && (s->cr4 & X86_CR4_OSXSAVE) ? B(27) : 0);
 		r->edx = (r->edx & ~B(9)) | (vcpu->arch.apic_base & (1u << 11) ? B(9) : 0);
+		if (!kvm_check_has_quirk(vcpu->kvm, KVM_X86_QUIRK_MISC_ENABLE_NO_MWAIT))
+			r->ecx = (r->ecx & ~B(3)) | mwait_bit(vcpu);
 	} else if (function == 7 && index == 0) {
 		r->ecx = (r->ecx & ~B(4)) | ((r->ecx & B(3)) && (s->cr4 & X86_CR4_PKE) ? B(4) : 0);
 	} else if (function == 0xd && index == 0) {
@@ -273,15 +280,16 @@ static const struct {
 	u8 reg, bit;
 	u32 cr4;
 } cr4_features[] = {
-	{ 1, CPUID_ECX, 17, X86_CR4_PCIDE }, { 1, CPUID_ECX, 26, X86_CR4_OSXSAVE }, { 7, CPUID_EBX, 0, X86_CR4_FSGSBASE },
-	{ 7, CPUID_EBX, 7, X86_CR4_SMEP },   { 7, CPUID_EBX, 20, X86_CR4_SMAP },    { 7, CPUID_ECX, 2, X86_CR4_UMIP },
+	{ 1, CPUID_ECX, 17, X86_CR4_PCIDE },   { 1, CPUID_ECX, 26, X86_CR4_OSXSAVE },
+	{ 7, CPUID_EBX, 0, X86_CR4_FSGSBASE }, { 7, CPUID_EBX, 7, X86_CR4_SMEP },
+	{ 7, CPUID_EBX, 20, X86_CR4_SMAP },    { 7, CPUID_ECX, 2, X86_CR4_UMIP },
 };
 
-/* As in Linux the old bits need no CPUID bit, and before user space has set any CPUID all that is supported may be set. */
+/* As in Linux the old bits need no CPUID bit, and before any CPUID is set all supported ones may be. */
 static u64 valid_cr4(struct kvm_vcpu *vcpu)
 {
-	u64 bits = X86_CR4_VME | X86_CR4_PVI | X86_CR4_TSD | X86_CR4_DE | X86_CR4_PSE | X86_CR4_PAE | X86_CR4_MCE |
-		   X86_CR4_PGE | X86_CR4_PCE | X86_CR4_OSFXSR | X86_CR4_OSXMMEXCPT;
+	u64 bits = X86_CR4_VME | X86_CR4_PVI | X86_CR4_TSD | X86_CR4_DE | X86_CR4_PSE | X86_CR4_PAE |
+		   X86_CR4_MCE | X86_CR4_PGE | X86_CR4_PCE | X86_CR4_OSFXSR | X86_CR4_OSXMMEXCPT;
 
 	for (size_t i = 0; i < ARRAY_SIZE(cr4_features); i++) {
 		u32 leaf = cr4_features[i].leaf, bit = cr4_features[i].bit;
@@ -345,12 +353,17 @@ u32 kvm_hypervisor_cpuid_base(struct kvm_vcpu *vcpu, const char *signature)
 	return 0;
 }
 
-/* KVM's leaves are not at 0x40000000 where user space has put another hypervisor's there. */
+/*
+ * KVM's leaves are not at 0x40000000 where user space has put another hypervisor's there. A vCPU whose HLT does
+ * not exit has nothing to be unhalted from.
+ */
 static void pv_features(struct kvm_vcpu *vcpu)
 {
 	u32 base = kvm_hypervisor_cpuid_base(vcpu, "KVMKVMKVM\0\0");
-	const struct kvm_cpuid_entry2 *e = base ? kvm_find_cpuid_entry(vcpu, base + 1, 0) : NULL;
+	struct kvm_cpuid_entry2 *e = base ? (void *)kvm_find_cpuid_entry(vcpu, base + 1, 0) : NULL;
 
+	if (e && vcpu->kvm->arch.hlt_in_guest)
+		e->eax &= ~B(KVM_FEATURE_PV_UNHALT);
 	vcpu->arch.pv_cpuid_features = e ? e->eax : 0;
 }
 

@@ -57,14 +57,26 @@ static int handle_smi_window(struct kvm_vcpu *vcpu)
 
 /* ---- I/O --------------------------------------------------------------------------------------------- */
 
+/* 0: read. A device that goes away in the middle of a string reads as 0 from there. */
+static int read_port(struct kvm_vcpu *vcpu, struct x86_exit *e)
+{
+	u8 *data = e->io.string ? x86s(vcpu)->ins_data : (u8 *)&e->io.data;
+
+	e->io.data = 0;
+	memset(data, 0, (size_t)e->io.count * e->io.size);
+	for (u32 i = 0; i < e->io.count; i++, data += e->io.size)
+		if (kvm_io_bus_read(vcpu, KVM_PIO_BUS, e->io.port, e->io.size, data))
+			return i ? 0 : -EOPNOTSUPP;
+	return 0;
+}
+
 static int handle_io(struct kvm_vcpu *vcpu)
 {
 	struct x86_exit *e = &x86s(vcpu)->exit;
 
 	vcpu->stat.io_exits++;
 	if (e->io.in) {
-		e->io.data = 0;
-		if (kvm_io_bus_read(vcpu, KVM_PIO_BUS, e->io.port, e->io.size, &e->io.data))
+		if (read_port(vcpu, e))
 			return kvm_exit_io(vcpu, e);
 		hyp_x86_complete_io(vcpu->hyp);
 		return 1;
@@ -188,16 +200,25 @@ static int handle_xsetbv(struct kvm_vcpu *vcpu)
 	return skip(vcpu);
 }
 
-/* MONITOR and MWAIT are not offered. By default they do nothing; with the quirk off they are #UD. */
+/*
+ * MONITOR and MWAIT are not offered. By default they do nothing; with the quirk off they are #UD unless CPUID
+ * (with another quirk off IA32_MISC_ENABLE) says they are there.
+ */
 #ifndef KVM_X86_QUIRK_MWAIT_NEVER_UD_FAULTS
 #define KVM_X86_QUIRK_MWAIT_NEVER_UD_FAULTS (1 << 6)
 #endif
+static bool mwait_enabled(struct kvm_vcpu *vcpu)
+{
+	if (kvm_check_has_quirk(vcpu->kvm, KVM_X86_QUIRK_MWAIT_NEVER_UD_FAULTS))
+		return true;
+	if (kvm_check_has_quirk(vcpu->kvm, KVM_X86_QUIRK_MISC_ENABLE_NO_MWAIT))
+		return guest_cpuid_has(vcpu, 1, 0, CPUID_ECX, 3);
+	return vcpu->arch.ia32_misc_enable & MISC_ENABLE_MWAIT;
+}
+
 static int handle_mwait(struct kvm_vcpu *vcpu)
 {
-	if (!kvm_check_has_quirk(vcpu->kvm, KVM_X86_QUIRK_MWAIT_NEVER_UD_FAULTS) &&
-	    !guest_cpuid_has(vcpu, 1, 0, CPUID_ECX, 3))
-		return inject_ud(vcpu);
-	return skip(vcpu);
+	return mwait_enabled(vcpu) ? skip(vcpu) : inject_ud(vcpu);
 }
 
 static int handle_pause(struct kvm_vcpu *vcpu)

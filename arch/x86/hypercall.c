@@ -80,6 +80,44 @@ static bool gpa_range_valid(u64 gpa, u64 npages)
 	return !(gpa & ~PAGE_MASK) && gfn + npages > gfn;
 }
 
+/* 0, or -EFAULT with the linear address that may not be written. Byte by byte: it may cross a page. */
+static int write_guest_virt(struct kvm_vcpu *vcpu, u64 gva, const u8 *data, int len, u64 *fault)
+{
+	bool writeable, user;
+	gpa_t gpa[4];
+
+	for (int i = 0; i < len; i++) {
+		*fault = gva + (u64)i;
+		if (hyp_x86_translate(vcpu->hyp, *fault, &gpa[i], &writeable, &user) || !writeable)
+			return -EFAULT;
+	}
+	for (int i = 0; i < len; i++)
+		if (kvm_write_guest(vcpu->kvm, gpa[i], &data[i], 1))
+			return -EFAULT;
+	return 0;
+}
+
+/*
+ * The other vendor's instruction, which is #UD on silicon: made this vendor's, and run again. A client that
+ * has switched that quirk off gets the #UD.
+ */
+static int fix_hypercall(struct kvm_vcpu *vcpu)
+{
+	struct x86_state *s = x86s(vcpu);
+	u8 insn[3] = { 0x0f, 0x01, s->is_amd ? 0xd9 : 0xc1 };
+	u64 fault;
+
+	if (x86_cpl(s)) {
+		kvm_queue_exception_e(vcpu, X86_GP, 0);
+	} else if (!kvm_check_has_quirk(vcpu->kvm, KVM_X86_QUIRK_FIX_HYPERCALL_INSN)) {
+		kvm_queue_exception(vcpu, X86_UD);
+	} else if (write_guest_virt(vcpu, kvm_linear_rip(vcpu), insn, sizeof(insn), &fault)) {
+		s->cr2 = fault;
+		kvm_queue_exception_e(vcpu, X86_PF, X86_PFEC_P | X86_PFEC_W);
+	}
+	return 1;
+}
+
 int kvm_emulate_hypercall(struct kvm_vcpu *vcpu)
 {
 	struct x86_state *s = x86s(vcpu);
@@ -88,6 +126,8 @@ int kvm_emulate_hypercall(struct kvm_vcpu *vcpu)
 	u64 nr = s->gpr[X86_RAX];
 	s64 ret;
 
+	if (s->exit.hypercall.vmmcall != s->is_amd)
+		return fix_hypercall(vcpu);
 	if (!h.op_64_bit) {
 		nr = (u32)nr;
 		h.a0 = (u32)h.a0;

@@ -4,8 +4,8 @@
  * WRMSR do and what user space's KVM_GET_MSRS / KVM_SET_MSRS may do beyond that (`host`). A register that
  * has no row does not exist: #GP, or KVM_EXIT_X86_RDMSR/WRMSR where user space asked for that.
  *
- * Return values: 0; 1: #GP; KVM_MSR_RET_INVALID: no such register (in this direction), #GP as well but user space that
- * asked for it is told the difference.
+ * Return values: 0; 1: #GP; KVM_MSR_RET_INVALID: no such register (in this direction), #GP as well, but user
+ * space that asked for it is told the difference.
  */
 #include "arch/x86/msr.h"
 
@@ -359,7 +359,7 @@ static int set_misc_enable(struct msr_access *a)
 	}
 	/* With the quirk off the bit shows in CPUID (cpuid_runtime); it needs SSE3, as on silicon. */
 	if (!kvm_check_has_quirk(a->vcpu->kvm, KVM_X86_QUIRK_MISC_ENABLE_NO_MWAIT) &&
-	    ((old ^ a->data) & MSR_IA32_MISC_ENABLE_MWAIT) && !guest_cpuid_has(a->vcpu, 1, 0, CPUID_ECX, 0))
+	    ((old ^ a->data) & MISC_ENABLE_MWAIT) && !guest_cpuid_has(a->vcpu, 1, 0, CPUID_ECX, 0))
 		return 1;
 	return set_arch(a);
 }
@@ -401,7 +401,7 @@ static int set_virt_spec_ctrl(struct msr_access *a)
 	return !a->host && !guest_cpuid_has(a->vcpu, 0x80000008, 0, CPUID_EBX, 25) ? 1 : set_arch(a);
 }
 
-/* Not offered in CPUID, so only user space may touch it: the default, or 0 (QEMU 6.2 writes it) which changes nothing. */
+/* Not offered in CPUID, so only user space may touch it: the default, or 0 (QEMU 6.2): no change. */
 #define TSC_RATIO_DEFAULT BIT_ULL(32)
 
 static int get_tsc_ratio(struct msr_access *a)
@@ -673,7 +673,7 @@ static int get_one(struct kvm_vcpu *vcpu, struct kvm_msr_entry *e)
 	return ret == KVM_MSR_RET_INVALID && listed(e->index) ? 0 : ret;
 }
 
-/* What a guest may have looked at must not change any more: the feature MSRs, all but the microcode revision. */
+/* What a guest may have seen must not change: feature MSRs, all but the microcode revision. */
 static bool immutable(struct kvm_vcpu *vcpu, u32 index)
 {
 	const struct msr_row *row = find_row(index);
@@ -699,8 +699,12 @@ static int get_feature(struct kvm_vcpu *vcpu, struct kvm_msr_entry *e)
 
 	if (!row || !(row->flags & FEAT))
 		return 1;
-	e->data = e->index == 0x10a ? ARCH_CAPABILITIES_OFFERED : e->index == 0x8b ? default_ucode_rev() :
-		  row->get == get_arch ? row->valid : 0;
+	if (e->index == 0x10a)
+		e->data = ARCH_CAPABILITIES_OFFERED;
+	else if (e->index == 0x8b)
+		e->data = default_ucode_rev();
+	else
+		e->data = row->get == get_arch ? row->valid : 0;
 	return 0;
 }
 

@@ -33,7 +33,10 @@ static int complete_io(struct kvm_vcpu *vcpu)
 		return 1;
 	}
 	e->io.data = 0;
-	memcpy(&e->io.data, pio_data(vcpu), e->io.size);
+	if (e->io.string)
+		memcpy(x86s(vcpu)->ins_data, pio_data(vcpu), (size_t)e->io.size * e->io.count);
+	else
+		memcpy(&e->io.data, pio_data(vcpu), e->io.size);
 	hyp_x86_complete_io(vcpu->hyp);
 	return 1;
 }
@@ -46,7 +49,7 @@ int kvm_exit_io(struct kvm_vcpu *vcpu, const struct x86_exit *e)
 	run->io.direction = e->io.in ? KVM_EXIT_IO_IN : KVM_EXIT_IO_OUT;
 	run->io.size = e->io.size;
 	run->io.port = e->io.port;
-	run->io.count = 1;
+	run->io.count = e->io.count;
 	run->io.data_offset = PIO_PAGE_OFFSET * PAGE_SIZE;
 	if (e->io.in) {
 		vcpu->arch.pio.linear_rip = kvm_linear_rip(vcpu);

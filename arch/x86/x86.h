@@ -11,6 +11,7 @@
 #define X86_DR6_FIXED_1 0xffff0ff0ul
 #define X86_DR6_VOLATILE 0x0001e80ful
 #define X86_DR7_FIXED_1 0x400ul
+#define MISC_ENABLE_MWAIT BIT_ULL(18)
 
 static inline struct x86_state *x86s(struct kvm_vcpu *vcpu)
 {

@@ -187,18 +187,50 @@ static void test_rep_ins(void **state)
 	PUT(cpu, 0xf3, 0x6d); /* rep insd */
 	cpu->s.gpr[X86_RDI] = DATA;
 	cpu->s.gpr[X86_RCX] = 2;
-	for (u32 i = 0; i < 2; i++) {
-		assert_int_equal(x86_interp_one(cpu), X86_EXIT);
-		assert_true(e->io.in && e->io.string);
-		assert_int_equal(e->io.size, 4);
-		assert_int_equal(cpu->s.rip, CODE);
-		e->io.data = 0x50 + i;
-		hyp_x86_complete_io(cpu);
-		assert_ok(x86_interp_one(cpu));
-		assert_int_equal(cpu->s.gpr[X86_RCX], 1 - i);
-	}
+	assert_int_equal(x86_interp_one(cpu), X86_EXIT);
+	assert_true(e->io.in && e->io.string);
+	assert_int_equal(e->io.size, 4);
+	assert_int_equal(e->io.count, 2);
+	assert_int_equal(cpu->s.rip, CODE);
+	memcpy(cpu->s.ins_data, (u32[]){ 0x50, 0x51 }, 8);
+	hyp_x86_complete_io(cpu);
+	assert_ok(x86_interp_one(cpu));
+	assert_int_equal(cpu->s.gpr[X86_RCX], 0);
+	assert_int_equal(cpu->s.gpr[X86_RDI], DATA + 8);
 	assert_int_equal(cpu->s.rip, CODE + 2);
 	assert_int_equal(ram64(DATA), 0x5100000050ull);
+}
+
+/* A batch ends with the page; downwards and single-stepped there is none; RCX may have shrunk meanwhile. */
+static void test_rep_ins_batch(void **state)
+{
+	struct hyp_cpu *cpu = cpu_of(state);
+	struct x86_exit *e = &cpu->s.exit;
+
+	PUT(cpu, 0xf3, 0x6d); /* rep insd */
+	cpu->s.gpr[X86_RDI] = DATA + PAGE_SIZE - 10;
+	cpu->s.gpr[X86_RCX] = 100;
+	assert_int_equal(x86_interp_one(cpu), X86_EXIT);
+	assert_int_equal(e->io.count, 2);
+	cpu->s.gpr[X86_RCX] = 1;
+	memset(cpu->s.ins_data, 0x5a, 8);
+	hyp_x86_complete_io(cpu);
+	assert_ok(x86_interp_one(cpu));
+	assert_int_equal(cpu->s.gpr[X86_RDI], DATA + PAGE_SIZE - 6);
+	assert_int_equal(cpu->s.rip, CODE + 2);
+	cpu->s.rip = CODE;
+	cpu->s.gpr[X86_RDI] = DATA;
+	cpu->s.gpr[X86_RCX] = 10000;
+	assert_int_equal(x86_interp_one(cpu), X86_EXIT);
+	assert_int_equal(e->io.count, X86_INS_MAX / 4);
+	cpu->s.gpr[X86_RDI] = DATA + 64;
+	cpu->df = X86_FL_DF;
+	assert_int_equal(x86_interp_one(cpu), X86_EXIT);
+	assert_int_equal(e->io.count, 1);
+	cpu->df = 0;
+	cpu->s.rflags |= X86_FL_TF;
+	assert_int_equal(x86_interp_one(cpu), X86_EXIT);
+	assert_int_equal(e->io.count, 1);
 }
 
 /* The port is not read when the destination cannot be written. */
@@ -968,7 +1000,7 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(test_##name, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		T(mmio_rmw), T(mmio_vector_load), T(mmio_rep_movs), T(mmio_rep_stos), T(out_in),
-		T(rep_ins), T(ins_destination_fault), T(outs_down), T(io_bitmap), T(single_step),
+		T(rep_ins), T(rep_ins_batch), T(ins_destination_fault), T(outs_down), T(io_bitmap), T(single_step),
 		T(single_step_int), T(single_step_out), T(step_after_mov_ss), T(sti_shadow),
 		T(code_breakpoint), T(data_breakpoint), T(io_breakpoint), T(fetch_page_end),
 		T(too_long), T(code_changes), T(wide_nop), T(pool_overflow), T(gates), T(privilege),

@@ -62,8 +62,6 @@ enum x86_ret x86_op_invd(struct hyp_cpu *cpu, const struct x86_insn *in)
 
 static enum x86_ret hypercall(struct hyp_cpu *cpu, const struct x86_insn *in, bool vmmcall)
 {
-	if (cpu->s.ud_on_vmcall_mismatch && vmmcall != cpu->s.is_amd)
-		return x86_raise(cpu, X86_UD);
 	cpu->s.exit.hypercall.vmmcall = vmmcall;
 	return x86_exit_at(cpu, in, HYP_EXIT_HYPERCALL);
 }

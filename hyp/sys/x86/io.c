@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Port I/O. OUT is finished before its exit; IN exits with rip at the instruction and is finished by
- * hyp_x86_complete_io(), INS by the run after it. INS and OUTS make one exit per element; with REP, rip
- * stays at the instruction until the count is 0, so that interrupts come in between.
+ * hyp_x86_complete_io(), INS by the run after it. OUTS makes one exit per element, REP INS one for as many as
+ * the page of the destination takes (a disk is read by REP INS); rip stays at the instruction until the count
+ * is 0, so that interrupts come in between.
  */
 #include "hyp/sys/x86/interp.h"
 
@@ -44,6 +45,7 @@ static enum x86_ret exit_io(struct hyp_cpu *cpu, const struct x86_insn *in, unsi
 
 	e->io.port = port;
 	e->io.size = size;
+	e->io.count = 1;
 	return x86_exit_at(cpu, in, HYP_EXIT_IO);
 }
 
@@ -110,6 +112,46 @@ static unsigned element_size(const struct x86_insn *in)
 	return in->opcode & 1 ? MIN(in->opsize, 4) : 1;
 }
 
+/* How many elements to ask for at once: what fits on the destination's page, where that is plain RAM. */
+static unsigned ins_count(struct hyp_cpu *cpu, const struct x86_insn *in, unsigned size)
+{
+	enum x86_ret ret = X86_OK;
+	u64 count, room;
+	gva_t gva;
+	gpa_t gpa;
+
+	if (!(in->flags & (X86_IN_REP | X86_IN_REPNE)) || cpu->df)
+		return 1;
+	if ((cpu->s.rflags & X86_FL_TF) || cpu->s.guest_debug)
+		return 1;
+	if (x86_linear(cpu, X86_ES, x86_get_a(cpu, in, X86_RDI), size, X86_ACC_W, &gva) != X86_OK)
+		return 1;
+	room = MIN(PAGE_SIZE - (gva & ~PAGE_MASK), (u64)X86_INS_MAX) / size;
+	count = MIN(x86_get_a(cpu, in, X86_RCX), room);
+	if (count < 2 || !hyp_mem_ptr(cpu, gva, X86_ACC_W, &gpa, &ret))
+		return 1;
+	ret = x86_linear(cpu, X86_ES, x86_get_a(cpu, in, X86_RDI), (unsigned)count * size, X86_ACC_W, &gva);
+	return ret == X86_OK ? (unsigned)count : 1;
+}
+
+/* User space may have changed the registers meanwhile: no more is stored than RCX says. */
+static enum x86_ret ins_store(struct hyp_cpu *cpu, const struct x86_insn *in, unsigned size)
+{
+	unsigned count = cpu->s.exit.io.count;
+
+	cpu->mmio.io_ready = false;
+	if (in->flags & (X86_IN_REP | X86_IN_REPNE))
+		count = (unsigned)MIN((u64)count, x86_get_a(cpu, in, X86_RCX));
+	for (unsigned i = 0; i < count; i++) {
+		const u8 *data = cpu->s.ins_data + i * size;
+
+		X86_TRY(x86_seg_write(cpu, X86_ES, x86_get_a(cpu, in, X86_RDI), data, size));
+		x86_debug_io(cpu, (u16)cpu->s.gpr[X86_RDX], size);
+		string_step(cpu, in, X86_RDI, size);
+	}
+	return X86_OK;
+}
+
 static enum x86_ret probe_destination(struct hyp_cpu *cpu, const struct x86_insn *in, unsigned size)
 {
 	enum x86_ret ret = X86_OK;
@@ -132,17 +174,14 @@ enum x86_ret x86_op_ins(struct hyp_cpu *cpu, const struct x86_insn *in)
 	X86_TRY(check_port(cpu, port, size));
 	if (rep_done(cpu, in))
 		return X86_OK;
-	if (cpu->mmio.io_ready) {
-		X86_TRY(x86_seg_write(cpu, X86_ES, x86_get_a(cpu, in, X86_RDI), &cpu->s.exit.io.data, size));
-		cpu->mmio.io_ready = false;
-		x86_debug_io(cpu, port, size);
-		string_step(cpu, in, X86_RDI, size);
-		return X86_OK;
-	}
+	if (cpu->mmio.io_ready)
+		return ins_store(cpu, in, size);
 	X86_TRY(probe_destination(cpu, in, size)); /* the port must not be read for nothing */
 	cpu->s.exit.io.in = true;
 	cpu->s.exit.io.string = true;
-	return exit_io(cpu, in, port, size);
+	exit_io(cpu, in, port, size);
+	cpu->s.exit.io.count = (u16)ins_count(cpu, in, size);
+	return X86_EXIT;
 }
 
 enum x86_ret x86_op_outs(struct hyp_cpu *cpu, const struct x86_insn *in)

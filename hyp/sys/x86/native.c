@@ -401,6 +401,17 @@ static u8 *in_place(struct hyp_cpu *cpu, const struct x86_insn *in, gva_t gva, e
 	return crosses_page(gva, in->mem.size) ? NULL : hyp_mem_ptr(cpu, gva, in->mem.acc, &gpa, ret);
 }
 
+/*
+ * Linux's emulator, which handles MMIO there, knows of the x87 only FNSTCW and FNSTSW. The rest has to fail
+ * here as well: user space that asked for such exits (KVM_CAP_EXIT_ON_EMULATION_FAILURE) counts on it.
+ */
+static bool emulator_lacks(const struct x86_insn *in)
+{
+	u8 reg = in->bytes[in->modrm_off] >> 3 & 7;
+
+	return in->gate == X86_GATE_X87 && !((in->opcode == 0xd9 || in->opcode == 0xdd) && reg == 7);
+}
+
 /* A write-mask decides what is accessed. A load is tried whole first: the host then does the masking. */
 static enum x86_ret run_masked(struct hyp_cpu *cpu, struct x86_insn *in, gva_t gva, enum x86_ret ret)
 {
@@ -430,6 +441,8 @@ enum x86_ret x86_native_mem(struct hyp_cpu *cpu, const struct x86_insn *cin, gva
 		cpu->s.cr2 = cr2;
 		ret = run_masked(cpu, in, gva, ret);
 	} else if (ret != X86_FAULT) {
+		if (unlikely(emulator_lacks(in)) && !crosses_page(gva, in->mem.size))
+			return x86_op_emulation(cpu, in);
 		ret = run_bounced(cpu, in, gva);
 	}
 	return ret == X86_FAULT && cpu->fault.vector == X86_PF ? prioritize(cpu, in, gva, cr2) : ret;

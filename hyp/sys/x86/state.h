@@ -144,7 +144,8 @@ struct x86_exit {
 			u8 size; /* 1, 2, 4: bytes of one element */
 			bool in;
 			bool string;
-			u32 data; /* OUT: the value. IN: KVM fills it, then hyp_x86_complete_io */
+			u16 count; /* elements: more than 1 only for REP INS, whose answer goes into ins_data */
+			u32 data;  /* OUT: the value. IN: KVM fills it, then hyp_x86_complete_io */
 		} io;
 		struct {
 			gpa_t gpa;
@@ -160,6 +161,7 @@ struct x86_exit {
 };
 
 #define X86_XSAVE_MAX 4096
+#define X86_INS_MAX 1024 /* bytes that one exit of REP INS asks for (Linux: struct read_cache) */
 
 struct x86_state {
 	u64 gpr[16];
@@ -192,7 +194,6 @@ struct x86_state {
 	bool want_smi_window;     /* outside of SMM: exit at the next instruction boundary */
 	bool want_pause_exit;
 	bool want_mwait_nop;
-	bool ud_on_vmcall_mismatch; /* quirk off: VMCALL on AMD / VMMCALL on Intel is #UD */
 
 	u32 guest_debug;          /* X86_GDBG_* */
 	u64 gdbg_dr[4], gdbg_dr7;
@@ -206,6 +207,7 @@ struct x86_state {
 	bool has_rdtscp, has_rdpid, has_invpcid, has_gbpages, has_umip, has_erms;
 
 	struct x86_exit exit;
+	u8 ins_data[X86_INS_MAX]; /* the answer to a string IN: exit.io.count elements of exit.io.size bytes */
 
 	/* x87/SSE/AVX/AVX-512 state in the host's standard (non-compacted) XSAVE format */
 	u8 xsave[X86_XSAVE_MAX] __attribute__((aligned(64)));
@@ -228,7 +230,7 @@ void hyp_x86_skip(struct hyp_cpu *cpu);
  * one already queued, SDM table 6-5). cr2 is set by the caller for #PF. */
 void hyp_x86_queue_exception(struct hyp_cpu *cpu, u8 vector, bool has_error, u32 error);
 
-/* The answer to HYP_EXIT_IO with .in: exit.io.data holds it. Finishes the instruction. For .in ==
+/* The answer to HYP_EXIT_IO with .in: exit.io.data holds it (.string: ins_data). Finishes the instruction. For .in ==
  * false the instruction was finished before the exit and nothing is to be called. */
 void hyp_x86_complete_io(struct hyp_cpu *cpu);
 
