@@ -188,6 +188,25 @@ static void relocation(void **state)
 	assert_int_equal(get_msr(MSR_SMBASE), 0x40000);
 }
 
+/* The handler's 16-bit code runs beyond 64 KiB, as OVMF's does: mov eax,0x20000; jmp eax */
+static void code_beyond_64k(void **state)
+{
+	struct kvm_regs r;
+
+	program();
+	BYTES(m.mem + SMBASE + 0x8000, 0x66, 0xb8, 0x00, 0x00, 0x02, 0x00, 0x66, 0xff, 0xe0);
+	BYTES(m.mem + SMBASE + 0x20000, 0x90, 0xe6, 0x99, 0x90, 0xeb, 0x00, 0x0f, 0xaa);
+	run_to_port(0x42);
+	ok(IOCTL(m.vcpu, KVM_SMI, 0));
+	run_to_port(0x99);
+	ok(IOCTL(m.vcpu, KVM_GET_REGS, &r));
+	assert_int_equal(r.rip, 0x20003);
+	/* A branch of 16 bits cuts EIP. */
+	BYTES(m.mem + SMBASE + 0x6, 0xe6, 0x98, 0x0f, 0xaa);
+	run_to_port(0x98);
+	run_to_port(0x43);
+}
+
 /* A processor without long mode has the older layout. */
 static void save_area_32(void **state)
 {
@@ -429,9 +448,10 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, up, down)
 #define TI(name) cmocka_unit_test_setup_teardown(name, up_irqchip, down)
 	const struct CMUnitTest tests[] = {
-		T(capabilities), T(msrs), T(smbase_is_not_the_guests), T(entry_and_rsm), T(relocation), T(save_area_32),
-		T(second_address_space), T(held_back), T(inside_nmi), T(events_round_trip), T(smi_amid_mmio),
-		T(rsm_of_nonsense), T(rsm_outside), T(no_smram), TI(smi_message), TI(init_is_latched), TI(wakes_from_hlt),
+		T(capabilities), T(msrs), T(smbase_is_not_the_guests), T(entry_and_rsm), T(relocation),
+		T(code_beyond_64k), T(save_area_32), T(second_address_space), T(held_back), T(inside_nmi),
+		T(events_round_trip), T(smi_amid_mmio), T(rsm_of_nonsense), T(rsm_outside), T(no_smram),
+		TI(smi_message), TI(init_is_latched), TI(wakes_from_hlt),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

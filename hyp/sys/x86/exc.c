@@ -539,7 +539,7 @@ void hyp_x86_skip(struct hyp_cpu *cpu)
 
 	s->rip += s->exit.insn_len;
 	if (cpu->code_size != 64)
-		s->rip = cpu->code_size == 16 ? (u16)s->rip : (u32)s->rip;
+		s->rip = (u32)s->rip;
 	s->shadow = 0;
 	s->rflags &= ~(u64)X86_FL_RF;
 	x86_mmio_retire(cpu);

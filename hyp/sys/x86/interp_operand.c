@@ -41,11 +41,13 @@ void x86_reg_set(struct hyp_cpu *cpu, unsigned reg, unsigned size, u64 val)
 		*r = (*r & ~size_mask[size]) | (val & size_mask[size]);
 }
 
+/* 16-bit code runs on beyond 64 KiB where the limit lets it (SMM): only branches cut EIP to their operand
+ * size. */
 u64 x86_next_rip(const struct hyp_cpu *cpu, const struct x86_insn *in)
 {
 	u64 rip = cpu->s.rip + in->len;
 
-	return cpu->code_size == 64 ? rip : cpu->code_size == 32 ? (u32)rip : (u16)rip;
+	return cpu->code_size == 64 ? rip : (u32)rip;
 }
 
 unsigned x86_stack_width(const struct hyp_cpu *cpu)
