@@ -20,6 +20,9 @@ enum exit_status {
 	STATUS_PANIC = 108,        /* the guest's kernel panicked */
 	STATUS_STUCK = 109,        /* every vCPU halted with interrupts off */
 	STATUS_NO_COMMAND = 110,   /* the guest ended without telling CMD's exit status */
+	STATUS_CLIENT_CLOSED = 111, /* exec: the client is static, privileged, or of another libc */
+	STATUS_CLIENT_NOT_RUNNABLE = 126, /* exec: not executable, no program, for another machine */
+	STATUS_CLIENT_NOT_FOUND = 127, /* exec: there is no such client */
 	STATUS_SIGNAL = 128,       /* + signal number: SIGHUP 129, SIGINT 130, SIGTERM 143 */
 };
 

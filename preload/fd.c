@@ -18,8 +18,10 @@ int ioctl(int fd, unsigned long request, ...)
 	arg = va_arg(ap, unsigned long);
 	va_end(ap);
 	/* A number that KVM does not know may still be one of its files: a dup it was not told of. */
-	if (kuse_owns_fd(fd) || _IOC_TYPE(request) == KVMIO)
+	if (kuse_owns_fd(fd) || _IOC_TYPE(request) == KVMIO) {
+		preload_open_faults();
 		return kuse_ioctl(fd, request, arg);
+	}
 	return NEXT(ioctl)(fd, request, arg);
 }
 
@@ -115,7 +117,6 @@ int dup3(int oldfd, int newfd, int flags)
 	{                                                                                    \
 		unsigned long arg;                                                           \
 		va_list ap;                                                                  \
-                                                                                             \
 		va_start(ap, cmd);                                                           \
 		arg = va_arg(ap, unsigned long);                                             \
 		va_end(ap);                                                                  \

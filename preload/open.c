@@ -20,7 +20,6 @@
 	int name(const char *path, int flags, ...)            \
 	{                                                     \
 		mode_t mode = 0;                              \
-                                                              \
 		MODE_OF(flags, mode);                         \
 		if (kuse_owns_path(AT_FDCWD, path))           \
 			return kuse_openat(AT_FDCWD, path, flags); \
@@ -33,7 +32,6 @@ OPEN(open64)
 	int name(int dirfd, const char *path, int flags, ...)   \
 	{                                                       \
 		mode_t mode = 0;                                \
-                                                                \
 		MODE_OF(flags, mode);                           \
 		if (kuse_owns_path(dirfd, path))                \
 			return kuse_openat(dirfd, path, flags); \

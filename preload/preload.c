@@ -4,26 +4,27 @@
  *
  * `kuse exec` starts the client with this library in LD_PRELOAD. The dynamic linker then binds the client's
  * open, ioctl, mmap, close ... to the functions of that name here. Each asks virt/sys.h one question (is the
- * descriptor, or the name, ours?) and either hands the call to KVM or passes it on to whatever comes after us.
- * KVM itself (virt/, arch/, hyp/) is linked into this library. All knowledge is there; nothing here knows an
- * ioctl. One worked example: QEMU calls open64("/dev/kvm", O_RDWR | O_CLOEXEC); open.c finds that the name is
- * ours; kuse_openat starts KVM up and returns the number of a memfd; ioctl(number, KVM_CREATE_VM, 0) finds the
- * number in KVM's table and goes to kuse_ioctl.
+ * descriptor, or the name, ours?) and either hands the call to KVM or passes it on to whatever comes after
+ * us. KVM itself (virt/, arch/, hyp/) is linked into this library. All knowledge is there; nothing here
+ * knows an ioctl. One worked example: QEMU calls open64("/dev/kvm", O_RDWR | O_CLOEXEC); open.c finds that
+ * the name is ours; kuse_openat starts KVM up and returns the number of a memfd; ioctl(number,
+ * KVM_CREATE_VM, 0) finds the number in KVM's table and goes to kuse_ioctl.
  *
  * Rules for living in a foreign process:
  *
  *  1. What is not ours costs one look into an array, takes no lock and reaches the next library with the
  *     same arguments, the same errno, and as a cancellation point where it was one. "Next" is
  *     dlsym(RTLD_NEXT), not the system call, so that other preloaded libraries keep working.
- *  2. A call that POSIX lets signal handlers make stays allowed there: no lock, no malloc, no stdio on the way
- *     of a call that is not ours. dlsym is neither, so all names are looked up in the constructor; only a call
- *     from a constructor that runs before ours looks them up itself.
+ *  2. A call that POSIX lets signal handlers make stays allowed there: no lock, no malloc, no stdio on the
+ *     way of a call that is not ours. dlsym is neither, so all names are looked up in the constructor;
+ *     only a call from a constructor that runs before ours looks them up itself.
  *  3. Nothing is done until the client opens /dev/kvm, but for rule 2, for wrapping signal handlers, and for
  *     CPUID (cpuid.c). A program that never touches KVM runs as before.
  *  4. KVM's own use of these calls must not come back to us: a close inside of KVM is not the client's close.
  *     The link editor's --wrap sends every such reference in virt/, arch/ and hyp/ to __wrap_<name> below,
  *     which jumps to the next library. (A flag "inside KVM" would fail in signal handlers.)
- *  5. We export the names of calls.inc and no other. KUSE's own symbols, and libraries linked in, stay hidden.
+ *  5. We export the names of calls.inc and no other. KUSE's own symbols, and libraries linked in, stay
+ *     hidden.
  *  6. The client's signal handlers are its own: it gets them back from sigaction as it set them, they see
  *     every signal that is not KVM's, and they run with the mask and flags it chose (signal.c).
  *  7. After start-up KVM makes no new kind of system call, so seccomp filters installed after it opened
@@ -89,5 +90,6 @@ __attribute__((constructor)) static void preload_init(void)
 {
 	preload_resolve(calls[0].slot);
 	preload_signal_init();
+	preload_cpuid_init();
 	trace_init();
 }

@@ -4,6 +4,7 @@
 #define KUSE_PRELOAD_PRELOAD_H
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -14,7 +15,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* What the headers of libc do not declare: the checked variants of -D_FORTIFY_SOURCE, and old entry points. */
+/* What the headers of libc do not declare: the checked variants of -D_FORTIFY_SOURCE, and old entry
+ * points. */
 int __open_2(const char *path, int flags);
 int __open64_2(const char *path, int flags);
 int __openat_2(int dirfd, const char *path, int flags);
@@ -54,6 +56,11 @@ static inline void *preload_next(void **slot)
 
 /* signal.c */
 void preload_signal_init(void);
+/* Before this thread's first call of KVM: its faults must reach KVM. */
+void preload_open_faults(void);
+void preload_open_faults_everywhere(void);
+/* KVM's own sigaction: in front of the client's for the five signals that are KVM's. */
+int __wrap_sigaction(int sig, const struct sigaction *act, struct sigaction *old);
 
 /* cpuid.c */
 void preload_cpuid_init(void);

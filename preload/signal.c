@@ -7,17 +7,23 @@
  *    one word a signal, so that setting and running it need no lock; flags and mask are the kernel's to keep.
  *    sigaction gives the client its own function back.
  *
- *  - KVM needs SIGSEGV, SIGBUS, SIGFPE, SIGILL and SIGTRAP for itself, before the client: guest exceptions and
- *    bad ioctl pointers are told by them. From the moment KVM asks for one (through __wrap_sigaction), the
- *    kernel has KVM's handler, with the mask and flags of the client's, and what KVM does not want reaches the
- *    client's action through client_fault: its handler, or the default action, or being ignored.
+ *  - KVM needs SIGSEGV, SIGBUS, SIGFPE, SIGILL and SIGTRAP for itself, before the client: guest exceptions
+ *    and bad ioctl pointers are told by them. From the moment KVM asks for one (through __wrap_sigaction),
+ *    the kernel has KVM's handler, with the mask and flags of the client's, and what KVM does not want
+ *    reaches the client's action through client_fault: its handler, or the default action, or being ignored.
+ *
+ *    They must not be blocked either while KVM runs. On a thread's first call of KVM they are unblocked
+ *    for good, and from then on the functions that change and show its mask keep the client's wish for
+ *    these five here.
+ *
+ * pthread_cancel's signal has a handler inside of libc, which may unwind the thread where it stands. The
+ * first pthread_cancel after KVM was opened puts ours in front of it, by the system call (libc refuses).
  *
  * Never: a handler of the client in front of KVM's for those five.
  */
 #include "preload/preload.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -38,6 +44,18 @@ static struct fault {
 } faults[NSIGNALS];
 static int fault_lock;
 
+static const int the_five[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP };
+
+/* Of this thread: it has called KVM, so the five are not blocked any more; those it believes to be. */
+static __thread bool opened __attribute__((tls_model("initial-exec")));
+static __thread uint64_t hidden __attribute__((tls_model("initial-exec")));
+static bool on_all_threads; /* cpuid.c needs SIGTRAP on threads that never call KVM */
+
+static uint64_t bit(int sig)
+{
+	return 1ul << (sig - 1);
+}
+
 static bool is_fault(int sig)
 {
 	return sig == SIGSEGV || sig == SIGBUS || sig == SIGFPE || sig == SIGILL || sig == SIGTRAP;
@@ -53,10 +71,13 @@ static bool has_handler(const struct sigaction *act)
 	return act->sa_handler != SIG_DFL && act->sa_handler != SIG_IGN;
 }
 
+/* Now, or when the call of KVM that it interrupted is over. */
 static void call_client(uintptr_t w, int sig, siginfo_t *si, void *ctx)
 {
-	kuse_signal_notify();
-	((handler3)(w & ~SIGINFO_BIT))(sig, si, ctx); /* one that takes only `sig` does not look at the rest */
+	handler3 handler = (handler3)(w & ~SIGINFO_BIT); /* one that takes only `sig` ignores the rest */
+
+	if (!kuse_signal_defer(sig, si, ctx, handler))
+		handler(sig, si, ctx);
 }
 
 /* What the kernel is given for a client's handler. */
@@ -182,7 +203,12 @@ static void client_fault(int sig, siginfo_t *si, void *ctx)
 	}
 	if (faults[sig].client.sa_flags & (int)SA_RESETHAND)
 		store_client(sig, &dfl);
-	call_client(w, sig, si, ctx);
+	if (si->si_code <= 0)
+		call_client(w, sig, si, ctx);
+	else if (hidden & bit(sig)) /* a fault while it is blocked: the kernel would not call the handler */
+		default_action(sig, si);
+	else
+		((handler3)(w & ~SIGINFO_BIT))(sig, si, ctx);
 }
 
 static void kvm_takes(int sig, handler3 kvm)
@@ -272,6 +298,138 @@ sighandler_t sysv_signal(int sig, sighandler_t handler)
 sighandler_t __sysv_signal(int sig, sighandler_t handler)
 {
 	return set_handler(sig, handler, (int)(SA_RESETHAND | SA_NODEFER));
+}
+
+/* ---- masks ---- */
+
+void preload_open_faults(void)
+{
+	sigset_t five, old;
+
+	if (opened)
+		return;
+	sigemptyset(&five);
+	for (size_t i = 0; i < sizeof(the_five) / sizeof(the_five[0]); i++)
+		sigaddset(&five, the_five[i]);
+	NEXT(pthread_sigmask)(SIG_UNBLOCK, &five, &old);
+	for (size_t i = 0; i < sizeof(the_five) / sizeof(the_five[0]); i++)
+		if (sigismember(&old, the_five[i]))
+			hidden |= bit(the_five[i]);
+	opened = true;
+}
+
+/* To be called while there is one thread: the others inherit its mask. */
+void preload_open_faults_everywhere(void)
+{
+	preload_open_faults();
+	on_all_threads = true;
+}
+
+/* The part of a change that concerns one of the five stays here. */
+static void keep_wish(int how, const sigset_t *set, int sig)
+{
+	bool in = sigismember(set, sig) == 1;
+
+	if (how == SIG_SETMASK)
+		hidden = (hidden & ~bit(sig)) | (in ? bit(sig) : 0);
+	else if (in && how == SIG_BLOCK)
+		hidden |= bit(sig);
+	else if (in && how == SIG_UNBLOCK)
+		hidden &= ~bit(sig);
+}
+
+static int change_mask(int how, const sigset_t *set, sigset_t *old)
+{
+	uint64_t before = hidden;
+	sigset_t rest;
+	int err;
+
+	if (set) {
+		rest = *set;
+		for (size_t i = 0; i < sizeof(the_five) / sizeof(the_five[0]); i++)
+			sigdelset(&rest, the_five[i]);
+	}
+	err = NEXT(pthread_sigmask)(how, set ? &rest : NULL, old);
+	for (size_t i = 0; i < sizeof(the_five) / sizeof(the_five[0]) && !err; i++) {
+		if (set)
+			keep_wish(how, set, the_five[i]);
+		if (old && before & bit(the_five[i]))
+			sigaddset(old, the_five[i]);
+	}
+	return err;
+}
+
+int pthread_sigmask(int how, const sigset_t *restrict set, sigset_t *restrict old)
+{
+	if (!opened && !on_all_threads)
+		return NEXT(pthread_sigmask)(how, set, old);
+	return change_mask(how, set, old);
+}
+
+int sigprocmask(int how, const sigset_t *restrict set, sigset_t *restrict old)
+{
+	int err;
+
+	if (!opened && !on_all_threads)
+		return NEXT(sigprocmask)(how, set, old);
+	err = change_mask(how, set, old);
+	if (err)
+		errno = err;
+	return err ? -1 : 0;
+}
+
+/* ---- pthread_cancel ---- */
+
+#define SIGCANCEL 32 /* libc's */
+
+/* The kernel's struct sigaction. */
+struct kernel_action {
+	handler3 handler;
+	unsigned long flags;
+	void (*restorer)(void);
+	uint64_t mask;
+};
+
+static void *wait_to_be_cancelled(void *arg)
+{
+	for (;;)
+		pause();
+	return arg;
+}
+
+/* libc installs its handler with the first pthread_cancel of all: of a thread made for that. */
+static bool make_libc_install(void)
+{
+	pthread_t thread;
+
+	if (pthread_create(&thread, NULL, wait_to_be_cancelled, NULL))
+		return false;
+	NEXT(pthread_cancel)(thread);
+	pthread_join(thread, NULL);
+	return true;
+}
+
+static void wrap_cancel(void)
+{
+	struct kernel_action act;
+
+	if (word[SIGCANCEL] || !make_libc_install())
+		return;
+	if (NEXT(syscall)(SYS_rt_sigaction, SIGCANCEL, NULL, &act, sizeof(act.mask)) ||
+	    (uintptr_t)act.handler <= (uintptr_t)SIG_IGN)
+		return;
+	__atomic_store_n(&word[SIGCANCEL], (uintptr_t)act.handler | SIGINFO_BIT, __ATOMIC_RELEASE);
+	act.handler = on_signal;
+	NEXT(syscall)(SYS_rt_sigaction, SIGCANCEL, &act, NULL, sizeof(act.mask));
+}
+
+int pthread_cancel(pthread_t thread)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+	if (kuse_is_open())
+		pthread_once(&once, wrap_cancel);
+	return NEXT(pthread_cancel)(thread);
 }
 
 void preload_signal_init(void)

@@ -1,97 +1,119 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* syscall(2): clients that make system calls by number through libc. Those that concern KVM go to the functions
- * of that name; every other call passes with its six arguments untouched. */
+/* syscall(2): clients that make system calls by number through libc. Those that concern KVM go to the
+ * functions of that name; every other call passes with its six arguments untouched. */
 #include "preload/preload.h"
 
 #include <stdarg.h>
 #include <sys/syscall.h>
 #include "virt/sys.h"
 
+/* --wrap sends a plain `ioctl` past us (preload.c, rule 4), and __real_ioctl to us. */
+#define OURS(name) __real_##name
+#define DECLARE(name) extern __typeof__(name) __real_##name;
+DECLARE(open)
+DECLARE(openat)
+DECLARE(ioctl)
+DECLARE(mmap)
+DECLARE(close)
+DECLARE(close_range)
+DECLARE(dup)
+DECLARE(dup2)
+DECLARE(dup3)
+DECLARE(fcntl)
+DECLARE(stat)
+DECLARE(lstat)
+DECLARE(fstat)
+DECLARE(fstatat)
+DECLARE(statx)
+DECLARE(access)
+DECLARE(faccessat)
+
 typedef long (*call6)(long a, long b, long c, long d, long e, long f);
 
 static long do_open(long path, long flags, long mode, long d, long e, long f)
 {
-	return open((const char *)path, (int)flags, (mode_t)mode);
+	return OURS(open)((const char *)path, (int)flags, (mode_t)mode);
 }
 
 static long do_openat(long dirfd, long path, long flags, long mode, long e, long f)
 {
-	return openat((int)dirfd, (const char *)path, (int)flags, (mode_t)mode);
+	return OURS(openat)((int)dirfd, (const char *)path, (int)flags, (mode_t)mode);
 }
 
 static long do_ioctl(long fd, long request, long arg, long d, long e, long f)
 {
-	return ioctl((int)fd, (unsigned long)request, arg);
+	return OURS(ioctl)((int)fd, (unsigned long)request, arg);
 }
 
 static long do_mmap(long addr, long len, long prot, long flags, long fd, long offset)
 {
-	return (long)mmap((void *)addr, (size_t)len, (int)prot, (int)flags, (int)fd, offset);
+	return (long)OURS(mmap)((void *)addr, (size_t)len, (int)prot, (int)flags, (int)fd, offset);
 }
 
 static long do_close(long fd, long b, long c, long d, long e, long f)
 {
-	return close((int)fd);
+	return OURS(close)((int)fd);
 }
 
 static long do_close_range(long first, long last, long flags, long d, long e, long f)
 {
-	return close_range((unsigned int)first, (unsigned int)last, (int)flags);
+	return OURS(close_range)((unsigned int)first, (unsigned int)last, (int)flags);
 }
 
 static long do_dup(long fd, long b, long c, long d, long e, long f)
 {
-	return dup((int)fd);
+	return OURS(dup)((int)fd);
 }
 
 static long do_dup2(long oldfd, long newfd, long c, long d, long e, long f)
 {
-	return dup2((int)oldfd, (int)newfd);
+	return OURS(dup2)((int)oldfd, (int)newfd);
 }
 
 static long do_dup3(long oldfd, long newfd, long flags, long d, long e, long f)
 {
-	return dup3((int)oldfd, (int)newfd, (int)flags);
+	return OURS(dup3)((int)oldfd, (int)newfd, (int)flags);
 }
 
 static long do_fcntl(long fd, long cmd, long arg, long d, long e, long f)
 {
-	return fcntl((int)fd, (int)cmd, arg);
+	return OURS(fcntl)((int)fd, (int)cmd, arg);
 }
 
 static long do_stat(long path, long st, long c, long d, long e, long f)
 {
-	return stat((const char *)path, (struct stat *)st);
+	return OURS(stat)((const char *)path, (struct stat *)st);
 }
 
 static long do_lstat(long path, long st, long c, long d, long e, long f)
 {
-	return lstat((const char *)path, (struct stat *)st);
+	return OURS(lstat)((const char *)path, (struct stat *)st);
 }
 
 static long do_fstat(long fd, long st, long c, long d, long e, long f)
 {
-	return fstat((int)fd, (struct stat *)st);
+	return OURS(fstat)((int)fd, (struct stat *)st);
 }
 
 static long do_newfstatat(long dirfd, long path, long st, long flags, long e, long f)
 {
-	return fstatat((int)dirfd, (const char *)path, (struct stat *)st, (int)flags);
+	return OURS(fstatat)((int)dirfd, (const char *)path, (struct stat *)st, (int)flags);
 }
 
 static long do_statx(long dirfd, long path, long flags, long mask, long sx, long f)
 {
-	return statx((int)dirfd, (const char *)path, (int)flags, (unsigned int)mask, (struct statx *)sx);
+	return OURS(statx)((int)dirfd, (const char *)path, (int)flags, (unsigned int)mask,
+			   (struct statx *)sx);
 }
 
 static long do_access(long path, long mode, long c, long d, long e, long f)
 {
-	return access((const char *)path, (int)mode);
+	return OURS(access)((const char *)path, (int)mode);
 }
 
 static long do_faccessat(long dirfd, long path, long mode, long d, long e, long f)
 {
-	return faccessat((int)dirfd, (const char *)path, (int)mode, 0);
+	return OURS(faccessat)((int)dirfd, (const char *)path, (int)mode, 0);
 }
 
 /* Which of its arguments make a system call one about KVM. */

@@ -11,6 +11,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include "virt/process.h"
 #include "virt/srcu.h"
 
 #define FD_MAX 65536
@@ -46,7 +47,7 @@ static struct kvm_file *file_alloc(const struct kvm_file_operations *ops, void *
 	if (!file)
 		return NULL;
 	*file = (struct kvm_file){ .ops = ops, .private_data = private_data, .fd = fd, .refs = 1, .numbers = 1,
-				   .dev = st.st_dev, .ino = st.st_ino };
+				   .mm = kvm_current_mm(), .dev = st.st_dev, .ino = st.st_ino };
 	return file;
 }
 
@@ -154,7 +155,7 @@ void kvm_fput(struct kvm_file *file)
 	if (__atomic_sub_fetch(&file->refs, 1, __ATOMIC_ACQ_REL))
 		return;
 	synchronize_srcu(&table_srcu);
-	if (file->ops->release)
+	if (file->ops->release && file->mm == kvm_current_mm())
 		file->ops->release(file);
 	free(file);
 }
@@ -200,4 +201,17 @@ int kvm_fd_dup(int oldfd, int newfd)
 	if (stale)
 		drop_number(stale);
 	return 0;
+}
+
+void kvm_files_before_fork(void)
+{
+	pthread_mutex_lock(&table_lock);
+}
+
+/* The child has none of the threads that were reading the table. */
+void kvm_files_after_fork(bool child)
+{
+	pthread_mutex_unlock(&table_lock);
+	if (child)
+		init_srcu_struct(&table_srcu);
 }

@@ -25,6 +25,7 @@ struct kvm_file {
 	int fd;       /* the first number */
 	s32 refs;     /* atomic: one for each number, one for each call under way */
 	s32 numbers;  /* table lock */
+	u32 mm;       /* kvm_current_mm() of its maker: never released elsewhere */
 	dev_t dev;
 	ino_t ino;    /* identity of the memfd behind it */
 };
@@ -46,5 +47,8 @@ int kvm_fd_highest(void);
 /* The number is gone. True where it was ours; the descriptor itself is closed by the caller. */
 bool kvm_fd_forget(int fd);
 int kvm_fd_dup(int oldfd, int newfd);
+/* process.c: the table is whole on both sides of a fork. */
+void kvm_files_before_fork(void);
+void kvm_files_after_fork(bool child);
 
 #endif

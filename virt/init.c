@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "virt/process.h"
 #include "virt/sys.h"
 #include "virt/trace.h"
 #include "virt/uaccess.h"
@@ -78,6 +79,8 @@ int kuse_init(void)
 
 	pthread_mutex_lock(&init_lock);
 	if (!init_users)
+		err = kvm_process_init();
+	if (!init_users && !err)
 		err = run_chain();
 	if (!err)
 		init_users = 1;

@@ -22,6 +22,9 @@ extern const size_t kvm_arch_nr_init_steps;
 
 /* The i-th parameter of the vendor's module (virt/path.h), NULL after the last. */
 const struct kvm_module_param *kvm_arch_module_param(unsigned i);
+/* sys.h: kuse_cpuid_hides_kvm, kuse_cpuid. */
+bool kvm_arch_cpuid_hides_kvm(void);
+void kvm_arch_client_cpuid(u32 regs[4], u32 leaf, u32 subleaf);
 
 /* ---- virtual machines ------------------------------------------------------------------------- */
 int kvm_arch_init_vm(struct kvm *kvm, unsigned long type);

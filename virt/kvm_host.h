@@ -297,7 +297,7 @@ struct kvm {
 	u32 dirty_ring_size; /* bytes of each vCPU's dirty ring; 0: the log is used */
 	bool vm_bugged;
 	struct list_head vm_list;
-	u32 mm_generation; /* of the process that made it: after fork() the child's ioctls fail with -EIO */
+	u32 mm; /* kvm_current_mm() of its maker: in a forked child its ioctls fail with -EIO */
 	struct kvm_vm_stat stat;
 	struct kvm_arch arch;
 };

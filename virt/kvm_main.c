@@ -4,31 +4,19 @@
  *
  * Reference counts are Linux's: the vm fd holds one on struct kvm, every vcpu fd holds another, so
  * descriptors may be closed in any order. After fork() the child must not run the parent's VM: its
- * generation differs and every ioctl fails with -EIO, as on Linux where kvm->mm != current->mm.
+ * mm differs (virt/process.c) and every ioctl fails with -EIO, as on Linux where kvm->mm != current->mm.
  */
 #include <stdlib.h>
 #include <unistd.h>
 #include "virt/ioctl.h"
+#include "virt/process.h"
 #include "virt/stats.h"
 #include "virt/uaccess.h"
 #include "virt/vm.h"
 
-static u32 mm_generation;
-static pthread_once_t fork_once = PTHREAD_ONCE_INIT;
-
-static void after_fork_in_child(void)
-{
-	mm_generation++;
-}
-
-static void register_fork_hook(void)
-{
-	pthread_atfork(NULL, NULL, after_fork_in_child);
-}
-
 bool kvm_vm_usable(struct kvm *kvm)
 {
-	return kvm->mm_generation == mm_generation && !__atomic_load_n(&kvm->vm_dead, __ATOMIC_RELAXED);
+	return kvm->mm == kvm_current_mm() && !__atomic_load_n(&kvm->vm_dead, __ATOMIC_RELAXED);
 }
 
 void kvm_vm_dead(struct kvm *kvm)
@@ -104,12 +92,11 @@ static struct kvm *kvm_create_vm(unsigned long type, int *err)
 	*err = -ENOMEM;
 	if (!kvm)
 		return NULL;
-	pthread_once(&fork_once, register_fork_hook);
 	init_locks(kvm);
 	kvm_eventfd_init(kvm);
 	kvm->users_count = 1;
 	kvm->max_vcpus = KVM_MAX_VCPUS;
-	kvm->mm_generation = mm_generation;
+	kvm->mm = kvm_current_mm();
 	for (size_t i = 0; i < ARRAY_SIZE(vm_parts); i++) {
 		*err = vm_parts[i].create(kvm);
 		if (*err) {

@@ -12,6 +12,7 @@
 #ifndef KUSE_VIRT_SYS_H
 #define KUSE_VIRT_SYS_H
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/stat.h>
@@ -21,6 +22,8 @@
  * Returns 0 or -errno; what failed is told by kuse_init_report. */
 int kuse_init(void);
 void kuse_exit(void);
+/* Between the two. */
+bool kuse_is_open(void);
 
 /* Every start-up step in Linux's order, for kuse doctor and kuse trace init. */
 struct kuse_init_step {
@@ -46,8 +49,8 @@ int kuse_dup(int oldfd, int newfd);
 void kuse_forget(unsigned int first, unsigned int last);
 
 /* The names KVM brings into the file system: /dev/kvm, and /sys/module/<kvm module>/parameters/<name> with
- * the directories above. dirfd and path as in openat(2). The other calls are for paths this one says yes to, and
- * are the system calls of that name: 0 or more, or -1 and errno. */
+ * the directories above. dirfd and path as in openat(2). The other calls are for paths this one says yes
+ * to, and are the system calls of that name: 0 or more, or -1 and errno. */
 bool kuse_owns_path(int dirfd, const char *path);
 int kuse_openat(int dirfd, const char *path, int flags);
 int kuse_fstatat(int dirfd, const char *path, struct stat *st);
@@ -60,10 +63,21 @@ int kuse_fstat(int fd, struct stat *st);
  * Async-signal-safe. (libkuse-preload.so calls it for handlers the client installs.) */
 void kuse_signal_notify(void);
 
+/* What a wrapper of the client's signal handlers calls first. Outside of every call of this header: false,
+ * the handler is to be run. Inside of one: KVM_RUN ends as kuse_signal_notify says, the handler is called
+ * when the call is over, as if the signal came then, and true is returned. `ctx` is the handler's ucontext_t.
+ * Async-signal-safe. */
+bool kuse_signal_defer(int sig, siginfo_t *si, void *ctx, void (*handler)(int, siginfo_t *, void *));
+
 /* A promise of the caller: handlers that the client installs for SIGSEGV and SIGBUS are kept behind KUSE's
  * (libkuse-preload.so wraps sigaction). Without it every copy from and to the client asks the host
  * whether that is so, and falls back to process_vm_readv / process_vm_writev. */
 void kuse_handlers_wrapped(bool wrapped);
+
+/* x86: does a program that executes CPUID itself find no virtualization extension, so that it would not
+ * even try /dev/kvm? And what CPUID tells it when there is one: in: eax, ecx; out: eax, ebx, ecx, edx. */
+bool kuse_cpuid_hides_kvm(void);
+void kuse_cpuid(unsigned int regs[4], unsigned int leaf, unsigned int subleaf);
 
 /* Trace: a file descriptor that receives JSON lines or text for the named event classes
  * ("exit", "irq", "init", "block", comma separated). 0 or -EINVAL. */

@@ -10,6 +10,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 #include "virt/ioctl.h"
+#include "virt/process.h"
 #include "virt/stats.h"
 #include "virt/sys.h"
 #include "virt/trace.h"
@@ -216,17 +217,6 @@ static void *vcpu_mmap(struct kvm_file *file, int fd, void *addr, size_t len, in
 
 /* ---- ioctls -------------------------------------------------------------------------------------------- */
 
-static void sigset_activate(struct kvm_vcpu *vcpu, sigset_t *saved)
-{
-	sigset_t run;
-
-	if (!vcpu->sigset_active)
-		return;
-	sigemptyset(&run);
-	memcpy(&run, &vcpu->sigset, sizeof(vcpu->sigset));
-	pthread_sigmask(SIG_SETMASK, &run, saved);
-}
-
 /* The engine's counters, after each KVM_RUN: blocks translated, linked, dropped. */
 static void trace_blocks(struct kvm_vcpu *vcpu)
 {
@@ -244,7 +234,7 @@ static void trace_blocks(struct kvm_vcpu *vcpu)
 static long vcpu_run(void *obj, void *data, unsigned long arg)
 {
 	struct kvm_vcpu *vcpu = obj;
-	sigset_t saved;
+	bool masked = vcpu->sigset_active;
 	long ret;
 
 	if (arg)
@@ -252,10 +242,13 @@ static long vcpu_run(void *obj, void *data, unsigned long arg)
 	__atomic_store_n(&vcpu->signal_pending, 0, __ATOMIC_RELAXED);
 	running_vcpu = vcpu;
 	__atomic_signal_fence(__ATOMIC_SEQ_CST);
-	sigset_activate(vcpu, &saved);
+	if (unlikely(kvm_client_signal_pending()))
+		kuse_signal_notify();
+	if (masked)
+		kvm_sigset_activate(vcpu->sigset);
 	ret = kvm_arch_vcpu_ioctl_run(vcpu);
-	if (vcpu->sigset_active)
-		pthread_sigmask(SIG_SETMASK, &saved, NULL);
+	if (masked)
+		kvm_sigset_deactivate();
 	__atomic_signal_fence(__ATOMIC_SEQ_CST);
 	running_vcpu = NULL;
 	kvm_vcpu_stats_publish(vcpu);

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Parameters of the vendor's module: kvm_amd on an AMD host, kvm_intel elsewhere. See virt/params.c. */
+/* What clients see of the host's vendor: the parameters of kvm_amd or kvm_intel (virt/params.c), and the
+ * CPUID bit without which some do not look for /dev/kvm. */
+#include <cpuid.h>
 #include "arch/x86/x86.h"
 #include "virt/kvm_arch.h"
 
@@ -59,4 +61,30 @@ const struct kvm_module_param *kvm_arch_module_param(unsigned i)
 	if (kvm_vendor_amd_host())
 		return i < ARRAY_SIZE(amd) ? &amd[i] : NULL;
 	return i < ARRAY_SIZE(intel) ? &intel[i] : NULL;
+}
+
+/* Where the vendor tells of its extension: CPUID.1:ECX.VMX[5], CPUID.80000001H:ECX.SVM[2]. */
+static u32 extension_leaf(u32 *bit)
+{
+	bool amd = kvm_vendor_amd_host();
+
+	*bit = amd ? BIT(2) : BIT(5);
+	return amd ? 0x80000001 : 1;
+}
+
+bool kvm_arch_cpuid_hides_kvm(void)
+{
+	u32 bit, r[4];
+
+	__cpuid_count(extension_leaf(&bit), 0, r[0], r[1], r[2], r[3]);
+	return !(r[2] & bit);
+}
+
+void kvm_arch_client_cpuid(u32 r[4], u32 leaf, u32 subleaf)
+{
+	u32 bit;
+
+	__cpuid_count(leaf, subleaf, r[0], r[1], r[2], r[3]);
+	if (leaf == extension_leaf(&bit))
+		r[2] |= bit;
 }
