@@ -35,12 +35,28 @@ struct hyp_tlb_entry {
 /* Non-canonical with 48 and with 57 bits, and in another slot: a guest that uses this very address looks for
  * it elsewhere. */
 #define HYP_TLB_NONE(slot) (0x8000000000000000ull | (u64)((slot) ^ 1u) << 12)
-#define HYP_STK_NONE 0x8000000000000000ull
 #define HYP_SEG_FENCE 0x4000000000000000ull
 #define HYP_TLBE_GLOBAL 1ull
 #define HYP_TLB_BITS 10
 #define HYP_TLB_SIZE (1 << HYP_TLB_BITS)
 #define HYP_TLB_SLOT_SHIFT 5 /* log2(sizeof(struct hyp_tlb_entry)) */
+
+/*
+ * The page an access went to last, one cell for a place in translated code (or several that use the same
+ * base register): tried before the soft TLB, whose entry it copies. Accesses through RSP share cell 0.
+ * Empty: a tag no canonical page has, and an addend with which such an address faults.
+ */
+struct hyp_cell {
+	u64 tag;    /* linear address of the page */
+	u64 host;   /* hva of the page */
+	u64 addend; /* host - tag; 0: empty */
+	s32 misses; /* refills left until the place is judged (cell.c) */
+	u32 since;  /* time of the last judgement, TSC / 1024 */
+};
+#define HYP_CELL_NONE 0x8000000000000000ull
+#define HYP_CELL_SHIFT 5 /* log2(sizeof(struct hyp_cell)) */
+#define HYP_CELLS 4096
+#define HYP_CELL_STACK 0
 
 /* Instruction fetches have their own small TLB. */
 struct hyp_itlb_entry {
@@ -93,13 +109,7 @@ struct hyp_cpu {
 	/* the words emitted code touches most, on one line */
 	u32 attention __attribute__((aligned(64)));
 	u32 df;         /* 0 or 0x400: the guest's DF; the host's DF stays 0 */
-	u64 scratch[6]; /* spill slots of emitted code */
-	/* The stack's page, one per partition: a copy of a soft-TLB entry that allows writing, tried first by
-	 * accesses through RSP. Empty: a tag no canonical page has, and a host address that faults. */
-	struct {
-		u64 tag;
-		u64 host;
-	} stk[HYP_TLB_PARTS];
+	u64 scratch[8]; /* spill slots of emitted code; 2, 3, 6: cell stubs; 4, 5: S1 and S2 outside */
 	/* FS, GS in 32-bit code: 0 for a writable data segment of 4 GiB, else HYP_SEG_FENCE, which translated
 	 * code adds to the linear address so that the access misses the soft TLB. */
 	u64 seg_fence[2];
@@ -168,17 +178,13 @@ struct hyp_cpu {
 	u32 jc_key[HYP_JC_CLASSES];        /* block key that the entries of a class were made under */
 	bool jc_nonglobal;                 /* the kernel partition's jc has entries on non-global pages */
 	u64 huge_areas[HYP_TLB_PARTS][64]; /* the same for 1 GiB areas and 4 MiB or 1 GiB pages */
+	struct hyp_cell cell[HYP_TLB_PARTS][HYP_CELLS] __attribute__((aligned(64)));
 	/* Slots filled since the last flush that MOV CR3 has to empty, so that it need not visit all. */
 	struct hyp_fills tlb_fills[HYP_TLB_PARTS], itlb_fills[HYP_TLB_PARTS], jc_fills[HYP_TLB_PARTS];
+	struct hyp_fills cell_fills[HYP_TLB_PARTS];
 	u64 jc_miss; /* where empty jc entries lead */
 	u64 jc_mask; /* operand of the PEXT that indexes jc */
 };
-
-/* Forgets the stack's page of a partition. */
-static inline void hyp_stk_drop(struct hyp_cpu *cpu, unsigned part)
-{
-	cpu->stk[part].tag = cpu->stk[part].host = HYP_STK_NONE;
-}
 
 /* Saves live guest vector state to s.xsave; afterwards ordinary C may run. Idempotent. */
 void hyp_fpu_put(struct hyp_cpu *cpu);
@@ -211,6 +217,7 @@ u8 *hyp_phys_ptr(struct hyp_cpu *cpu, gpa_t gpa, bool write);
 void hyp_tlb_flush_all(struct hyp_cpu *cpu);             /* every entry, global too. Guest-live */
 void hyp_tlb_flush_nonglobal(struct hyp_cpu *cpu);       /* MOV CR3. Guest-live */
 void hyp_tlb_flush_page(struct hyp_cpu *cpu, gva_t gva); /* INVLPG. Guest-live */
+void hyp_cells_drop(struct hyp_cpu *cpu, unsigned part);  /* empties a partition's cells. Guest-live */
 
 /* Records that a jc entry was made for code at pc (see jc_pages). Guest-live. */
 void hyp_jc_reset(struct hyp_cpu *cpu, unsigned part); /* drops a partition's jc entries. Guest-live */

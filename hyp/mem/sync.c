@@ -157,7 +157,7 @@ void hyp_as_sync(struct hyp_as *as, struct hyp_cpu *self)
 static void drop_write_entries(struct hyp_cpu *cpu, gpa_t gpa)
 {
 	for (unsigned p = 0; p < HYP_TLB_PARTS; p++)
-		hyp_stk_drop(cpu, p);
+		hyp_cells_drop(cpu, p);
 	for (unsigned p = 0; p < HYP_TLB_PARTS; p++)
 		for (unsigned i = 0; i < HYP_TLB_SIZE; i++)
 			if (cpu->tlb[p][i].gpa >> PAGE_SHIFT == gpa >> PAGE_SHIFT)

@@ -217,6 +217,25 @@ void hyp_jc_set(struct hyp_cpu *cpu, unsigned part, unsigned slot, u64 code)
 	cpu->jc[part][slot] = code;
 }
 
+static void cell_drop(struct hyp_cell *c)
+{
+	c->tag = HYP_CELL_NONE;
+	c->addend = 0;
+}
+
+void hyp_cells_drop(struct hyp_cpu *cpu, unsigned part)
+{
+	struct hyp_fills *f = &cpu->cell_fills[part];
+
+	if (f->n > HYP_FILLS_MAX)
+		for (unsigned i = 0; i < HYP_CELLS; i++)
+			cell_drop(&cpu->cell[part][i]);
+	else
+		for (unsigned i = 0; i < f->n; i++)
+			cell_drop(&cpu->cell[part][f->slot[i]]);
+	f->n = 0;
+}
+
 static void itlb_flush(struct hyp_cpu *cpu, unsigned part)
 {
 	for (unsigned i = 0; i < HYP_ITLB_SIZE; i++)
@@ -231,7 +250,7 @@ static void flush_part(struct hyp_cpu *cpu, unsigned part)
 	for (unsigned i = 0; i < ARRAY_SIZE(cpu->large_areas[part]); i++)
 		cpu->large_areas[part][i] = cpu->huge_areas[part][i] = 0;
 	cpu->tlb_fills[part].n = 0;
-	hyp_stk_drop(cpu, part);
+	hyp_cells_drop(cpu, part);
 	itlb_flush(cpu, part);
 	hyp_jc_reset(cpu, part);
 }
@@ -249,7 +268,7 @@ static bool flush_listed(struct hyp_cpu *cpu, unsigned part)
 
 	if (d->n > HYP_FILLS_MAX || i->n > HYP_FILLS_MAX)
 		return false;
-	hyp_stk_drop(cpu, part);
+	hyp_cells_drop(cpu, part);
 	for (; d->n; d->n--) {
 		unsigned slot = d->slot[d->n - 1];
 
@@ -292,7 +311,7 @@ static void flush_page_part(struct hyp_cpu *cpu, unsigned part, gva_t gva)
 	struct hyp_itlb_entry *ie = &cpu->itlb[part][islot];
 	gva_t page = gva & PAGE_MASK;
 
-	hyp_stk_drop(cpu, part);
+	hyp_cells_drop(cpu, part);
 	if (filter_has(cpu->huge_areas[part], gva >> 30)) {
 		flush_part(cpu, part);
 		return;

@@ -49,7 +49,8 @@ struct hyp_engine {
 	u32 next;    /* first free byte */
 	int fd;
 	u32 stub_jc_miss, stub_leave;
-	u32 stub_stk[HYP_TLB_PARTS]; /* see xlate_stack_stubs */
+	u32 cell_stub[HYP_TLB_PARTS * 4]; /* see CELL_STUB */
+	u16 n_cells[HYP_TLB_PARTS];	  /* handed out last */
 
 	struct hyp_block *blocks;
 	u32 n_blocks, max_blocks;

@@ -165,6 +165,8 @@ static void note_reg_operand(struct insn *in, const ZydisDecodedOperand *o)
 	if (g == GPR_NONE)
 		return;
 	in->gpr_used |= 1u << g;
+	if (o->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE)
+		in->gpr_written |= 1u << g;
 	if (o->visibility != ZYDIS_OPERAND_VISIBILITY_EXPLICIT)
 		return;
 	in->high8 |= high;
@@ -198,6 +200,8 @@ static bool note_mem_operand(struct insn *in, unsigned idx)
 		in->gpr_used |= 1u << g;
 	if ((g = insn_gpr(o->mem.index, NULL)) != GPR_NONE)
 		in->gpr_used |= 1u << g;
+	if (o->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE)
+		in->gpr_written |= 1u << g;
 	if (o->visibility != ZYDIS_OPERAND_VISIBILITY_EXPLICIT || in->has_mem)
 		return false;
 	if (o->mem.type != ZYDIS_MEMOP_TYPE_MEM && o->mem.type != ZYDIS_MEMOP_TYPE_AGEN)
@@ -217,7 +221,7 @@ static bool note_operands(struct insn *in)
 	in->g_reg = in->g_rm = in->g_vvvv = in->g_opc = GPR_NONE;
 	in->a_reg = in->a_rm = in->a_vvvv = in->a_opc = 0;
 	in->high8 = in->has_mem = in->mem_read = in->mem_write = false;
-	in->gpr_used = in->mem_size = 0;
+	in->gpr_used = in->gpr_written = in->mem_size = 0;
 	for (unsigned i = 0; i < in->z.operand_count; i++) {
 		if (in->op[i].type == ZYDIS_OPERAND_TYPE_REGISTER)
 			note_reg_operand(in, &in->op[i]);

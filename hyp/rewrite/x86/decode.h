@@ -71,6 +71,7 @@ struct insn {
 	u64 helper_op;
 	bool high8;   /* uses AH..BH: no REX allowed */
 	u16 gpr_used; /* guest registers read or written, implicit ones too */
+	u16 gpr_written;
 
 	/* explicit memory operand */
 	bool has_mem;

@@ -4,6 +4,7 @@
  * names the code to enter next and returns GO_ON, or brings s.rip and s.rflags up to date and returns
  * to the run loop. Guest-live.
  */
+#include "hyp/rewrite/x86/cell.h"
 #include "hyp/rewrite/x86/helpers.h"
 #include "hyp/rewrite/x86/run.h"
 
@@ -134,6 +135,20 @@ static u64 missed_address(struct hyp_cpu *cpu, const struct hyp_site *site)
 	return cpu->scratch[4] + (site->write ? e->write_tag : e->read_tag);
 }
 
+/* Access to go on at host address p: what its code expects in S1 and S2. */
+static void resume_access(struct hyp_cpu *cpu, const struct hyp_site *site, u64 gva, u8 *p)
+{
+	struct hyp_cell_ref *ref = (struct hyp_cell_ref *)cpu->scratch[3];
+
+	cpu->scratch[4] = (u64)p;
+	cpu->scratch[5] = 0;
+	if (!site->plain)
+		return;
+	if (ref->based)
+		cpu->scratch[5] = (u64)p - gva;
+	hyp_cell_judge(cpu, ref, site);
+}
+
 static int site_mem(struct hyp_cpu *cpu, const struct hyp_site *site, u64 *code)
 {
 	struct hyp_block *b = block_of(cpu, site);
@@ -151,7 +166,7 @@ static int site_mem(struct hyp_cpu *cpu, const struct hyp_site *site, u64 *code)
 			return X86_OK;
 		}
 		if (p && !b->dead) {
-			cpu->scratch[4] = (u64)p;
+			resume_access(cpu, site, gva, p);
 			*code = cpu->resume + sizeof(*site);
 			return GO_ON;
 		}

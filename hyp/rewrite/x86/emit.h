@@ -71,6 +71,31 @@ static inline void e_rm(struct emit *e, bool w, u8 op, int reg, int base, s32 di
 		e_4(e, (u32)disp);
 }
 
+/* A place in memory: [base + index + disp], index NO_REG if absent. */
+struct memref {
+	int base, index;
+	s32 disp;
+};
+
+/* op reg, memory */
+static inline void e_mem(struct emit *e, bool w, u8 op, int reg, const struct memref *m)
+{
+	u8 mod = m->disp == 0 && (m->base & 7) != 5 ? 0 : m->disp >= -128 && m->disp < 128 ? 1 : 2;
+
+	if (m->index == NO_REG) {
+		e_rm(e, w, op, reg, m->base, m->disp);
+		return;
+	}
+	e_rex(e, w, reg, m->index, m->base);
+	e_1(e, op);
+	e_1(e, (u8)(mod << 6 | (reg & 7) << 3 | 4));
+	e_1(e, (u8)((m->index & 7) << 3 | (m->base & 7)));
+	if (mod == 1)
+		e_1(e, (u8)m->disp);
+	else if (mod == 2)
+		e_4(e, (u32)m->disp);
+}
+
 /* op reg, gs:[off] */
 static inline void e_gs(struct emit *e, bool w, u8 op, int reg, u32 off)
 {

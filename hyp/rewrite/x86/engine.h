@@ -9,7 +9,7 @@
  *   guest r13 r14 r15                  memory, gs:[8*n]
  *   host rsp                           the host's stack: signal handlers run on it
  *   host r14 (S1)                      address of the current memory operand; target of a branch
- *   host r13 (S2)                      TLB index, substitute for a memory-resident register
+ *   host r13 (S2)                      TLB index, host page, substitute for a memory-resident register
  *   host gs                            base of struct hyp_cpu
  *
  * 32-bit guest code (decode32.c) runs in the same registers; S1, r15 and what it loads into eax..edi are
@@ -38,7 +38,7 @@ struct hyp_site {
 	u32 write : 1;
 	u32 ac_part : 2; /* soft-TLB partition of the access */
 	u32 guest_off : 11;
-	u32 plain : 1; /* SITE_MEM: S1 is the address itself */
+	u32 plain : 1; /* SITE_MEM: S1 is the address itself; cpu->scratch[3] the cell's reference */
 	u32 size : 11;
 } __attribute__((packed));
 
@@ -49,7 +49,7 @@ struct hyp_edge_site {
 } __attribute__((packed));
 
 enum hyp_site_kind {
-	SITE_MEM,     /* soft-TLB miss: S1 + tag is the address; S1 becomes the host pointer */
+	SITE_MEM,     /* soft-TLB miss: S1 + tag is the address; S1 becomes the host pointer, or S2 (cell.c) */
 	SITE_INTERP,  /* the instruction at guest_off is for the interpreter; resumes behind the site */
 	SITE_EDGE,    /* struct hyp_edge_site: a direct branch not linked yet */
 	SITE_POLL,    /* struct hyp_edge_site: attention word set on the way to target */
@@ -90,8 +90,8 @@ static inline u32 jc_index(u64 pc)
 struct hyp_block *xlate_block(struct hyp_cpu *cpu, u64 pc, gpa_t gpa, const u8 *host, u32 key);
 int xlate_create(struct hyp_engine *e);
 void xlate_destroy(struct hyp_engine *e);
-/* Writes the subroutines behind a missed stack page at e->base, and moves e->base behind them. */
-void xlate_stack_stubs(struct hyp_engine *e);
+/* Writes the ways to the cell stubs at e->base, and moves e->base behind them. */
+void xlate_cell_stubs(struct hyp_engine *e);
 
 /* tramp.c */
 void hyp_enter(struct hyp_cpu *cpu, u64 code);

@@ -225,6 +225,7 @@ static void emit_block(struct xlate *x)
 		if (!x_can_hold_flags(x->cur))
 			x_release_flags(x);
 		emit_insn(x, x->cur);
+		x_forget_shares(x, x->cur);
 	}
 	if (!ends_block(x->cur))
 		x_edge(x, x_next(x, x->cur));
@@ -251,7 +252,7 @@ static void begin(struct xlate *x, struct hyp_cpu *cpu, u64 pc, const u8 *host)
 	x->e.p = eng->rw + eng->next;
 	x->page = pc & PAGE_MASK;
 	x->page_host = (const u8 *)((u64)host & PAGE_MASK);
-	x->n_cold = x->n_side = 0;
+	x->n_cold = x->n_side = x->n_share = 0;
 	x->b = tcache_add(eng);
 	x->block_idx = (u32)(x->b - eng->blocks);
 }

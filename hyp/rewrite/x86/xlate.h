@@ -17,7 +17,9 @@ struct cold {
 	u32 from;   /* rel32 that jumps here */
 	u32 resume; /* where to go on; 0: nowhere */
 	bool restore_flags;
-	u32 stub_resume; /* stack accesses: where the stub's success goes on; 0: not one */
+	u32 loads_s2; /* with a cell: the load of S2, the cell's number, and how the operand is addressed */
+	u16 cell;
+	bool has_cell, based;
 	bool hold_again; /* SITE_MEM: the code at resume expects the flags in RAX */
 	u8 kind; /* enum hyp_site_kind */
 	struct hyp_site site;
@@ -31,6 +33,14 @@ struct side_edge {
 	u64 target;
 	struct insn *in;
 };
+
+/* A cell that the accesses of a block through the same registers use, until one of them is written. */
+struct cell_share {
+	u8 base, index, scale; /* guest registers, GPR_NONE */
+	bool write;
+	u16 cell;
+};
+#define XLATE_MAX_SHARES 8
 
 struct xlate {
 	struct emit e;
@@ -47,6 +57,8 @@ struct xlate {
 	unsigned n;
 	unsigned n_cold;
 	unsigned n_side;
+	unsigned n_share;
+	struct cell_share share[XLATE_MAX_SHARES];
 	struct side_edge side[XLATE_MAX_BRANCHES];
 	struct cold cold[XLATE_MAX_COLD];
 	struct insn insn[XLATE_MAX_INSNS];
@@ -112,15 +124,26 @@ void x_release_flags(struct xlate *x);
 void x_address(struct xlate *x, const struct insn *in);
 /* S1: linear -> host address; `live`: the guest's flags must survive. Destroys S2. */
 void x_check(struct xlate *x, unsigned size, bool write, bool live);
-/* The same for an address on the stack, of at most 8 bytes. */
-void x_check_stack(struct xlate *x, unsigned size, bool write, bool live);
-/* Whichever fits the instruction's memory operand. */
-void x_check_operand(struct xlate *x, const struct insn *in, unsigned size, bool write);
+/* Keeps the flags in RAX from here on if they are live; returns whether they stay there. */
+bool x_begin_check(struct xlate *x, bool live);
+void x_end_check(struct xlate *x, struct cold *c, unsigned size, bool write);
+u32 x_part_offset(unsigned part);
 struct cold *x_cold(struct xlate *x, u8 kind, u32 from);
 void x_emit_cold(struct xlate *x);
 /* CALL hyp_leave with a site for instruction `in`, resuming behind it. */
 void x_leave(struct xlate *x, u8 kind, const struct insn *in);
 struct hyp_site x_site(struct xlate *x, u8 kind, const struct insn *in);
+
+/* xlate_cell.c */
+/* The instruction's memory operand, checked: how the host reaches it. Takes S1, S2 or both. */
+struct memref x_operand(struct xlate *x, const struct insn *in, unsigned size, bool write);
+/* The same for [guest's rsp + disp]. Takes S2 and destroys S1. */
+struct memref x_stack(struct xlate *x, s32 disp, bool write, bool live);
+/* A register of S1 and S2 that the operand does not need (any more). */
+int x_spare(struct xlate *x, struct memref *m);
+void x_to_s1(struct xlate *x, struct memref *m);
+void x_forget_shares(struct xlate *x, const struct insn *in);
+void x_emit_cell_cold(struct xlate *x, struct cold *c);
 
 /* xlate_copy.c */
 void x_copy(struct xlate *x, const struct insn *in);
@@ -137,7 +160,6 @@ void x_pushf(struct xlate *x, const struct insn *in);
 void x_mov_from_seg(struct xlate *x, const struct insn *in);
 
 /* xlate_flow.c */
-void x_push_check(struct xlate *x, bool live); /* S1 = host address of the new top of stack */
 void x_push_done(struct xlate *x);
 void x_entry(struct xlate *x, u8 live_in);
 u8 x_live_at(struct xlate *x, u64 target);

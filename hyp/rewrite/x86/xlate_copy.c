@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Copying an instruction with other registers: guest registers that live elsewhere are substituted,
- * the memory operand becomes [S1]. Only prefixes, ModRM/SIB/disp and the REX/VEX/EVEX register bits
+ * the memory operand becomes one on the host (struct memref). Only prefixes, ModRM/SIB/disp and the REX/VEX/EVEX register bits
  * change; opcode and immediates are the guest's own bytes.
  */
 #include "hyp/rewrite/x86/xlate.h"
@@ -9,7 +9,7 @@
 /* Substituted fields of one instruction: host register numbers, NO_REG = as it was. */
 struct subst {
 	int reg, rm, vvvv, opc;
-	int base; /* memory operand [base] */
+	const struct memref *mem; /* memory operand, NULL: none */
 };
 
 static void put_prefixes(struct xlate *x, const struct insn *in)
@@ -32,18 +32,43 @@ static u8 new_modrm(const struct insn *in, const struct subst *s)
 
 	if (s->reg != NO_REG)
 		modrm = (u8)((modrm & 0xc7) | (s->reg & 7) << 3);
-	if (s->base != NO_REG)
-		modrm = (u8)((modrm & 0x38) | (s->base & 7));
+	if (s->mem)
+		modrm = (u8)((modrm & 0x38) | 4); /* SIB and displacement follow: put_mem */
 	else if (s->rm != NO_REG)
 		modrm = (u8)((modrm & 0xf8) | (s->rm & 7));
 	return modrm;
 }
 
+/* ModRM, SIB and displacement of the memory operand. EVEX scales short displacements, so it gets long ones. */
+static void put_mem(struct xlate *x, const struct insn *in, const struct subst *s)
+{
+	const struct memref *m = s->mem;
+	bool evex = in->z.encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX;
+	u8 mod = !m->disp && (m->base & 7) != 5 ? 0 : m->disp >= -128 && m->disp < 128 && !evex ? 1 : 2;
+	bool sib = m->index != NO_REG || (m->base & 7) == 4;
+	u8 modrm = new_modrm(in, s);
+
+	e_1(&x->e, (u8)(mod << 6 | (modrm & 0x38) | (sib ? 4 : m->base & 7)));
+	if (sib)
+		e_1(&x->e, (u8)((m->index == NO_REG ? 4 : m->index & 7) << 3 | (m->base & 7)));
+	if (mod == 1)
+		e_1(&x->e, (u8)m->disp);
+	else if (mod == 2)
+		e_4(&x->e, (u32)m->disp);
+}
+
 static void put_modrm_tail(struct xlate *x, const struct insn *in, const struct subst *s)
 {
-	if (in->z.attributes & ZYDIS_ATTRIB_HAS_MODRM)
+	if (s->mem)
+		put_mem(x, in, s);
+	else if (in->z.attributes & ZYDIS_ATTRIB_HAS_MODRM)
 		e_1(&x->e, new_modrm(in, s));
 	e_bytes(&x->e, in->bytes + in->tail, in->elen - in->tail);
+}
+
+static bool mem_x(const struct memref *m)
+{
+	return m->index != NO_REG && m->index & 8;
 }
 
 static void put_legacy(struct xlate *x, const struct insn *in, const struct subst *s)
@@ -56,8 +81,8 @@ static void put_legacy(struct xlate *x, const struct insn *in, const struct subs
 	put_prefixes(x, in);
 	if (s->reg != NO_REG)
 		r = s->reg & 8;
-	if (s->base != NO_REG)
-		b = s->base & 8, xb = false;
+	if (s->mem)
+		b = s->mem->base & 8, xb = mem_x(s->mem);
 	else if (s->rm != NO_REG)
 		b = s->rm & 8;
 	if (s->opc != NO_REG)
@@ -76,8 +101,8 @@ static u8 vex_rxb(u8 old, const struct subst *s)
 {
 	if (s->reg != NO_REG)
 		old = (u8)((old & 0x7f) | (s->reg & 8 ? 0 : 0x80));
-	if (s->base != NO_REG)
-		old = (u8)((old & 0x9f) | 0x40 | (s->base & 8 ? 0 : 0x20));
+	if (s->mem)
+		old = (u8)((old & 0x9f) | (mem_x(s->mem) ? 0 : 0x40) | (s->mem->base & 8 ? 0 : 0x20));
 	else if (s->rm != NO_REG)
 		old = (u8)((old & 0xdf) | (s->rm & 8 ? 0 : 0x20));
 	return old;
@@ -256,32 +281,46 @@ static u32 gprs_named(const struct insn *in)
 
 /* AH..BH exclude REX, and with it r14: the address goes through a low register. Base and index have
  * done their work, so that rbx, rsi or rdi is free. */
-static void copy_high8(struct xlate *x, const struct insn *in, struct subst *s)
+static void copy_high8(struct xlate *x, const struct insn *in, struct memref *m)
 {
 	struct temps ts = { .busy = gprs_named(in) };
 	int r = spare_register(&ts);
+	struct memref low = { r, NO_REG, 0 };
+	struct subst s = { NO_REG, NO_REG, NO_REG, NO_REG, &low };
 
+	x_to_s1(x, m);
 	e_store_gs(&x->e, OFF(scratch[1]), r);
 	e_mov_rr(&x->e, r, S1);
-	s->base = r;
-	put_insn(x, in, s);
+	put_insn(x, in, &s);
 	e_load_gs(&x->e, r, OFF(scratch[1]));
+}
+
+static bool in_memory(u8 g)
+{
+	return g != GPR_NONE && host_of(g) == NO_REG;
+}
+
+static bool needs_temps(const struct insn *in)
+{
+	return in_memory(in->g_reg) || in_memory(in->g_rm) || in_memory(in->g_vvvv) || in_memory(in->g_opc);
 }
 
 void x_copy(struct xlate *x, const struct insn *in)
 {
-	struct subst s = { NO_REG, NO_REG, NO_REG, NO_REG, NO_REG };
+	struct subst s = { NO_REG, NO_REG, NO_REG, NO_REG, NULL };
 	struct temps ts = { .n = 0 };
+	struct memref m;
 
 	if (in->has_mem) {
-		x_address(x, in);
-		x_check_operand(x, in, in->mem_size, in->mem_write);
-		s.base = S1;
-		ts.busy |= 1u << S1;
+		m = x_operand(x, in, in->mem_size, in->mem_write);
 		if (in->high8) {
-			copy_high8(x, in, &s);
+			copy_high8(x, in, &m);
 			return;
 		}
+		if (needs_temps(in))
+			x_spare(x, &m);
+		s.mem = &m;
+		ts.busy |= 1u << m.base | (m.index != NO_REG ? 1u << m.index : 0);
 	}
 	substitute(&ts, in, &s);
 	temps_begin(x, &ts);
@@ -323,7 +362,8 @@ void x_bit_string(struct xlate *x, const struct insn *in)
 {
 	bool wide = in->z.operand_width == 64;
 	u8 g = insn_gpr(in->op[1].reg.value, NULL);
-	struct subst s = { S2, NO_REG, NO_REG, NO_REG, S1 };
+	struct memref m = { S1, NO_REG, 0 };
+	struct subst s = { S2, NO_REG, NO_REG, NO_REG, &m };
 
 	x_address(x, in);
 	if (in->live_in)

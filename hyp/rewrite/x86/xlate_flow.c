@@ -196,72 +196,89 @@ static void indirect(struct xlate *x)
 
 /* ---- stack ------------------------------------------------------------------------------------- */
 
-/* S1 = host address of the new top of stack. */
-void x_push_check(struct xlate *x, bool live)
-{
-	e_lea(&x->e, x_is64(x), S1, HRSP, NO_REG, 1, -(s32)x_word(x));
-	x_check_stack(x, x_word(x), true, live);
-}
-
 void x_push_done(struct xlate *x)
 {
 	e_lea(&x->e, x_is64(x), HRSP, HRSP, NO_REG, 1, -(s32)x_word(x));
 }
 
-/* [S1] = constant */
-static void store_imm(struct xlate *x, u64 v)
+static struct memref push_slot(struct xlate *x, bool live)
 {
+	return x_stack(x, -(s32)x_word(x), true, live);
+}
+
+static void push_imm(struct xlate *x, u64 v, bool live)
+{
+	struct memref m = push_slot(x, live);
 	bool wide = x_is64(x);
+	int h;
 
 	if (!wide || (u64)(s64)(s32)v == v) {
-		e_bytes(&x->e, wide ? "\x49\xc7\x06" : "\x41\xc7\x06", 3);
+		e_mem(&x->e, wide, 0xc7, 0, &m);
 		e_4(&x->e, (u32)v);
-		return;
+	} else {
+		h = x_spare(x, &m);
+		e_mov_ri(&x->e, h, v);
+		e_mem(&x->e, true, 0x89, h, &m);
 	}
-	e_mov_ri(&x->e, S2, v);
-	e_rm(&x->e, true, 0x89, S2, S1, 0);
+	x_push_done(x);
+}
+
+/* Pushes what is in memory at gs:[off]. */
+static void push_saved(struct xlate *x, u32 off, bool live)
+{
+	struct memref m = push_slot(x, live);
+	int h = x_spare(x, &m);
+
+	e_load_gs(&x->e, h, off);
+	e_mem(&x->e, x_is64(x), 0x89, h, &m);
+	x_push_done(x);
+}
+
+static void push_from_memory(struct xlate *x, const struct insn *in)
+{
+	struct memref m = x_operand(x, in, x_word(x), false);
+
+	e_mem(&x->e, x_is64(x), 0x8b, S1, &m);
+	e_store_gs(&x->e, OFF(scratch[1]), S1);
+	push_saved(x, OFF(scratch[1]), in->live_in);
 }
 
 void x_push(struct xlate *x, const struct insn *in)
 {
 	const ZydisDecodedOperand *o = &in->op[0];
-	bool wide = x_is64(x);
+	struct memref m;
 	u8 g;
 
 	if (in->has_mem) {
-		x_address(x, in);
-		x_check(x, x_word(x), false, in->live_in);
-		e_rm(&x->e, wide, 0x8b, S1, S1, 0);
-		e_store_gs(&x->e, OFF(scratch[1]), S1);
+		push_from_memory(x, in);
+		return;
 	}
-	x_push_check(x, in->live_in);
 	if (o->type == ZYDIS_OPERAND_TYPE_IMMEDIATE) {
-		store_imm(x, o->imm.value.u);
-	} else {
-		g = in->has_mem ? GPR_NONE : insn_gpr(o->reg.value, NULL);
-		if (g == GPR_NONE || host_of(g) == NO_REG)
-			e_load_gs(&x->e, S2, g == GPR_NONE ? OFF(scratch[1]) : OFF_GPR(g));
-		e_rm(&x->e, wide, 0x89, g == GPR_NONE || host_of(g) == NO_REG ? S2 : host_of(g), S1, 0);
+		push_imm(x, o->imm.value.u, in->live_in);
+		return;
 	}
+	g = insn_gpr(o->reg.value, NULL);
+	if (host_of(g) == NO_REG) {
+		push_saved(x, OFF_GPR(g), in->live_in);
+		return;
+	}
+	m = push_slot(x, in->live_in);
+	e_mem(&x->e, x_is64(x), 0x89, host_of(g), &m);
 	x_push_done(x);
 }
 
 void x_pop(struct xlate *x, const struct insn *in)
 {
 	u8 g = insn_gpr(in->op[0].reg.value, NULL);
-	int h = host_of(g) == NO_REG ? S2 : host_of(g);
-	bool wide = x_is64(x);
+	int h = host_of(g) == NO_REG ? S1 : host_of(g);
+	struct memref m = x_stack(x, 0, false, in->live_in);
 
-	x_mov(x, S1, HRSP);
-	x_check_stack(x, x_word(x), false, in->live_in);
-	if (g == X86_RSP) {
-		e_rm(&x->e, wide, 0x8b, HRSP, S1, 0);
+	e_mem(&x->e, x_is64(x), 0x8b, h, &m);
+	if (g == X86_RSP)
 		return;
-	}
-	e_rm(&x->e, wide, 0x8b, h, S1, 0);
-	if (h == S2)
-		e_store_gs(&x->e, OFF_GPR(g), S2);
-	e_lea(&x->e, wide, HRSP, HRSP, NO_REG, 1, (s32)x_word(x));
+	if (h == S1)
+		e_store_gs(&x->e, OFF_GPR(g), S1);
+	e_lea(&x->e, x_is64(x), HRSP, HRSP, NO_REG, 1, (s32)x_word(x));
 }
 
 void x_leave_insn(struct xlate *x, const struct insn *in)
@@ -316,9 +333,7 @@ static void flow_rcx(struct xlate *x, const struct insn *in)
 
 static void flow_call(struct xlate *x, const struct insn *in)
 {
-	x_push_check(x, in->live_in);
-	store_imm(x, x_next(x, in));
-	x_push_done(x);
+	push_imm(x, x_next(x, in), in->live_in);
 	x_edge(x, x_target(x, in));
 }
 
@@ -327,22 +342,21 @@ static void flow_ret(struct xlate *x, const struct insn *in)
 	s32 extra = in->z.operand_count_visible && in->op[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE
 			    ? (s32)in->op[0].imm.value.u
 			    : 0;
+	struct memref m = x_stack(x, 0, false, in->live_in);
 
-	x_mov(x, S1, HRSP);
-	x_check_stack(x, x_word(x), false, in->live_in);
-	e_rm(&x->e, x_is64(x), 0x8b, S1, S1, 0);
+	e_mem(&x->e, x_is64(x), 0x8b, S1, &m);
 	e_lea(&x->e, x_is64(x), HRSP, HRSP, NO_REG, 1, (s32)x_word(x) + extra);
 	indirect(x);
 }
 
 static void load_target(struct xlate *x, const struct insn *in)
 {
+	struct memref m;
 	u8 g;
 
 	if (in->has_mem) {
-		x_address(x, in);
-		x_check(x, x_word(x), false, in->live_in);
-		e_rm(&x->e, x_is64(x), 0x8b, S1, S1, 0);
+		m = x_operand(x, in, x_word(x), false);
+		e_mem(&x->e, x_is64(x), 0x8b, S1, &m);
 		return;
 	}
 	g = insn_gpr(in->op[0].reg.value, NULL);
@@ -356,9 +370,7 @@ static void flow_call_ind(struct xlate *x, const struct insn *in)
 {
 	load_target(x, in);
 	e_store_gs(&x->e, OFF(scratch[1]), S1);
-	x_push_check(x, in->live_in);
-	store_imm(x, x_next(x, in));
-	x_push_done(x);
+	push_imm(x, x_next(x, in), in->live_in);
 	e_load_gs(&x->e, S1, OFF(scratch[1]));
 	indirect(x);
 }

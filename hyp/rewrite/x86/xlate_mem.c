@@ -150,13 +150,12 @@ static void emit_lookup(struct emit *e, u32 part, bool write, unsigned size)
 	e_4(e, (u32)PAGE_SIZE - size);
 }
 
-static u32 part_offset(unsigned part)
+u32 x_part_offset(unsigned part)
 {
 	return OFF(tlb) + part * (u32)sizeof(((struct hyp_cpu *)0)->tlb[0]);
 }
 
-/* Keeps the flags in RAX from here on if they are live. */
-static bool begin_check(struct xlate *x, bool live)
+bool x_begin_check(struct xlate *x, bool live)
 {
 	bool hold = live && x_can_hold_flags(x->cur);
 
@@ -166,19 +165,19 @@ static bool begin_check(struct xlate *x, bool live)
 	return hold;
 }
 
-static void end_check(struct xlate *x, struct cold *c, unsigned size, bool write)
+void x_end_check(struct xlate *x, struct cold *c, unsigned size, bool write)
 {
 	c->resume = x_here(x);
 	c->site = x_site(x, SITE_MEM, x->cur);
 	c->site.write = write;
 	c->site.size = size & 0x7ff;
-	c->site.plain = c->stub_resume != 0;
+	c->site.plain = c->has_cell;
 }
 
 void x_check(struct xlate *x, unsigned size, bool write, bool live)
 {
-	u32 part = part_offset(x->part);
-	bool hold = begin_check(x, live);
+	u32 part = x_part_offset(x->part);
+	bool hold = x_begin_check(x, live);
 	struct cold *c;
 
 	emit_lookup(&x->e, part, write, size);
@@ -188,78 +187,7 @@ void x_check(struct xlate *x, unsigned size, bool write, bool live)
 		x_restore_flags(x);
 	c->restore_flags = live;
 	c->hold_again = hold;
-	end_check(x, c, size, write);
-}
-
-/* sub s1, gs:[stk.tag]; cmp s1, 4096 - size; ja cold; add s1, gs:[stk.host] */
-void x_check_stack(struct xlate *x, unsigned size, bool write, bool live)
-{
-	u32 stk = OFF(stk) + x->part * (u32)sizeof(x->cpu->stk[0]);
-	bool hold = begin_check(x, live);
-	struct cold *c;
-
-	e_gs(&x->e, true, 0x2b, S1, stk);
-	e_bytes(&x->e, "\x49\x81\xfe", 3);
-	e_4(&x->e, (u32)PAGE_SIZE - size);
-	c = x_cold(x, SITE_MEM, jcc_rel32(x, 7));
-	e_gs(&x->e, true, 0x03, S1, stk + 8);
-	c->stub_resume = x_here(x);
-	if (live && !hold)
-		x_restore_flags(x);
-	c->restore_flags = live;
-	c->hold_again = hold;
-	end_check(x, c, size, write);
-}
-
-void x_check_operand(struct xlate *x, const struct insn *in, unsigned size, bool write)
-{
-	const ZydisDecodedOperandMem *m = &in->op[in->mem_idx].mem;
-
-	if ((m->base == ZYDIS_REGISTER_RSP || m->base == ZYDIS_REGISTER_ESP) &&
-	    m->index == ZYDIS_REGISTER_NONE && size <= 8 && m->segment != ZYDIS_REGISTER_FS &&
-	    m->segment != ZYDIS_REGISTER_GS)
-		x_check_stack(x, size, write, in->live_in);
-	else
-		x_check(x, size, write, in->live_in);
-}
-
-/*
- * Called with S1 = address - stk.tag where that is outside the page (or crosses its end). Looks the page up
- * in the soft TLB as writable and makes it the stack's page: carry clear, S1 = host address. Otherwise carry
- * set, S1 = address. Flags are in RAX or dead.
- */
-static void emit_stack_stub(struct emit *e, unsigned part)
-{
-	u32 tlb = part_offset(part), stk = OFF(stk) + part * (u32)sizeof(((struct hyp_cpu *)0)->stk[0]);
-	u8 *ja;
-
-	e_gs(e, true, 0x03, S1, stk); /* the address again */
-	e_store_gs(e, OFF(scratch[2]), S1);
-	emit_lookup(e, tlb, true, 8);
-	e_bytes(e, "\x77\0", 2); /* ja miss */
-	ja = e->p;
-	e_store_gs(e, OFF(scratch[3]), X86_RCX);
-	e_gs_base(e, true, 0x8b, X86_RCX, S2, tlb + (u32)offsetof(struct hyp_tlb_entry, write_tag));
-	e_store_gs(e, stk, X86_RCX);
-	e_gs_base(e, true, 0x8b, X86_RCX, S2, tlb + (u32)offsetof(struct hyp_tlb_entry, host));
-	e_store_gs(e, stk + 8, X86_RCX);
-	e_rr(e, true, 0x01, X86_RCX, S1);
-	e_load_gs(e, X86_RCX, OFF(scratch[3]));
-	e_bytes(e, "\xf8\xc3", 2); /* clc; ret */
-	ja[-1] = (u8)(e->p - ja);
-	e_load_gs(e, S1, OFF(scratch[2]));
-	e_bytes(e, "\xf9\xc3", 2); /* stc; ret */
-}
-
-void xlate_stack_stubs(struct hyp_engine *eng)
-{
-	struct emit e = { eng->rw + eng->base };
-
-	for (unsigned part = 0; part < HYP_TLB_PARTS; part++) {
-		eng->stub_stk[part] = (u32)(e.p - eng->rw);
-		emit_stack_stub(&e, part);
-	}
-	eng->base = ALIGN_UP((u32)(e.p - eng->rw), 64u);
+	x_end_check(x, c, size, write);
 }
 
 static void call_leave(struct xlate *x)
@@ -283,12 +211,8 @@ static void emit_one_cold(struct xlate *x, struct cold *c)
 	u32 rel = x_here(x) - (c->from + 4);
 
 	memcpy(x->eng->rw + c->from, &rel, 4);
-	if (c->stub_resume) {
-		e_1(&x->e, 0xe8);
-		e_4(&x->e, x->eng->stub_stk[c->site.ac_part] - (x_here(x) + 4));
-		e_bytes(&x->e, "\x0f\x83", 2); /* jnc */
-		e_4(&x->e, c->stub_resume - (x_here(x) + 4));
-	}
+	if (c->has_cell)
+		x_emit_cell_cold(x, c);
 	if (c->restore_flags)
 		x_restore_flags(x);
 	if (c->kind == SITE_JC_MISS) {

@@ -96,6 +96,7 @@ void x_stac_clac(struct xlate *x, const struct insn *in)
 	e_4(&x->e, OFF(tlb_part));
 	e_1(&x->e, (u8)part);
 	x->part = part;
+	x->n_share = 0; /* cells belong to a partition */
 	x->key = (x->key & ~3u) | part;
 }
 
@@ -110,6 +111,9 @@ void x_swapgs(struct xlate *x)
 /* Image: arithmetic flags from the host, DF, the rest from s.rflags without RF and VM. */
 void x_pushf(struct xlate *x, const struct insn *in)
 {
+	struct memref m;
+	int h;
+
 	e_bytes(&x->e, "\x9c\x41\x5d", 3); /* pushfq; pop s2 */
 	x_save_flags(x);                   /* the push may fault, and is then done again with these flags */
 	e_bytes(&x->e, "\x41\x81\xe5", 3); /* and s2d, arithmetic */
@@ -121,9 +125,10 @@ void x_pushf(struct xlate *x, const struct insn *in)
 	e_gs(&x->e, false, 0x0b, S2, OFF(df));
 	e_store_gs(&x->e, OFF(scratch[1]), S2);
 	x_restore_flags(x);
-	x_push_check(x, FLAGS_ALL);
-	e_load_gs(&x->e, S2, OFF(scratch[1]));
-	e_rm(&x->e, x_is64(x), 0x89, S2, S1, 0);
+	m = x_stack(x, -(s32)x_word(x), true, FLAGS_ALL);
+	h = x_spare(x, &m);
+	e_load_gs(&x->e, h, OFF(scratch[1]));
+	e_mem(&x->e, x_is64(x), 0x89, h, &m);
 	x_push_done(x);
 }
 

@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Emitting accesses that look into a page cell first (see cell.c), and those that do not. */
+#include "hyp/rewrite/x86/cell.h"
+#include "hyp/rewrite/x86/xlate.h"
+
+static u32 cell_offset(struct xlate *x, u16 cell)
+{
+	return OFF(cell) + x->part * (u32)sizeof(x->cpu->cell[0]) + cell * (u32)sizeof(struct hyp_cell);
+}
+
+/* Reused when all have been handed out: two places then share it. */
+static u16 new_cell(struct xlate *x)
+{
+	u16 *n = &x->eng->n_cells[x->part];
+	struct hyp_cell *c;
+
+	*n = *n + 1 < HYP_CELLS ? *n + 1 : HYP_CELL_STACK + 1;
+	c = &x->cpu->cell[x->part][*n];
+	*c = (struct hyp_cell){ .tag = HYP_CELL_NONE, .misses = HYP_CELL_MISSES };
+	return *n;
+}
+
+static u16 shared_cell(struct xlate *x, const ZydisDecodedOperandMem *m, bool write)
+{
+	struct cell_share s = { insn_gpr(m->base, NULL), insn_gpr(m->index, NULL), m->scale, write, 0 };
+
+	if (s.base == GPR_NONE && s.index == GPR_NONE)
+		return new_cell(x);
+	for (unsigned i = 0; i < x->n_share; i++) {
+		struct cell_share *o = &x->share[i];
+
+		if (o->base == s.base && o->index == s.index && o->scale == s.scale && o->write == s.write)
+			return o->cell;
+	}
+	s.cell = new_cell(x);
+	if (x->n_share < XLATE_MAX_SHARES)
+		x->share[x->n_share++] = s;
+	return s.cell;
+}
+
+void x_forget_shares(struct xlate *x, const struct insn *in)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < x->n_share; i++) {
+		struct cell_share *s = &x->share[i];
+
+		if ((s->base != GPR_NONE && in->gpr_written >> s->base & 1) ||
+		    (s->index != GPR_NONE && in->gpr_written >> s->index & 1))
+			continue;
+		x->share[n++] = *s;
+	}
+	x->n_share = n;
+}
+
+/* S1 = address. The three instructions that hyp_cell_judge knows by their length, and the load of S2. */
+static void check_cell(struct xlate *x, struct cold how, unsigned size, bool write, bool live)
+{
+	u32 cell = cell_offset(x, how.cell);
+	bool hold = x_begin_check(x, live);
+	struct cold *c;
+
+	e_gs(&x->e, true, 0x2b, S1, cell + (u32)offsetof(struct hyp_cell, tag));
+	e_bytes(&x->e, "\x49\x81\xfe", 3); /* cmp s1, 4096 - size */
+	e_4(&x->e, (u32)PAGE_SIZE - size);
+	e_bytes(&x->e, "\x0f\x87\0\0\0\0", 6); /* ja */
+	c = x_cold(x, SITE_MEM, x_here(x) - 4);
+	c->loads_s2 = x_here(x);
+	e_gs(&x->e, true, 0x8b, S2,
+	     cell + (u32)(how.based ? offsetof(struct hyp_cell, addend) : offsetof(struct hyp_cell, host)));
+	c->has_cell = true;
+	c->cell = how.cell;
+	c->based = how.based;
+	c->restore_flags = live;
+	c->hold_again = hold;
+	if (live && !hold)
+		x_restore_flags(x);
+	x_end_check(x, c, size, write);
+}
+
+/* lea s2, [rip + 5]; jmp stub; reference; the code for a miss follows */
+void x_emit_cell_cold(struct xlate *x, struct cold *c)
+{
+	struct hyp_cell_ref ref = { .cell = c->cell, .limit = (u16)(PAGE_SIZE - c->site.size), .based = c->based };
+	bool write = c->site.write || c->cell == HYP_CELL_STACK; /* whose page must be writable */
+	u32 stub = x->eng->cell_stub[CELL_STUB(c->site.ac_part, write, CELL_FILL)];
+
+	e_bytes(&x->e, "\x4c\x8d\x2d\x05\0\0\0", 7);
+	e_1(&x->e, 0xe9);
+	e_4(&x->e, stub - (x_here(x) + 4));
+	ref.resume = (s32)(c->loads_s2 - x_here(x));
+	e_bytes(&x->e, &ref, sizeof(ref));
+}
+
+/* May the operand be [its base + S2]? */
+static bool is_based(const struct insn *in, const ZydisDecodedOperandMem *m)
+{
+	u8 base = insn_gpr(m->base, NULL);
+
+	return base != GPR_NONE && host_of(base) != NO_REG && m->index == ZYDIS_REGISTER_NONE &&
+	       in->z.address_width == 64 && m->segment != ZYDIS_REGISTER_FS && m->segment != ZYDIS_REGISTER_GS;
+}
+
+static bool is_stack(const ZydisDecodedOperandMem *m)
+{
+	return (m->base == ZYDIS_REGISTER_RSP || m->base == ZYDIS_REGISTER_ESP) && m->index == ZYDIS_REGISTER_NONE &&
+	       m->segment != ZYDIS_REGISTER_FS && m->segment != ZYDIS_REGISTER_GS;
+}
+
+#define CELL_MAX_SIZE 64
+
+struct memref x_operand(struct xlate *x, const struct insn *in, unsigned size, bool write)
+{
+	const ZydisDecodedOperandMem *m = &in->op[in->mem_idx].mem;
+	struct cold how = { .based = is_based(in, m) };
+
+	x_address(x, in);
+	if (x->part != HYP_TLB_USER || size > CELL_MAX_SIZE) {
+		x_check(x, size, write, in->live_in);
+		return (struct memref){ S1, NO_REG, 0 };
+	}
+	how.cell = is_stack(m) ? HYP_CELL_STACK : shared_cell(x, m, write);
+	check_cell(x, how, size, write, in->live_in);
+	if (!how.based)
+		return (struct memref){ S1, S2, 0 };
+	return (struct memref){ host_of(insn_gpr(m->base, NULL)), S2,
+				m->disp.has_displacement ? (s32)m->disp.value : 0 };
+}
+
+struct memref x_stack(struct xlate *x, s32 disp, bool write, bool live)
+{
+	bool wide = x_is64(x); /* 32-bit addresses wrap: only S1 is sure to be right */
+
+	if (disp)
+		e_lea(&x->e, wide, S1, HRSP, NO_REG, 1, disp);
+	else
+		x_mov(x, S1, HRSP);
+	check_cell(x, (struct cold){ .based = wide, .cell = HYP_CELL_STACK }, x_word(x), write, live);
+	return wide ? (struct memref){ HRSP, S2, disp } : (struct memref){ S1, S2, 0 };
+}
+
+void x_to_s1(struct xlate *x, struct memref *m)
+{
+	if (m->index != NO_REG)
+		e_lea(&x->e, true, S1, m->base, m->index, 1, m->disp);
+	*m = (struct memref){ S1, NO_REG, 0 };
+}
+
+int x_spare(struct xlate *x, struct memref *m)
+{
+	if (m->base == S1 && m->index == S2)
+		x_to_s1(x, m);
+	return m->base == S1 ? S2 : S1;
+}
+
+/* jmp [rip]; address */
+void xlate_cell_stubs(struct hyp_engine *eng)
+{
+	struct emit e = { eng->rw + eng->base };
+
+	for (unsigned i = 0; i < ARRAY_SIZE(hyp_cell_stubs); i++) {
+		eng->cell_stub[i] = (u32)(e.p - eng->rw);
+		e_bytes(&e, "\xff\x25\0\0\0\0", 6);
+		e_8(&e, (u64)hyp_cell_stubs[i]);
+	}
+	eng->base = ALIGN_UP((u32)(e.p - eng->rw), 64u);
+}
