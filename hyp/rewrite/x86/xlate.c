@@ -217,7 +217,7 @@ static void emit_block(struct xlate *x)
 
 	x->cur = &x->insn[0];
 	x->flags_held = false;
-	x_entry(x, x->b->live_in);
+	x_entry(x);
 	for (unsigned i = 0; i < x->n; i++) {
 		x->cur = &x->insn[i];
 		map[i].host = (u16)(x_here(x) - x->b->direct);

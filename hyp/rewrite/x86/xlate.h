@@ -161,7 +161,7 @@ void x_mov_from_seg(struct xlate *x, const struct insn *in);
 
 /* xlate_flow.c */
 void x_push_done(struct xlate *x);
-void x_entry(struct xlate *x, u8 live_in);
+void x_entry(struct xlate *x);
 u8 x_live_at(struct xlate *x, u64 target);
 void x_edge(struct xlate *x, u64 target);
 void x_side_edges(struct xlate *x);

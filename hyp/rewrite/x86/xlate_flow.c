@@ -5,8 +5,8 @@
  * A block has two entries. The direct one is jumped to by linked edges from blocks in the same page.
  * The checked one is reached through the jump cache, by indirect branches and by direct branches to
  * other pages, with the target address in S1: it compares S1 with its own pc, so whoever jumps needs no
- * comparison. The guest's flags survive even where the comparison fails: the block knows whether it reads
- * them itself, but not whether the block does that was meant, so it compares without touching them.
+ * comparison. The guest's flags survive: the block knows whether it reads them itself, but not whether the
+ * block does that was meant.
  *
  * Where loops are interrupted: the checked entry and every backward edge poll the attention word.
  */
@@ -52,58 +52,45 @@ static void poll(struct xlate *x, u64 target, bool live)
 	c->restore_flags = live;
 }
 
-/* cmp s1, pc */
-static void compare_pc(struct xlate *x, u64 pc)
+/* rcx is 0: skip the `n` bytes that follow */
+static void jrcxz(struct xlate *x, u8 n)
 {
-	if ((u64)(s64)(s32)pc == pc) {
-		e_bytes(&x->e, "\x49\x81\xfe", 3);
-		e_4(&x->e, (u32)pc);
-		return;
-	}
-	e_mov_ri(&x->e, S2, pc);
-	e_rr(&x->e, true, 0x39, S2, S1);
+	e_1(&x->e, 0xe3);
+	e_1(&x->e, n);
+}
+
+/* mov rcx, s2; jmp cold: the way out of x_entry */
+#define ENTRY_MISS_LEN 8
+static void entry_miss(struct xlate *x)
+{
+	e_mov_rr(&x->e, X86_RCX, S2);
+	x_cold(x, SITE_JC_MISS, jmp(x));
 }
 
 /*
- * The same with the flags left alone; returns the place of the jump taken where S1 is another address:
- * rcx = s1 - pc (its value in S2 meanwhile); jrcxz equal; restore rcx; jmp; equal: restore rcx
+ * The checked entry, flags untouched: s2 = rcx; rcx = (s1 - pc) + attention, 0 where the address is ours and
+ * nobody wants us. Where pc is no 32-bit constant, one after the other. Both ways out are the same: what looks
+ * the address up answers attention first.
  */
-static u32 compare_pc_quietly(struct xlate *x, u64 pc)
-{
-	u32 at;
-
-	if ((u64)(s64)(s32)-pc == -pc) {
-		e_mov_rr(&x->e, S2, X86_RCX);
-		e_lea(&x->e, true, X86_RCX, S1, NO_REG, 1, (s32)-pc);
-	} else {
-		e_mov_ri(&x->e, S2, -pc);
-		e_lea(&x->e, true, S2, S2, S1, 1, 0);
-		e_bytes(&x->e, "\x4c\x87\xe9", 3); /* xchg rcx, s2 */
-	}
-	e_bytes(&x->e, "\xe3\x08", 2);     /* jrcxz equal */
-	e_bytes(&x->e, "\x4c\x89\xe9", 3); /* mov rcx, s2 */
-	at = jmp(x);
-	e_bytes(&x->e, "\x4c\x89\xe9", 3);
-	return at;
-}
-
-void x_entry(struct xlate *x, u8 live_in)
+void x_entry(struct xlate *x)
 {
 	struct hyp_block *b = x->b;
-	struct cold *c;
 
 	b->ind = x_here(x);
-	if (live_in) {
-		x_save_flags(x);
-		compare_pc(x, b->pc);
-		c = x_cold(x, SITE_JC_MISS, jcc(x, 5));
+	e_mov_rr(&x->e, S2, X86_RCX);
+	if ((u64)(s64)(s32)-b->pc == -b->pc) {
+		e_gs(&x->e, false, 0x8b, X86_RCX, OFF(attention));
+		e_lea(&x->e, true, X86_RCX, X86_RCX, S1, 1, (s32)-b->pc);
 	} else {
-		c = x_cold(x, SITE_JC_MISS, compare_pc_quietly(x, b->pc));
+		e_mov_ri(&x->e, X86_RCX, -b->pc);
+		e_lea(&x->e, true, X86_RCX, X86_RCX, S1, 1, 0);
+		jrcxz(x, ENTRY_MISS_LEN);
+		entry_miss(x);
+		e_gs(&x->e, false, 0x8b, X86_RCX, OFF(attention));
 	}
-	c->restore_flags = live_in;
-	poll(x, b->pc, live_in);
-	if (live_in)
-		x_restore_flags(x);
+	jrcxz(x, ENTRY_MISS_LEN);
+	entry_miss(x);
+	e_mov_rr(&x->e, X86_RCX, S2);
 	b->direct = x_here(x);
 }
 
