@@ -14,8 +14,8 @@
  *
  * The cold side jumps to a stub with S2 at a struct hyp_cell_ref. CELL_FILL looks into the soft TLB and
  * copies the entry to the cell; what it does not find goes to the handler of SITE_MEM. A place whose page
- * changes all the time (a random walk) is better off without a cell: every HYP_CELL_MISSES refills the handler
- * looks at the clock, and if they came faster than one in HYP_CELL_CYCLES cycles, the check is
+ * changes all the time (a random walk) is better off without a cell: every HYP_CELL_MISSES refills the
+ * handler looks at the clock, and if they came faster than one in HYP_CELL_CYCLES cycles, the check is
  * overwritten with a jump to the cold side, and that goes to CELL_PASS.
  *
  * Guest-live.
@@ -25,7 +25,8 @@
 _Static_assert(sizeof(struct hyp_cell) == 1 << HYP_CELL_SHIFT, "emitted index arithmetic");
 _Static_assert(sizeof(struct hyp_cell_ref) == 10, "stubs step over it");
 _Static_assert(offsetof(struct hyp_cell_ref, cell) == 4 && offsetof(struct hyp_cell_ref, limit) == 6 &&
-		       offsetof(struct hyp_cell_ref, based) == 8, "stubs read it");
+		       offsetof(struct hyp_cell_ref, based) == 8,
+	       "stubs read it");
 
 #define HYP_CELL_CYCLES 300
 
@@ -149,13 +150,15 @@ __attribute__((used)) static void offsets(void)
 }
 
 #define STUB(part, rw) extern const char hyp_cell_fill_##part##rw[], hyp_cell_pass_##part##rw[];
-STUB(0, r) STUB(0, w) STUB(1, r) STUB(1, w) STUB(2, r) STUB(2, w)
+STUB(0, r)
+STUB(0, w)
+STUB(1, r) STUB(1, w) STUB(2, r) STUB(2, w)
 #undef STUB
 
 #define STUB(part, rw) hyp_cell_fill_##part##rw, hyp_cell_pass_##part##rw
-const char *const hyp_cell_stubs[HYP_TLB_PARTS * 2 * CELL_STUBS] = {
-	STUB(0, r), STUB(0, w), STUB(1, r), STUB(1, w), STUB(2, r), STUB(2, w)
-};
+	const
+	char *const hyp_cell_stubs[HYP_TLB_PARTS * 2 * CELL_STUBS] = { STUB(0, r), STUB(0, w), STUB(1, r),
+								       STUB(1, w), STUB(2, r), STUB(2, w) };
 
 static u64 host_tsc(void)
 {

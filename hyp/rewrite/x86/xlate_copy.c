@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Copying an instruction with other registers: guest registers that live elsewhere are substituted,
- * the memory operand becomes one on the host (struct memref). Only prefixes, ModRM/SIB/disp and the REX/VEX/EVEX register bits
- * change; opcode and immediates are the guest's own bytes.
+ * the memory operand becomes one on the host (struct memref). Only prefixes, ModRM/SIB/disp and the
+ * REX/VEX/EVEX register bits change; opcode and immediates are the guest's own bytes.
  */
 #include "hyp/rewrite/x86/xlate.h"
 
@@ -39,7 +39,7 @@ static u8 new_modrm(const struct insn *in, const struct subst *s)
 	return modrm;
 }
 
-/* ModRM, SIB and displacement of the memory operand. EVEX scales short displacements, so it gets long ones. */
+/* ModRM, SIB and displacement of the memory operand. EVEX scales short displacements and gets long ones. */
 static void put_mem(struct xlate *x, const struct insn *in, const struct subst *s)
 {
 	const struct memref *m = s->mem;

@@ -69,8 +69,8 @@ static void entry_miss(struct xlate *x)
 
 /*
  * The checked entry, flags untouched: s2 = rcx; rcx = (s1 - pc) + attention, 0 where the address is ours and
- * nobody wants us. Where pc is no 32-bit constant, one after the other. Both ways out are the same: what looks
- * the address up answers attention first.
+ * nobody wants us. Where pc is no 32-bit constant, one after the other. Both ways out are the same: what
+ * looks the address up answers attention first.
  */
 void x_entry(struct xlate *x)
 {
