@@ -115,7 +115,7 @@ struct hyp_cpu *hyp_cpu_create(struct hyp_as *as, u32 id)
 	hyp_x86_reset(cpu, false);
 	memcpy(cpu->s.xsave + 24, &mxcsr_default, 4);
 	for (unsigned part = 0; part < HYP_TLB_PARTS; part++)
-		cpu->cell[part][HYP_CELL_STACK].tag = HYP_CELL_NONE;
+		hyp_cell_empty(&cpu->cell[part][HYP_CELL_STACK]);
 	hyp_x86_state_changed(cpu);
 	hyp_as_add_cpu(as, cpu);
 	return cpu;

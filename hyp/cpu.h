@@ -44,16 +44,23 @@ struct hyp_tlb_entry {
 /*
  * The page an access went to last, one cell for a place in translated code (or several that use the same
  * base register): tried before the soft TLB, whose entry it copies. Accesses through RSP share cell 0.
- * Empty: a tag no canonical page has, and an addend with which such an address faults.
+ * Empty: a tag no canonical page has, and an addend and a page with which every address faults, that one too.
  */
 struct hyp_cell {
 	u64 tag;    /* linear address of the page */
 	u64 host;   /* hva of the page */
-	u64 addend; /* host - tag; 0: empty */
+	u64 addend; /* host - tag */
 	s32 misses; /* refills left until the place is judged (cell.c) */
 	u32 since;  /* time of the last judgement, TSC / 1024 */
 };
-#define HYP_CELL_NONE 0x8000000000000000ull
+#define HYP_CELL_NO_TAG 0x8000000000000000ull
+#define HYP_CELL_NO_HOST 0x4000000000000000ull /* host and addend: the sums are non-canonical */
+static inline void hyp_cell_empty(struct hyp_cell *c)
+{
+	c->tag = HYP_CELL_NO_TAG;
+	c->host = c->addend = HYP_CELL_NO_HOST;
+}
+
 #define HYP_CELL_SHIFT 5 /* log2(sizeof(struct hyp_cell)) */
 #define HYP_CELLS 4096
 #define HYP_CELL_STACK 0

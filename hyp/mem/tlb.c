@@ -217,22 +217,16 @@ void hyp_jc_set(struct hyp_cpu *cpu, unsigned part, unsigned slot, u64 code)
 	cpu->jc[part][slot] = code;
 }
 
-static void cell_drop(struct hyp_cell *c)
-{
-	c->tag = HYP_CELL_NONE;
-	c->addend = 0;
-}
-
 void hyp_cells_drop(struct hyp_cpu *cpu, unsigned part)
 {
 	struct hyp_fills *f = &cpu->cell_fills[part];
 
 	if (f->n > HYP_FILLS_MAX)
 		for (unsigned i = 0; i < HYP_CELLS; i++)
-			cell_drop(&cpu->cell[part][i]);
+			hyp_cell_empty(&cpu->cell[part][i]);
 	else
 		for (unsigned i = 0; i < f->n; i++)
-			cell_drop(&cpu->cell[part][f->slot[i]]);
+			hyp_cell_empty(&cpu->cell[part][f->slot[i]]);
 	f->n = 0;
 }
 

@@ -72,7 +72,7 @@ __asm__(".text\n"
 	"	shl $5, %ecx\n"
 	"	decl %gs:\\cells+24(%rcx)\n"
 	"	js 8f\n"
-	"	cmpq $0, %gs:\\cells+16(%rcx)\n"
+	"	cmpb $0x40, %gs:\\cells+23(%rcx)\n" /* HYP_CELL_NO_HOST */
 	"	jne 1f\n" /* listed since it was emptied */
 	"	movzwl %gs:\\fills, %eax\n"
 	"	cmp $cell_fills_max, %eax\n"

@@ -16,7 +16,8 @@ static u16 new_cell(struct xlate *x)
 
 	*n = *n + 1 < HYP_CELLS ? *n + 1 : HYP_CELL_STACK + 1;
 	c = &x->cpu->cell[x->part][*n];
-	*c = (struct hyp_cell){ .tag = HYP_CELL_NONE, .misses = HYP_CELL_MISSES };
+	hyp_cell_empty(c);
+	c->misses = HYP_CELL_MISSES;
 	return *n;
 }
 
