@@ -130,6 +130,9 @@ struct kvm_kernel_irq_routing_entry {
 		struct {
 			u32 address_lo, address_hi, data, flags, devid;
 		} msi;
+		struct {
+			u32 vcpu, sint; /* VP index */
+		} hv_sint;
 	};
 };
 

@@ -12,6 +12,7 @@
  * into a copy each time the guest or user space looks.
  */
 #include "arch/x86/cpuid.h"
+#include "arch/x86/hyperv.h"
 
 #include <cpuid.h>
 #include <stdlib.h>
@@ -250,6 +251,8 @@ void kvm_cpuid(struct kvm_vcpu *vcpu, u32 function, u32 index, struct cpuid_regs
 	if (e) {
 		*out = (struct cpuid_regs){ e->eax, e->ebx, e->ecx, e->edx };
 		cpuid_runtime(vcpu, function, index, out);
+		if (function == 0x80000007 && kvm_hv_invtsc_suppressed(vcpu))
+			out->edx &= ~B(8);
 	} else if (asked == 0xb || asked == 0x1f) {
 		/* A level beyond the last: no processors, but the x2APIC id and the level asked for. */
 		e = kvm_find_cpuid_entry(vcpu, asked, 1);
@@ -389,6 +392,7 @@ void kvm_vcpu_after_set_cpuid(struct kvm_vcpu *vcpu)
 	vcpu->arch.guest_has_tsc_deadline = guest_cpuid_has(vcpu, 1, 0, CPUID_ECX, 24);
 	vcpu->arch.guest_has_arch_capabilities = guest_cpuid_has(vcpu, 7, 0, CPUID_EDX, 29);
 	pv_features(vcpu);
+	kvm_hv_set_cpuid(vcpu);
 	if (lapic_in_kernel(vcpu))
 		kvm_apic_set_version(vcpu);
 	hyp_x86_state_changed(vcpu->hyp);

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "arch/x86/cpuid.h"
+#include "arch/x86/hyperv.h"
 
 struct cpuid_out {
 	struct kvm_cpuid_entry2 *entries;
@@ -290,6 +291,8 @@ static int set_entries(struct kvm_vcpu *vcpu, struct kvm_cpuid_entry2 *e, u32 n)
 		free(e);
 		return ret;
 	}
+	if (!ret && kvm_cpuid_has_hyperv(e, n))
+		ret = kvm_hv_vcpu_init(vcpu);
 	if (ret) {
 		free(e);
 		return ret;

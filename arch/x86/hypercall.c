@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Hypercalls: number in RAX, arguments in RBX RCX RDX RSI, result in RAX. Only CPL 0 may call. */
 #include <sched.h>
-#include "arch/x86/x86.h"
+#include "arch/x86/hyperv.h"
 
 struct hypercall {
 	struct kvm_vcpu *vcpu;
@@ -128,6 +128,8 @@ int kvm_emulate_hypercall(struct kvm_vcpu *vcpu)
 
 	if (s->exit.hypercall.vmmcall != s->is_amd)
 		return fix_hypercall(vcpu);
+	if (kvm_hv_hypercall_enabled(vcpu))
+		return kvm_hv_hypercall(vcpu);
 	if (!h.op_64_bit) {
 		nr = (u32)nr;
 		h.a0 = (u32)h.a0;

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "arch/x86/hyperv.h"
 #include "arch/x86/i8254.h"
 #include "arch/x86/i8259.h"
 #include "arch/x86/ioapic.h"
@@ -74,12 +75,20 @@ int kvm_set_msi(struct kvm_kernel_irq_routing_entry *e, struct kvm *kvm, int irq
 	return kvm_irq_delivery_to_apic(kvm, NULL, &irq);
 }
 
+static int kvm_hv_set_sint(struct kvm_kernel_irq_routing_entry *e, struct kvm *kvm, int irq_source_id,
+			   int level, bool line_status)
+{
+	return level ? kvm_hv_synic_set_irq(kvm, e->hv_sint.vcpu, e->hv_sint.sint) : -1;
+}
+
 int kvm_arch_set_irq_inatomic(struct kvm_kernel_irq_routing_entry *e, struct kvm *kvm, int irq_source_id,
 			      int level, bool line_status)
 {
 	struct kvm_lapic_irq irq;
 	int r;
 
+	if (e->type == KVM_IRQ_ROUTING_HV_SINT)
+		return kvm_hv_set_sint(e, kvm, irq_source_id, level, line_status);
 	if (e->type != KVM_IRQ_ROUTING_MSI)
 		return -EWOULDBLOCK;
 	if (kvm_msi_route_invalid(kvm, e))
@@ -116,6 +125,11 @@ int kvm_set_routing_entry(struct kvm *kvm, struct kvm_kernel_irq_routing_entry *
 		e->msi.address_hi = ue->u.msi.address_hi;
 		e->msi.data = ue->u.msi.data;
 		return kvm_msi_route_invalid(kvm, e) ? -EINVAL : 0;
+	case KVM_IRQ_ROUTING_HV_SINT:
+		e->set = kvm_hv_set_sint;
+		e->hv_sint.vcpu = ue->u.hv_sint.vcpu;
+		e->hv_sint.sint = ue->u.hv_sint.sint;
+		return 0;
 	}
 	return -EINVAL;
 }
@@ -160,6 +174,7 @@ bool kvm_arch_can_set_irq_routing(struct kvm *kvm)
 
 void kvm_arch_post_irq_routing_update(struct kvm *kvm)
 {
+	kvm_hv_irq_routing_update(kvm);
 	if (irqchip_split(kvm))
 		kvm_make_all_cpus_request(kvm, KVM_REQ_SCAN_IOAPIC);
 }

@@ -379,13 +379,10 @@ int kvm_x2apic_msr_write(struct kvm_vcpu *vcpu, u32 msr, u64 data)
 	return lapic_reg_write(apic, reg, MW, data);
 }
 
-int kvm_x2apic_msr_read(struct kvm_vcpu *vcpu, u32 msr, u64 *data)
+static int lapic_msr_read(struct kvm_lapic *apic, u32 reg, u64 *data)
 {
-	struct kvm_lapic *apic = vcpu->arch.apic;
-	u32 reg = (msr - APIC_BASE_MSR) << 4, val;
+	u32 val;
 
-	if (!apic || !apic_x2apic_mode(apic))
-		return 1;
 	if (reg == APIC_ICR) {
 		*data = kvm_lapic_get_reg(apic, APIC_ICR) | (u64)kvm_lapic_get_reg(apic, APIC_ICR2) << 32;
 		return 0;
@@ -394,6 +391,34 @@ int kvm_x2apic_msr_read(struct kvm_vcpu *vcpu, u32 msr, u64 *data)
 		return 1;
 	*data = val;
 	return 0;
+}
+
+int kvm_x2apic_msr_read(struct kvm_vcpu *vcpu, u32 msr, u64 *data)
+{
+	struct kvm_lapic *apic = vcpu->arch.apic;
+
+	if (!apic || !apic_x2apic_mode(apic))
+		return 1;
+	return lapic_msr_read(apic, (msr - APIC_BASE_MSR) << 4, data);
+}
+
+int kvm_hv_vapic_msr_read(struct kvm_vcpu *vcpu, u32 reg, u64 *data)
+{
+	return vcpu->arch.apic ? lapic_msr_read(vcpu->arch.apic, reg, data) : 1;
+}
+
+/* As in x2APIC mode, but whatever the mode is, and the value of an EOI does not matter. */
+int kvm_hv_vapic_msr_write(struct kvm_vcpu *vcpu, u32 reg, u64 data)
+{
+	struct kvm_lapic *apic = vcpu->arch.apic;
+
+	if (!apic)
+		return 1;
+	if (reg == APIC_ICR)
+		return kvm_x2apic_icr_write(apic, data);
+	if (data >> 32)
+		return 1;
+	return lapic_reg_write(apic, reg, MW, reg == APIC_EOI ? 0 : (u32)data);
 }
 
 void kvm_lapic_set_tpr(struct kvm_vcpu *vcpu, unsigned long cr8)

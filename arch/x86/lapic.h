@@ -202,6 +202,10 @@ static inline u32 kvm_apic_calc_x2apic_ldr(u32 id)
 	return (id >> 4) << 16 | 1u << (id & 0xf);
 }
 
+/* ---- lapic.c: Hyper-V's MSRs of EOI, ICR and TPR. 0, or 1: #GP -------------------------------- */
+int kvm_hv_vapic_msr_read(struct kvm_vcpu *vcpu, u32 reg, u64 *data);
+int kvm_hv_vapic_msr_write(struct kvm_vcpu *vcpu, u32 reg, u64 data);
+
 /* ---- lapic_irq.c: from acceptance to EOI ----------------------------------------------------- */
 /* Any thread. 1 accepted, 0 discarded. */
 int kvm_apic_set_irq(struct kvm_vcpu *vcpu, const struct kvm_lapic_irq *irq);

@@ -19,6 +19,7 @@
  */
 #include <stdlib.h>
 
+#include "arch/x86/hyperv.h"
 #include "arch/x86/ioapic.h"
 #include "arch/x86/lapic.h"
 #include "arch/x86/smm.h"
@@ -103,6 +104,10 @@ void kvm_apic_ack_interrupt(struct kvm_vcpu *vcpu, int vector)
 	bool fell;
 
 	lapic_clear_vector(apic, APIC_IRR, vector);
+	if (kvm_hv_synic_auto_eoi_set(vcpu, (u8)vector)) {
+		apic_update_ppr(apic); /* never in service: another one may be next */
+		return;
+	}
 	lapic_or_vector(apic, APIC_ISR, vector);
 	lapic_calc_ppr(apic, &fell);
 }
@@ -254,6 +259,8 @@ void apic_set_eoi(struct kvm_lapic *apic)
 		return;
 	lapic_clear_vector(apic, APIC_ISR, vector);
 	apic_update_ppr(apic);
+	if (kvm_hv_synic_has_vector(apic->vcpu, (u8)vector))
+		kvm_hv_synic_send_eoi(apic->vcpu, (u8)vector);
 	lapic_broadcast_eoi(apic, vector);
 	kvm_make_request(KVM_REQ_EVENT, apic->vcpu);
 }

@@ -7,6 +7,7 @@
  * Return values: 0; 1: #GP; KVM_MSR_RET_INVALID: no such register (in this direction), #GP as well, but user
  * space that asked for it is told the difference.
  */
+#include "arch/x86/hyperv.h"
 #include "arch/x86/msr.h"
 
 #include <stdlib.h>
@@ -529,6 +530,22 @@ static const struct msr_row msr_table[] = {
 	{ 0x6e0, 0x6e0, LIST, get_tsc_deadline, set_tsc_deadline },
 	{ 0x800, 0x8ff, 0, get_x2apic, set_x2apic },
 	{ 0xda0, 0xda0, 0, get_xss, set_xss, STATE(xss) },
+	{ 0x40000000, 0x40000003, LIST, kvm_hv_msr_get, kvm_hv_msr_set },                /* Hyper-V: hyperv_msr.c */
+	{ 0x40000004, 0x4000000f, 0, kvm_hv_msr_get, kvm_hv_msr_set },
+	{ 0x40000010, 0x40000010, LIST, kvm_hv_msr_get, kvm_hv_msr_set },
+	{ 0x40000011, 0x4000001f, 0, kvm_hv_msr_get, kvm_hv_msr_set },
+	{ 0x40000020, 0x40000023, LIST, kvm_hv_msr_get, kvm_hv_msr_set },
+	{ 0x40000024, 0x40000072, 0, kvm_hv_msr_get, kvm_hv_msr_set },
+	{ 0x40000073, 0x40000073, LIST, kvm_hv_msr_get, kvm_hv_msr_set },
+	{ 0x40000074, 0x4000007f, 0, kvm_hv_msr_get, kvm_hv_msr_set },
+	{ 0x40000080, 0x40000080, LIST, kvm_hv_msr_get, kvm_hv_msr_set },
+	{ 0x40000081, 0x4000009f, 0, kvm_hv_msr_get, kvm_hv_msr_set },
+	{ 0x400000b0, 0x400000b0, LIST, kvm_hv_msr_get, kvm_hv_msr_set },
+	{ 0x400000b1, 0x400000b7, 0, kvm_hv_msr_get, kvm_hv_msr_set },
+	{ 0x400000f1, 0x400000f5, LIST, kvm_hv_msr_get, kvm_hv_msr_set },
+	{ 0x400000ff, 0x400000ff, LIST, kvm_hv_msr_get, kvm_hv_msr_set },
+	{ 0x40000100, 0x40000108, LIST, kvm_hv_msr_get, kvm_hv_msr_set },
+	{ 0x40000118, 0x40000118, LIST, kvm_hv_msr_get, kvm_hv_msr_set },
 	{ 0x4b564d00, 0x4b564d00, LIST, get_wall_clock, set_wall_clock, PV(CLOCKSOURCE2) },
 	{ 0x4b564d01, 0x4b564d01, LIST, get_arch, set_system_time, ARCH(time), PV(CLOCKSOURCE2) },
 	{ 0x4b564d02, 0x4b564d02, LIST, get_zero, set_zero_only, PV(ASYNC_PF) },         /* ASYNC_PF_EN: not offered */

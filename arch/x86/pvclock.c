@@ -9,7 +9,7 @@
 #include <string.h>
 #include <time.h>
 #include <x86intrin.h>
-#include "arch/x86/x86.h"
+#include "arch/x86/hyperv.h"
 
 /* Documentation/virt/kvm/x86/msr.rst; asm/pvclock-abi.h is not installed. */
 struct pvclock_vcpu_time_info {
@@ -96,12 +96,12 @@ void kvm_clock_init_vm(struct kvm *kvm)
 void kvm_update_masterclock(struct kvm *kvm)
 {
 	struct kvm_vcpu *vcpu;
-	bool agree;
+	bool agree, tsc_page = kvm_hv_request_tsc_page_update(kvm);
 	u32 i;
 
 	pthread_mutex_lock(&kvm->arch.tsc_write_lock);
 	agree = vcpus_agree(kvm);
-	if (agree == kvm->arch.use_master_clock) {
+	if (agree == kvm->arch.use_master_clock && !tsc_page) {
 		pthread_mutex_unlock(&kvm->arch.tsc_write_lock);
 		return;
 	}
@@ -171,7 +171,7 @@ void kvm_guest_time_update(struct kvm_vcpu *vcpu)
 	u32 mul;
 	s8 shift;
 
-	if (!vcpu->arch.pv_time.active)
+	if (!vcpu->arch.pv_time.active && !kvm_hv_tsc_page_wanted(vcpu->kvm))
 		return;
 	pthread_mutex_lock(&ka->tsc_write_lock);
 	host_tsc = ka->use_master_clock ? ka->master_cycle_now : __rdtsc();
@@ -180,6 +180,9 @@ void kvm_guest_time_update(struct kvm_vcpu *vcpu)
 	pthread_mutex_unlock(&ka->tsc_write_lock);
 	t.tsc_timestamp = kvm_scale_tsc(vcpu, host_tsc) + vcpu->arch.l1_tsc_offset;
 	t.system_time = ns;
+	kvm_hv_setup_tsc_page(vcpu, t.flags & PVCLOCK_TSC_STABLE_BIT, t.tsc_timestamp, ns);
+	if (!vcpu->arch.pv_time.active)
+		return;
 	time_scale(vcpu->arch.virtual_tsc_khz, &mul, &shift);
 	t.tsc_to_system_mul = mul;
 	t.tsc_shift = shift;
@@ -253,6 +256,7 @@ int kvm_set_clock(struct kvm *kvm, const struct kvm_clock_data *data)
 	}
 	ka->kvmclock_offset = (s64)(clock - ka->master_kernel_ns);
 	pthread_mutex_unlock(&ka->tsc_write_lock);
+	kvm_hv_request_tsc_page_update(kvm);
 	kvm_make_all_cpus_request(kvm, KVM_REQ_CLOCK_UPDATE);
 	return 0;
 }

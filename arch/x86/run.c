@@ -7,6 +7,7 @@
  * time: what is read from it is read once and checked.
  */
 #include <string.h>
+#include "arch/x86/hyperv.h"
 #include "arch/x86/smm.h"
 
 #define PIO_PAGE_OFFSET 1 /* page of the kvm_run mapping, KVM_PIO_PAGE_OFFSET */
@@ -203,6 +204,24 @@ int kvm_exit_hypercall(struct kvm_vcpu *vcpu, u64 nr, const u64 args[3], bool lo
 	return 0;
 }
 
+/* complete: what user space's answer is for, run by the next KVM_RUN; NULL: there is none. */
+int kvm_exit_hyperv(struct kvm_vcpu *vcpu, const struct kvm_hyperv_exit *exit,
+		    int (*complete)(struct kvm_vcpu *))
+{
+	vcpu->run->exit_reason = KVM_EXIT_HYPERV;
+	vcpu->run->hyperv = *exit;
+	vcpu->arch.complete_userspace_io = complete;
+	return 0;
+}
+
+static int exit_system_event(struct kvm_vcpu *vcpu, u32 type)
+{
+	vcpu->run->exit_reason = KVM_EXIT_SYSTEM_EVENT;
+	vcpu->run->system_event.type = type;
+	vcpu->run->system_event.ndata = 0;
+	return 0;
+}
+
 static int exit_reason(struct kvm_vcpu *vcpu, u32 reason, int ret)
 {
 	vcpu->run->exit_reason = reason;
@@ -232,7 +251,7 @@ static bool vcpu_has_events(struct kvm_vcpu *vcpu)
 		return true;
 	if (kvm_test_request(KVM_REQ_NMI, vcpu) || (vcpu->arch.nmi_pending && hyp_x86_nmi_allowed(vcpu->hyp)))
 		return true;
-	if (kvm_test_request(KVM_REQ_TRIPLE_FAULT, vcpu))
+	if (kvm_test_request(KVM_REQ_TRIPLE_FAULT, vcpu) || kvm_hv_has_stimer_pending(vcpu))
 		return true;
 	return vcpu->arch.mp_state != KVM_MP_STATE_UNINITIALIZED &&
 	       vcpu->arch.mp_state != KVM_MP_STATE_INIT_RECEIVED && kvm_cpu_has_interrupt(vcpu) &&
@@ -292,6 +311,24 @@ static void handle_flush_requests(struct kvm_vcpu *vcpu)
 		hyp_x86_flush_tlb(vcpu->hyp);
 		vcpu->stat.tlb_flush++;
 	}
+	if (kvm_check_request(KVM_REQ_HV_TLB_FLUSH, vcpu)) {
+		hyp_x86_state_changed(vcpu->hyp); /* global entries, too */
+		vcpu->stat.tlb_flush++;
+	}
+}
+
+/* After the clock's requests: the timers run on it. > 0: go on. */
+static int handle_hyperv_requests(struct kvm_vcpu *vcpu)
+{
+	if (kvm_check_request(KVM_REQ_HV_CRASH, vcpu))
+		return exit_system_event(vcpu, KVM_SYSTEM_EVENT_CRASH);
+	if (kvm_check_request(KVM_REQ_HV_RESET, vcpu))
+		return exit_system_event(vcpu, KVM_SYSTEM_EVENT_RESET);
+	if (kvm_check_request(KVM_REQ_HV_EXIT, vcpu))
+		return kvm_hv_leave(vcpu);
+	if (kvm_check_request(KVM_REQ_HV_STIMER, vcpu))
+		kvm_hv_process_stimers(vcpu);
+	return 1;
 }
 
 static int exit_tpr_access(struct kvm_vcpu *vcpu)
@@ -329,7 +366,7 @@ static int handle_requests(struct kvm_vcpu *vcpu)
 		vcpu_scan_ioapic(vcpu);
 	if (kvm_check_request(KVM_REQ_IOAPIC_EOI_EXIT, vcpu))
 		return handle_eoi_exit(vcpu);
-	return 1;
+	return handle_hyperv_requests(vcpu);
 }
 
 /* ---- the loop ---- */

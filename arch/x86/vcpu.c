@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A virtual CPU's life on x86: creation, reset, INIT/SIPI, and the dispatch of its ioctls. */
 #include <stdlib.h>
+#include "arch/x86/hyperv.h"
 #include "arch/x86/smm.h"
 
 /* ---- creation, reset --------------------------------------------------------------------------- */
@@ -42,6 +43,7 @@ void kvm_arch_vcpu_destroy(struct kvm_vcpu *vcpu)
 {
 	if (lapic_in_kernel(vcpu))
 		kvm_free_lapic(vcpu);
+	kvm_hv_vcpu_uninit(vcpu);
 	free(vcpu->arch.cpuid_entries);
 	vcpu->arch.cpuid_entries = NULL;
 	vcpu->arch.cpuid_nent = 0;
@@ -144,10 +146,24 @@ static long ioctl_enable_cap(void *obj, void *data, unsigned long arg)
 	const struct kvm_enable_cap *cap = data;
 	struct kvm_vcpu *vcpu = obj;
 
-	if (cap->flags || cap->cap != KVM_CAP_ENFORCE_PV_FEATURE_CPUID)
+	if (cap->flags)
 		return -EINVAL;
-	vcpu->arch.pv_cpuid_enforce = cap->args[0];
-	return 0;
+	switch (cap->cap) {
+	case KVM_CAP_HYPERV_SYNIC:
+		return irqchip_in_kernel(vcpu->kvm) ? kvm_hv_activate_synic(vcpu, false) : -EINVAL;
+	case KVM_CAP_HYPERV_SYNIC2:
+		return irqchip_in_kernel(vcpu->kvm) && !cap->args[0] ? kvm_hv_activate_synic(vcpu, true)
+								     : -EINVAL;
+	case KVM_CAP_HYPERV_ENFORCE_CPUID:
+		return kvm_hv_set_enforce_cpuid(vcpu, cap->args[0]);
+	case KVM_CAP_HYPERV_ENLIGHTENED_VMCS: /* no nested guests */
+	case KVM_CAP_HYPERV_DIRECT_TLBFLUSH:
+		return -ENOTTY;
+	case KVM_CAP_ENFORCE_PV_FEATURE_CPUID:
+		vcpu->arch.pv_cpuid_enforce = cap->args[0];
+		return 0;
+	}
+	return -EINVAL;
 }
 
 /* KVM_VCPU_TSC_CTRL / KVM_VCPU_TSC_OFFSET is the one attribute. */
@@ -200,6 +216,11 @@ static long ioctl_get_cpuid2(void *obj, void *data, unsigned long arg)
 	return kvm_vcpu_ioctl_get_cpuid2(obj, arg);
 }
 
+static long ioctl_get_supported_hv_cpuid(void *obj, void *data, unsigned long arg)
+{
+	return kvm_ioctl_get_supported_hv_cpuid(obj, arg);
+}
+
 static long ioctl_get_msrs(void *obj, void *data, unsigned long arg)
 {
 	return kvm_vcpu_ioctl_get_msrs(obj, arg);
@@ -214,6 +235,7 @@ static const struct kvm_ioctl_row vcpu_ioctls[] = {
 	IOCTL_ROW(KVM_SET_CPUID, ARG_PLAIN, ioctl_set_cpuid),
 	IOCTL_ROW(KVM_SET_CPUID2, ARG_PLAIN, ioctl_set_cpuid2),
 	IOCTL_ROW(KVM_GET_CPUID2, ARG_PLAIN, ioctl_get_cpuid2),
+	IOCTL_ROW(KVM_GET_SUPPORTED_HV_CPUID, ARG_PLAIN, ioctl_get_supported_hv_cpuid),
 	IOCTL_ROW(KVM_GET_MSRS, ARG_PLAIN, ioctl_get_msrs),
 	IOCTL_ROW(KVM_SET_MSRS, ARG_PLAIN, ioctl_set_msrs),
 	IOCTL_ROW(KVM_SET_TSC_KHZ, ARG_PLAIN, ioctl_set_tsc_khz),

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A virtual machine on x86, and the ioctls of the kvm and vm descriptors that are x86's. */
 #include <unistd.h>
-#include "arch/x86/x86.h"
+#include "arch/x86/hyperv.h"
 
 #define MCG_CAP_SUPPORTED (BIT_ULL(8) | BIT_ULL(24)) /* MCG_CTL_P, MCG_SER_P */
 #define KVM_MIN_ALLOC_MMU_PAGES 64
@@ -17,6 +17,7 @@ int kvm_arch_init_vm(struct kvm *kvm, unsigned long type)
 				       BIT_ULL(KVM_IRQFD_RESAMPLE_IRQ_SOURCE_ID);
 	kvm->arch.guest_can_read_msr_platform_info = true;
 	kvm_clock_init_vm(kvm);
+	kvm_hv_init_vm(kvm);
 	return 0;
 }
 
@@ -35,6 +36,7 @@ void kvm_arch_destroy_vm(struct kvm *kvm)
 		kvm_pic_destroy(kvm);
 	kvm_apic_map_destroy(kvm);
 	kvm_msr_filter_free(kvm);
+	kvm_hv_destroy_vm(kvm);
 	pthread_mutex_destroy(&kvm->arch.apic_map_lock);
 }
 
@@ -178,6 +180,7 @@ VM_ROW(vm_set_clock, kvm_set_clock(kvm, data))
 VM_ROW(vm_set_tsc_khz, set_vm_tsc_khz(kvm, arg))
 VM_ROW(vm_get_tsc_khz, kvm->arch.default_tsc_khz ? kvm->arch.default_tsc_khz : kvm_host_tsc_khz())
 VM_ROW(vm_set_pmu_event_filter, kvm_vm_ioctl_set_pmu_event_filter(arg))
+VM_ROW(vm_hv_eventfd, kvm_vm_ioctl_hv_eventfd(kvm, data))
 VM_ROW(vm_set_msr_filter, kvm_vm_ioctl_set_msr_filter(kvm, arg))
 
 static const struct kvm_ioctl_row vm_ioctls[] = {
@@ -200,6 +203,7 @@ static const struct kvm_ioctl_row vm_ioctls[] = {
 	IOCTL_ROW(KVM_SET_TSC_KHZ, ARG_PLAIN, vm_set_tsc_khz),
 	IOCTL_ROW(KVM_GET_TSC_KHZ, ARG_PLAIN, vm_get_tsc_khz),
 	IOCTL_ROW(KVM_SET_PMU_EVENT_FILTER, ARG_PLAIN, vm_set_pmu_event_filter),
+	IOCTL_ROW(KVM_HYPERV_EVENTFD, ARG_IN, vm_hv_eventfd),
 	IOCTL_ROW(KVM_X86_SET_MSR_FILTER, ARG_PLAIN, vm_set_msr_filter),
 };
 IOCTL_TABLE('V', vm_ioctls);
@@ -231,6 +235,11 @@ static long dev_get_msr_index_list(void *obj, void *data, unsigned long arg)
 static long dev_get_msr_feature_index_list(void *obj, void *data, unsigned long arg)
 {
 	return kvm_dev_ioctl_get_msr_index_list(arg, true);
+}
+
+static long dev_get_supported_hv_cpuid(void *obj, void *data, unsigned long arg)
+{
+	return kvm_ioctl_get_supported_hv_cpuid(NULL, arg);
 }
 
 static long dev_get_msrs(void *obj, void *data, unsigned long arg)
@@ -265,6 +274,7 @@ static long dev_get_attr(void *obj, void *data, unsigned long arg)
 static const struct kvm_ioctl_row dev_ioctls[] = {
 	IOCTL_ROW(KVM_GET_SUPPORTED_CPUID, ARG_PLAIN, dev_get_supported_cpuid),
 	IOCTL_ROW(KVM_GET_EMULATED_CPUID, ARG_PLAIN, dev_get_emulated_cpuid),
+	IOCTL_ROW(KVM_GET_SUPPORTED_HV_CPUID, ARG_PLAIN, dev_get_supported_hv_cpuid),
 	IOCTL_ROW(KVM_GET_MSR_INDEX_LIST, ARG_PLAIN, dev_get_msr_index_list),
 	IOCTL_ROW(KVM_GET_MSR_FEATURE_INDEX_LIST, ARG_PLAIN, dev_get_msr_feature_index_list),
 	IOCTL_ROW(KVM_GET_MSRS, ARG_PLAIN, dev_get_msrs),

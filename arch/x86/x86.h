@@ -134,6 +134,8 @@ int kvm_exit_emulation_failure(struct kvm_vcpu *vcpu, const struct x86_exit *e);
 int kvm_exit_internal(struct kvm_vcpu *vcpu, u32 suberror, const u64 *data, u32 ndata);
 /* For user space to answer; its answer becomes RAX. */
 int kvm_exit_hypercall(struct kvm_vcpu *vcpu, u64 nr, const u64 args[3], bool long_mode);
+int kvm_exit_hyperv(struct kvm_vcpu *vcpu, const struct kvm_hyperv_exit *exit,
+		    int (*complete)(struct kvm_vcpu *));
 int kvm_exit_msr(struct kvm_vcpu *vcpu, bool write, u32 index, u64 data, u32 reason);
 
 /* ---- pvclock.c, tsc.c ---- */

@@ -4,6 +4,7 @@
 #define KUSE_ARCH_X86_TYPES_H
 
 #include "hyp/sys/x86/state.h"
+#include "kvm_arch_hyperv.h"
 
 #define KVM_NR_IRQCHIPS 3
 #define KVM_IRQCHIP_NUM_PINS 24
@@ -32,6 +33,11 @@ enum {
 	KVM_REQ_TLB_FLUSH_GUEST, /* PV TLB flush */
 	KVM_REQ_SMI,
 	KVM_REQ_MCE,
+	KVM_REQ_HV_CRASH,        /* Hyper-V: the guest has crashed, */
+	KVM_REQ_HV_RESET,        /* wants a reset, */
+	KVM_REQ_HV_EXIT,         /* has something for user space; */
+	KVM_REQ_HV_STIMER,       /* timers to look at; */
+	KVM_REQ_HV_TLB_FLUSH,    /* flush everything */
 };
 
 struct kvm_queued_exception {
@@ -121,6 +127,8 @@ struct kvm_vcpu_arch {
 	bool last_vmentry_seen; /* KVM_RUN ran: CPUID may not change any more */
 	u32 pv_cpuid_features;
 	bool pv_cpuid_enforce;
+	struct kvm_vcpu_hv *hyperv; /* hyperv.h; NULL until something of Hyper-V is used */
+	bool hyperv_enabled;        /* the guest's CPUID says Hyper-V */
 	bool guest_has_x2apic, guest_has_tsc_deadline, guest_has_arch_capabilities;
 
 	/* MSRs that only KVM reads */
@@ -176,6 +184,8 @@ struct kvm_arch {
 
 	gpa_t tss_addr, identity_map_addr;
 	bool tss_addr_set;
+
+	struct kvm_hv hyperv;
 
 	/* kvmclock: guest time = CLOCK_BOOTTIME ns + kvmclock_offset; see pvclock.c */
 	pthread_mutex_t tsc_write_lock;
