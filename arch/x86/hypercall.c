@@ -83,12 +83,11 @@ static bool gpa_range_valid(u64 gpa, u64 npages)
 /* 0, or -EFAULT with the linear address that may not be written. Byte by byte: it may cross a page. */
 static int write_guest_virt(struct kvm_vcpu *vcpu, u64 gva, const u8 *data, int len, u64 *fault)
 {
-	bool writeable, user;
 	gpa_t gpa[4];
 
 	for (int i = 0; i < len; i++) {
 		*fault = gva + (u64)i;
-		if (hyp_x86_translate(vcpu->hyp, *fault, &gpa[i], &writeable, &user) || !writeable)
+		if (hyp_x86_translate_write(vcpu->hyp, *fault, &gpa[i]))
 			return -EFAULT;
 	}
 	for (int i = 0; i < len; i++)

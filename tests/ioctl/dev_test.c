@@ -66,7 +66,7 @@ static void required_capabilities(void **state)
 
 static void not_offered(void **state)
 {
-	static const int caps[] = { KVM_CAP_HYPERV, KVM_CAP_NESTED_STATE, KVM_CAP_ASYNC_PF,
+	static const int caps[] = { KVM_CAP_HYPERV_ENLIGHTENED_VMCS, KVM_CAP_NESTED_STATE, KVM_CAP_ASYNC_PF,
 				    KVM_CAP_XEN_HVM };
 
 	skip_real();

@@ -268,21 +268,38 @@ enum x86_ret x86_walk(struct hyp_cpu *cpu, gva_t gva, unsigned acc, struct x86_w
 	return X86_OK;
 }
 
-int hyp_x86_translate(struct hyp_cpu *cpu, gva_t gva, gpa_t *gpa, bool *writeable, bool *usermode)
+/* A walk that leaves no fault behind. */
+static int translate(struct hyp_cpu *cpu, gva_t gva, unsigned acc, struct x86_walk *w)
 {
 	struct x86_event fault = cpu->fault;
 	u64 cr2 = cpu->s.cr2;
-	struct x86_walk w;
 	enum x86_ret ret = X86_FAULT;
 
 	if (x86_canonical(cpu, gva))
-		ret = x86_walk(cpu, gva, X86_ACC_R | X86_ACC_SUPER | X86_ACC_NOSMAP, &w);
+		ret = x86_walk(cpu, gva, acc | X86_ACC_SUPER | X86_ACC_NOSMAP, w);
 	cpu->fault = fault;
 	cpu->s.cr2 = cr2;
-	if (ret != X86_OK)
+	return ret == X86_OK ? 0 : -EFAULT;
+}
+
+int hyp_x86_translate(struct hyp_cpu *cpu, gva_t gva, gpa_t *gpa, bool *writeable, bool *usermode)
+{
+	struct x86_walk w;
+
+	if (translate(cpu, gva, X86_ACC_R, &w))
 		return -EFAULT;
 	*gpa = w.gpa;
 	*writeable = w.writable;
 	*usermode = w.user;
+	return 0;
+}
+
+int hyp_x86_translate_write(struct hyp_cpu *cpu, gva_t gva, gpa_t *gpa)
+{
+	struct x86_walk w;
+
+	if (translate(cpu, gva, X86_ACC_W, &w))
+		return -EFAULT;
+	*gpa = w.gpa;
 	return 0;
 }

@@ -255,6 +255,8 @@ void hyp_x86_request_flush_tlb(struct hyp_cpu *cpu);
 /* KVM_TRANSLATE and KVM's own gva accesses: walks the page tables as a supervisor read.
  * 0 or -EFAULT. */
 int hyp_x86_translate(struct hyp_cpu *cpu, gva_t gva, gpa_t *gpa, bool *writeable, bool *usermode);
+/* The same for a write: it must be allowed, and the page becomes dirty. */
+int hyp_x86_translate_write(struct hyp_cpu *cpu, gva_t gva, gpa_t *gpa);
 
 /* Guest TSC now. */
 u64 hyp_x86_tsc(struct hyp_cpu *cpu);
