@@ -140,6 +140,11 @@ static bool rewriting(void)
 	return !e || strcmp(e, "interp");
 }
 
+static bool is_repeated(const ZydisDecodedInstruction *in)
+{
+	return in->attributes & (ZYDIS_ATTRIB_HAS_REP | ZYDIS_ATTRIB_HAS_REPE | ZYDIS_ATTRIB_HAS_REPNE);
+}
+
 /* Flags that the instructions from `it` on overwrite before anything reads them, on every path: the frame
  * of a fault there may hold anything in them (docs/caveats). */
 static u32 dead_flags(const struct dt_case *c, const struct dt_item *it, unsigned budget)
@@ -155,7 +160,7 @@ static u32 dead_flags(const struct dt_case *c, const struct dt_item *it, unsigne
 			break;
 		if (in.cpu_flags) {
 			open &= ~in.cpu_flags->tested;
-			if (in.meta.category != ZYDIS_CATEGORY_STRINGOP)
+			if (!is_repeated(&in)) /* perhaps not once */
 				dead |= open & (in.cpu_flags->modified | in.cpu_flags->set_0 |
 						in.cpu_flags->set_1 | in.cpu_flags->undefined);
 			open &= ~dead;

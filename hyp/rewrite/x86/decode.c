@@ -573,23 +573,35 @@ static unsigned code_width(u32 key)
 	return key & KEY_CODE32 ? 32 : 64;
 }
 
-/* MOVS and STOS without segment override, addresses as wide as the code, no REPNE. */
+/* String instructions without segment override, addresses as wide as the code. Repeated LODS is the
+ * interpreter's, and so is REPNE where it only repeats. */
 static u8 class_of_string(struct insn *in, u32 key)
 {
-	u64 rep = in->z.attributes & (ZYDIS_ATTRIB_HAS_REP | ZYDIS_ATTRIB_HAS_REPE) ? H_STR_REP : 0;
-	u64 how = rep | (key & KEY_CODE32 ? H_STR_A32 : 0);
+	ZydisInstructionAttributes rep = ZYDIS_ATTRIB_HAS_REP | ZYDIS_ATTRIB_HAS_REPE |
+					 ZYDIS_ATTRIB_HAS_REPNE;
+	u64 how = H_STR_REP | (key & KEY_CODE32 ? H_STR_A32 : 0);
 	u8 op = in->z.opcode;
-	unsigned size = op & 1 ? in->z.operand_width / 8 : 1;
 
-	if (in->z.address_width != code_width(key) ||
-	    in->z.attributes & (ZYDIS_ATTRIB_HAS_SEGMENT | ZYDIS_ATTRIB_HAS_REPNE) ||
-	    in->z.attributes & ZYDIS_ATTRIB_HAS_LOCK || in->z.opcode_map != ZYDIS_OPCODE_MAP_DEFAULT)
+	if (in->z.address_width != code_width(key) || in->z.opcode_map != ZYDIS_OPCODE_MAP_DEFAULT ||
+	    in->z.attributes & (ZYDIS_ATTRIB_HAS_SEGMENT | ZYDIS_ATTRIB_HAS_LOCK))
 		return INSN_INTERP;
-	if (op == 0xa4 || op == 0xa5)
-		return insn_use_helper(in, HELPER_movs, size | how);
-	if (op == 0xaa || op == 0xab)
-		return insn_use_helper(in, HELPER_stos, size | how);
-	return INSN_INTERP;
+	if (!(in->z.attributes & rep))
+		return INSN_STRING;
+	how |= op & 1 ? in->z.operand_width / 8 : 1;
+	if (in->z.attributes & ZYDIS_ATTRIB_HAS_REPNE)
+		how |= H_STR_NE;
+	switch (op & 0xfe) {
+	case 0xa4:
+		return how & H_STR_NE ? INSN_INTERP : insn_use_helper(in, HELPER_movs, how);
+	case 0xa6:
+		return insn_use_helper(in, HELPER_cmps, how);
+	case 0xaa:
+		return how & H_STR_NE ? INSN_INTERP : insn_use_helper(in, HELPER_stos, how);
+	case 0xae:
+		return insn_use_helper(in, HELPER_scas, how);
+	default:
+		return INSN_INTERP;
+	}
 }
 
 static u8 class_of_mov_cr(struct insn *in, u32 key)
@@ -746,6 +758,8 @@ void insn_classify(struct insn *in, u32 key)
 	in->cls = class_of(in, key);
 	if (in->cls == INSN_PUSHF)
 		in->fl_read = FLAGS_ALL; /* Zydis does not count storing them */
+	if (in->cls == INSN_STRING) /* not repeated: it does write them */
+		in->fl_write = in->z.cpu_flags ? flags_pack(in->z.cpu_flags->modified) : 0;
 	if (in->cls == INSN_INTERP && interp_ends_block(in))
 		in->cls = INSN_INTERP_END;
 	if (in->cls == INSN_INTERP || in->cls == INSN_INTERP_END || in->cls == INSN_HELPER ||

@@ -29,6 +29,7 @@ enum insn_class {
 	INSN_PUSHF,
 	INSN_MOV_FROM_SEG,
 	INSN_BIT_STRING, /* BT, BTS, BTR, BTC with a register bit offset on memory */
+	INSN_STRING,     /* without a repeat prefix */
 	INSN_HELPER,     /* helpers[helper] with operand helper_op; the block goes on behind it */
 	INSN_JMP,        /* direct */
 	INSN_JCC,

@@ -29,6 +29,12 @@ struct helper {
 };
 extern const struct helper helpers[HELPER_NR];
 
+/* helpers_str.c */
+enum x86_ret helper_movs(struct hyp_cpu *cpu, u64 operand, unsigned len);
+enum x86_ret helper_stos(struct hyp_cpu *cpu, u64 operand, unsigned len);
+enum x86_ret helper_cmps(struct hyp_cpu *cpu, u64 operand, unsigned len);
+enum x86_ret helper_scas(struct hyp_cpu *cpu, u64 operand, unsigned len);
+
 /* A helper's result besides enum x86_ret: not this way, the interpreter executes it (s.rip unchanged). */
 #define HYP_HELPER_INTERP ((enum x86_ret)101)
 /* Interrupted between two elements: the registers say how far it got. */
@@ -36,6 +42,7 @@ extern const struct helper helpers[HELPER_NR];
 
 /* Operand of string helpers: bytes of an element | H_STR_*. */
 #define H_STR_REP 16u
+#define H_STR_NE 64u  /* CMPS, SCAS: while not equal */
 #define H_STR_A32 32u /* 32-bit addresses and count */
 /* Operand of MOV CR and MOV to a segment register: its number | general register << 8. */
 

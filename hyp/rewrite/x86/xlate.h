@@ -150,6 +150,9 @@ void x_copy(struct xlate *x, const struct insn *in);
 void x_lea(struct xlate *x, const struct insn *in);
 void x_bit_string(struct xlate *x, const struct insn *in);
 
+/* xlate_str.c */
+void x_string(struct xlate *x, const struct insn *in);
+
 /* xlate_sys.c */
 void x_helper(struct xlate *x, const struct insn *in);
 void x_rdtsc(struct xlate *x, const struct insn *in);
