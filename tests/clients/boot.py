@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""QEMU booting a kernel directly: machines, numbers of vCPUs, interrupt controllers, CPU models; vCPUs that come and go."""
+from case import case
+
+MICROVM = "microvm,rtc=on"
+
+
+def boot(c, *arguments, machine="q35", accel="", cpus=1, extra=""):
+    q = c.qemu("-smp", cpus, "-m", 512, *c.direct(extra), *arguments, machine=machine, accel=accel)
+    q.shell()
+    c.check_linux(q, cpus)
+    q.need("sha256sum /bin/busybox | cut -c1-64 | wc -c", "65")
+    q.power_off()
+
+
+def boots(name, seconds=60, short=False, accels=("kuse", "tcg", "kvm"), **settings):
+    """A case that is one boot."""
+    case(name, seconds, short, accels)(lambda c: boot(c, *settings.pop("arguments", ()), **settings))
+
+
+for cpus in (1, 2, 4, 8):
+    boots(f"q35, {cpus} vCPU", short=cpus == 2, cpus=cpus)
+for cpus in (1, 2, 8):
+    boots(f"pc, {cpus} vCPU", machine="pc", cpus=cpus)
+for mode in ("split", "off"):
+    for machine in ("q35", "pc"):
+        boots(f"{machine}, 2 vCPU, kernel-irqchip={mode}", machine=machine, accel=f"kernel-irqchip={mode}", cpus=2,
+              accels=("kuse", "kvm"))
+for model in ("host", "max", "qemu64", "kvm64", "Nehalem", "EPYC"):
+    boots(f"q35, 2 vCPU, -cpu {model}", arguments=("-cpu", model), cpus=2, accels=("kuse", "kvm"))
+boots("q35, 2 vCPU, -cpu host,-kvm,hypervisor=off", arguments=("-cpu", "host,-x2apic,-kvmclock,-kvm-pv-eoi"), cpus=2,
+      accels=("kuse", "kvm"))
+
+
+@case("microvm, 1 vCPU")
+def microvm(c):
+    microvm_boot(c, 1)
+
+
+@case("microvm, 4 vCPU")
+def microvm_4(c):
+    microvm_boot(c, 4)
+
+
+def microvm_boot(c, cpus):
+    q = c.qemu("-smp", cpus, "-m", 512, *c.direct(), "-no-reboot", machine=MICROVM)
+    q.shell()
+    c.check_linux(q, cpus)
+    q.send("reboot -f\n")  # it has no ACPI power-off that this kernel uses: a reset ends QEMU by -no-reboot
+    q.finish()
+
+
+@case("q35: reset from the guest and from the monitor", seconds=90)
+def reset(c):
+    q = c.qemu("-smp", 2, "-m", 512, *c.direct())
+    monitor = c.monitor()
+    q.shell()
+    q.send("reboot -f\n")
+    q.shell()
+    c.check_linux(q, 2)
+    monitor.do("system_reset")
+    q.shell()
+    c.check_linux(q, 2)
+    monitor.do("system_powerdown")
+    monitor.do("quit")
+    q.finish()
+
+
+@case("q35, 4 vCPU: taken off and on again from the guest", seconds=120)
+def hotplug(c):
+    q = c.qemu("-smp", 4, "-m", 512, *c.direct())
+    q.shell()
+    for _ in range(3):
+        for cpu in (1, 2, 3):
+            q.run(f"echo 0 >/sys/devices/system/cpu/cpu{cpu}/online")
+        q.need("nproc", "^1$")
+        for cpu in (3, 1, 2):
+            q.run(f"echo 1 >/sys/devices/system/cpu/cpu{cpu}/online")
+        q.need("nproc", "^4$")
+    q.need("taskset 4 sha256sum /bin/busybox | wc -l", "^1$")
+    q.need("dmesg | grep -ciE 'bug|stall|lockup|oops' || true", "^0$")
+    q.power_off()
+
+
+@case("q35, 8 vCPU: memory witness on every vCPU", seconds=90)
+def busy(c):
+    q = c.qemu("-smp", 8, "-m", 512, *c.direct())
+    q.shell()
+    q.need("judge 64 8 5", "judge: ok")
+    q.power_off()
+
+
+@case("q35: stop, continue and pmemsave from the monitor")
+def stop_cont(c):
+    q = c.qemu("-smp", 2, "-m", 512, *c.direct())
+    monitor = c.monitor()
+    q.shell()
+    q.send("judge 16 2 3; echo '<<'$?'>>'\n")
+    for _ in range(10):
+        monitor.do("stop")
+        monitor.do("cont")
+    q.expect("judge: ok")
+    q.expect("kuse# ")
+    q.power_off()
