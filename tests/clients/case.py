@@ -57,6 +57,10 @@ class Case:
         """The command of an unmodified client, so that it sees our /dev/kvm."""
         return [self.options.kuse, "exec", "--"] + command if self.options.accel == "kuse" else command
 
+    def process_here(self, command, name):
+        """A program of ours next to the client."""
+        return Process(self, command, name)
+
     def process(self, command, name="client"):
         return Process(self, self.client(command), name)
 

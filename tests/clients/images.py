@@ -29,7 +29,7 @@ INIT = f"""#!/bin/busybox sh
 /bin/busybox --install -s /bin
 mount -t tmpfs tmp /tmp
 export PATH=/bin HOME=/ PS1='{SHELL_PROMPT}'
-for m in /modules/*.ko; do [ ! -f $m ] || insmod $m; done
+for m in /bin/*.ko; do [ ! -f $m ] || insmod $m; done
 stty -echo </dev/console
 echo "CLIENT init $(uname -r) cpus=$(nproc)"
 exec setsid cttyhack sh
@@ -113,7 +113,7 @@ class Images:
             raise Failed("busybox is missing (tools/deps clients)")
         files = {"bin/busybox": read(busybox), "init": INIT.encode()}
         files.update({f"bin/{name}": read(p) for name, p in self.programs().items()})
-        files.update({f"modules/{os.path.basename(p)}": read(p) for p in modules})
+        files.update({f"bin/{os.path.basename(p)}": read(p) for p in modules})
         write_initramfs(path, files)
         return path
 
