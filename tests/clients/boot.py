@@ -22,14 +22,13 @@ for cpus in (1, 2, 4, 8):
     boots(f"q35, {cpus} vCPU", short=cpus == 2, cpus=cpus)
 for cpus in (1, 2, 8):
     boots(f"pc, {cpus} vCPU", machine="pc", cpus=cpus)
-for mode in ("split", "off"):
+# QEMU 7.2 with two vCPUs and the irqchip off spins on a SIPI that it never takes off its list: docs/clients.md.
+for mode, cpus in (("split", 2), ("off", 1)):
     for machine in ("q35", "pc"):
-        boots(f"{machine}, 2 vCPU, kernel-irqchip={mode}", machine=machine, accel=f"kernel-irqchip={mode}", cpus=2,
+        boots(f"{machine}, {cpus} vCPU, kernel-irqchip={mode}", machine=machine, accel=f"kernel-irqchip={mode}", cpus=cpus,
               accels=("kuse", "kvm"))
 for model in ("host", "max", "qemu64", "kvm64", "Nehalem", "EPYC"):
     boots(f"q35, 2 vCPU, -cpu {model}", arguments=("-cpu", model), cpus=2, accels=("kuse", "kvm"))
-boots("q35, 2 vCPU, -cpu host,-kvm,hypervisor=off", arguments=("-cpu", "host,-x2apic,-kvmclock,-kvm-pv-eoi"), cpus=2,
-      accels=("kuse", "kvm"))
 
 
 @case("microvm, 1 vCPU")
@@ -78,7 +77,7 @@ def hotplug(c):
             q.run(f"echo 1 >/sys/devices/system/cpu/cpu{cpu}/online")
         q.need("nproc", "^4$")
     q.need("taskset 4 sha256sum /bin/busybox | wc -l", "^1$")
-    q.need("dmesg | grep -ciE 'bug|stall|lockup|oops' || true", "^0$")
+    c.check_quiet(q)
     q.power_off()
 
 

@@ -89,5 +89,8 @@ class Case:
         guest.need("dmesg | grep 'Hypervisor detected'", "KVM")
         guest.need("cat /sys/devices/system/clocksource/clocksource0/current_clocksource", "kvm-clock|tsc")
 
+    def check_quiet(self, guest):
+        guest.need("dmesg | grep -cE 'BUG:|Oops|WARNING|self-detected stall|lockup' || true", "^0$")
+
 
 __all__ = ["CASES", "COMMAND_LINE", "Case", "Failed", "case"]

@@ -22,6 +22,9 @@ def login(q):
     q.expect(r"Password: ")
     q.send("kuse\n")
     q.expect(r"root@kuse:~# ")
+    q.send("bind 'set enable-bracketed-paste off'; stty cols 200\n")
+    q.expect(r"cols 200\n")
+    q.expect(r"root@kuse:~# ")
 
 
 def command(q, line, pattern):
@@ -36,7 +39,7 @@ def command(q, line, pattern):
 
 def work(q, cpus):
     """What a logged-in user does."""
-    command(q, "stty cols 200; nproc", rf"(?m)^{cpus}$")
+    command(q, "nproc", rf"(?m)^{cpus}$")
     command(q, "dmesg | grep Hypervisor; systemd-detect-virt || true", "")
     command(q, "systemctl --failed --no-legend --plain | wc -l", r"(?m)^0$")
     command(q, "printf '#include <stdio.h>\\nint main(void){int s=0;for(int i=1;i<=100;i++)s+=i;printf(\"sum %%d\\\\n\",s);}' >a.c",
@@ -51,7 +54,7 @@ def clean(disk):
     with open(disk, "rb") as whole, open(disk + ".part", "wb") as part:
         whole.seek(1 << 20)
         shutil.copyfileobj(whole, part, 1 << 22)
-    done = subprocess.run(["/sbin/e2fsck", "-f", "-n", disk + ".part"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    done = subprocess.run(["e2fsck", "-f", "-n", disk + ".part"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                           check=False)
     if done.returncode:
         raise Failed(f"e2fsck: {done.returncode}: {done.stdout[-300:]}")

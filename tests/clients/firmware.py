@@ -47,7 +47,7 @@ def ide(c):
 
 @case("SeaBIOS, GRUB, virtio-blk, kernel-irqchip=off (pc)", seconds=120, accels=("kuse", "kvm"))
 def virtio_off(c):
-    disk_boot(c, "pc,kernel-irqchip=off", "virtio-blk-pci,drive=d", "/dev/vda")
+    disk_boot(c, "pc,kernel-irqchip=off", "virtio-blk-pci,drive=d", "/dev/vda", cpus=1)
 
 
 @case("SeaBIOS, GRUB, virtio-blk with an I/O thread (q35)", seconds=90)

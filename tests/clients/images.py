@@ -16,6 +16,7 @@ import tempfile
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 sys.path.insert(0, os.path.join(ROOT, "bench"))
+os.environ["PATH"] += ":/usr/sbin:/sbin"  # mke2fs, sfdisk, e2fsck
 from guest import read, write_initramfs  # noqa: E402
 from machine import Failed, SHELL_PROMPT  # noqa: E402
 

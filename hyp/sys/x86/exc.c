@@ -452,7 +452,7 @@ static enum x86_ret debug_exit(struct hyp_cpu *cpu, u8 vector, u64 dr6_bits)
 	exit->insn_len = 0;
 	exit->debug.vector = vector;
 	exit->debug.dr6 = DR6_FIXED | dr6_bits;
-	exit->debug.dr7 = cpu->s.dr7;
+	exit->debug.dr7 = cpu->s.guest_debug & X86_GDBG_HW_BP ? cpu->s.gdbg_dr7 : cpu->s.dr7; /* the one in effect */
 	exit->debug.pc = cpu->code_size == 64 ? cpu->s.rip : (u32)(cpu->s.seg[X86_CS].base + cpu->s.rip);
 	return X86_EXIT;
 }
