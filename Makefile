@@ -33,6 +33,11 @@ selftests: all
 	@tools/deps run test selftests
 	@tools/selftests --kuse $(BUILD)/kuse $(ARGS)
 
+# Debian's QEMU and other clients, unmodified, under `kuse exec`: docs/clients.md.
+clients: all
+	@tools/deps run clients
+	@tools/clients --build $(BUILD) $(ARGS)
+
 check:
 	@tools/deps build check
 	@tools/check
@@ -59,10 +64,11 @@ help:
 	@echo 'make run        boot a stock Debian kernel to a shell; ARGS= goes to `kuse run`'
 	@echo 'make test       every test; the last line is "N passed, N failed"'
 	@echo 'make selftests  the KVM selftests of linux-source-6.12, as a table; ARGS= goes to tools/selftests'
+	@echo 'make clients    Debian'\''s QEMU and other clients under kuse exec, as a table; ARGS= goes to tools/clients'
 	@echo 'make check      formatting, static analysis, layering, size figures'
 	@echo 'make bench      native, QEMU TCG and KUSE side by side; ARGS=--quick for a short look'
 	@echo 'make fuzz       differential instruction tests for FUZZ_SECONDS (600)'
 	@echo 'make install    into PREFIX (/usr/local); DESTDIR is honoured'
 	@echo 'make clean      remove the build directories'
 
-.PHONY: all run test selftests check bench fuzz install clean help
+.PHONY: all run test selftests clients check bench fuzz install clean help
