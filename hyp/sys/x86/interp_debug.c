@@ -11,11 +11,6 @@
 
 enum { BP_EXEC, BP_WRITE, BP_IO, BP_RW };
 
-static u64 dr7_effective(const struct x86_state *s)
-{
-	return s->guest_debug & X86_GDBG_HW_BP ? s->gdbg_dr7 : s->dr7;
-}
-
 static const u64 *dr_effective(const struct x86_state *s)
 {
 	return s->guest_debug & X86_GDBG_HW_BP ? s->gdbg_dr : s->dr;
@@ -26,7 +21,7 @@ static unsigned bp_match(const struct x86_state *s, u64 addr, unsigned size, uns
 {
 	static const u8 len_of[4] = { 1, 2, 8, 4 };
 	const u64 *dr = dr_effective(s);
-	u64 dr7 = dr7_effective(s);
+	u64 dr7 = x86_dr7(s);
 	unsigned hits = 0;
 
 	for (unsigned i = 0; i < 4; i++) {
@@ -43,7 +38,7 @@ static unsigned bp_match(const struct x86_state *s, u64 addr, unsigned size, uns
 
 void x86_debug_arm(struct hyp_cpu *cpu)
 {
-	cpu->interp->bp_armed = dr7_effective(&cpu->s) & DR7_ENABLED;
+	cpu->interp->bp_armed = x86_dr7(&cpu->s) & DR7_ENABLED;
 	cpu->interp->bp_hits = 0;
 }
 

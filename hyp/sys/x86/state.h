@@ -267,6 +267,12 @@ static inline unsigned x86_cpl(const struct x86_state *s)
 	return (s->seg[X86_SS].ar & X86_AR_DPL) >> X86_AR_DPL_SHIFT;
 }
 
+/* The DR7 in force: the client's where it has set hardware breakpoints. */
+static inline u64 x86_dr7(const struct x86_state *s)
+{
+	return s->guest_debug & X86_GDBG_HW_BP ? s->gdbg_dr7 : s->dr7;
+}
+
 /* Misaligned accesses raise #AC. */
 static inline bool x86_alignment_checked(const struct x86_state *s)
 {

@@ -332,7 +332,7 @@ static enum x86_ret check_dr(struct hyp_cpu *cpu, unsigned *dr)
 		return gp0(cpu);
 	if ((*dr & ~1u) == 4)
 		*dr += 2;
-	if (s->dr7 & DR7_GD)
+	if (x86_dr7(s) & DR7_GD)
 		return x86_raise_db(cpu, DR6_BD);
 	return X86_OK;
 }
