@@ -130,6 +130,7 @@ struct hyp_cpu {
 	bool fpu_live; /* guest vector state is in host registers */
 	bool in_run;   /* inside hyp_cpu_run */
 	bool dead;
+	u64 host_fault; /* host address that a translated instruction could not access, 0: none */
 	u8 want_sync; /* set by a thread that waits in hyp_as_sync */
 	u8 mode;      /* enum hyp_mode, see hyp_x86_state_changed */
 	u8 tlb_part;  /* partition of the current CPL/AC */

@@ -86,13 +86,17 @@ void hyp_as_rearm_sync(struct hyp_as *as);
 int hyp_as_read(struct hyp_as *as, gpa_t gpa, void *buf, size_t len);
 int hyp_as_write(struct hyp_as *as, gpa_t gpa, const void *buf, size_t len);
 
+/* fn(arg) with SIGSEGV and SIGBUS for addresses in guest RAM made harmless: -EFAULT where one happened (fn
+ * has then been left in the middle: it holds no lock when it touches guest RAM), else what fn returned. */
+int hyp_as_guarded(struct hyp_as *as, int (*fn)(void *arg), void *arg);
+
 /* The client may have written guest RAM by itself: memcpy, preadv, io_uring. What it wrote over translated
  * code is noticed when that page is entered after a flush of the guest's TLB; a page that got new
  * contents is mapped anew before it is executed. Any thread; cheap. */
 void hyp_as_client_ran(struct hyp_as *as);
 
 /* Host address of one byte of RAM, valid up to the end of its page; NULL where there is none.
- * For atomics on guest memory; a writer calls hyp_as_mark_written afterwards. */
+ * For atomics on guest memory, under hyp_as_guarded; a writer calls hyp_as_mark_written afterwards. */
 u8 *hyp_as_hva(struct hyp_as *as, gpa_t gpa, bool write);
 void hyp_as_mark_written(struct hyp_as *as, gpa_t gpa, size_t len);
 
@@ -133,6 +137,7 @@ enum hyp_exit {
 	HYP_EXIT_EMULATION,     /* an instruction the engine cannot do; exit.emulation */
 	HYP_EXIT_RSM,           /* RSM executed in SMM */
 	HYP_EXIT_EVENT_DELIVERY,/* event delivery needed MMIO: exit.mmio has the gpa */
+	HYP_EXIT_HOST_FAULT,    /* the host refused an access to guest RAM; rip at the instruction */
 	HYP_EXIT_INTERNAL,      /* hyp's own fault: the VM must be marked dead; exit.internal */
 	HYP_EXIT_NR
 };

@@ -104,7 +104,7 @@ static void on_end(int sig, siginfo_t *si, void *p)
 	ucontext_t *uc = p;
 	greg_t *g = uc->uc_mcontext.gregs;
 
-	if (x86_native_signal(sig, p))
+	if (x86_native_signal(sig, si, p))
 		return;
 	if (!native) {
 		fprintf(stderr, "signal %d in the test itself, rip %llx addr %p, after", sig,

@@ -275,6 +275,12 @@ static int handle_event_delivery(struct kvm_vcpu *vcpu)
 	return kvm_exit_internal(vcpu, KVM_INTERNAL_ERROR_DELIVERY_EV, data, ARRAY_SIZE(data));
 }
 
+/* What lies behind the slot is not mapped, or not with the right that the access needs. */
+static int handle_host_fault(struct kvm_vcpu *vcpu)
+{
+	return -EFAULT;
+}
+
 /* Our own fault: the VM is dead from here on, others live. */
 static int handle_internal(struct kvm_vcpu *vcpu)
 {
@@ -309,6 +315,7 @@ static int (*const exit_handlers[HYP_EXIT_NR])(struct kvm_vcpu *vcpu) = {
 	[HYP_EXIT_EMULATION] = handle_emulation,
 	[HYP_EXIT_RSM] = handle_rsm,
 	[HYP_EXIT_EVENT_DELIVERY] = handle_event_delivery,
+	[HYP_EXIT_HOST_FAULT] = handle_host_fault,
 	[HYP_EXIT_INTERNAL] = handle_internal,
 };
 
@@ -321,6 +328,7 @@ static const char *const exit_names[HYP_EXIT_NR] = {
 	[HYP_EXIT_RDPMC] = "rdpmc", [HYP_EXIT_INVD] = "invd", [HYP_EXIT_DEBUG] = "debug",
 	[HYP_EXIT_SHUTDOWN] = "shutdown", [HYP_EXIT_EMULATION] = "emulation", [HYP_EXIT_RSM] = "rsm",
 	[HYP_EXIT_EVENT_DELIVERY] = "event-delivery", [HYP_EXIT_INTERNAL] = "internal",
+	[HYP_EXIT_HOST_FAULT] = "host-fault",
 };
 
 /* The one number that tells most about an exit. */
@@ -334,6 +342,8 @@ static u64 exit_detail(struct kvm_vcpu *vcpu, enum hyp_exit reason)
 	case HYP_EXIT_MMIO:
 	case HYP_EXIT_EVENT_DELIVERY:
 		return s->exit.mmio.gpa;
+	case HYP_EXIT_HOST_FAULT:
+		return s->exit.host_fault.hva;
 	case HYP_EXIT_RDMSR:
 	case HYP_EXIT_WRMSR:
 		return (u32)s->gpr[X86_RCX];

@@ -92,49 +92,58 @@ static void account(struct kvm_vcpu *vcpu, struct kvm_steal_time_page *st)
 	vcpu->arch.st.last_tsc = __rdtsc();
 }
 
-void kvm_record_steal_time(struct kvm_vcpu *vcpu)
+struct steal_access {
+	struct kvm_vcpu *vcpu;
+	void (*fn)(struct kvm_vcpu *vcpu, struct kvm_steal_time_page *st);
+};
+
+static int access_page(void *arg)
 {
-	int idx = srcu_read_lock(&vcpu->kvm->srcu);
-	struct kvm_steal_time_page *st = steal_page(vcpu);
+	struct steal_access *a = arg;
+	struct kvm_steal_time_page *st = steal_page(a->vcpu);
 
 	if (st) {
-		clear_preempted(vcpu, st);
-		account(vcpu, st);
-		written(vcpu);
+		a->fn(a->vcpu, st);
+		written(a->vcpu);
 	}
+	return 0;
+}
+
+/* Where there is no memory, or the client has taken it away, nothing happens. */
+static void with_steal_page(struct kvm_vcpu *vcpu,
+			    void (*fn)(struct kvm_vcpu *, struct kvm_steal_time_page *))
+{
+	struct steal_access a = { vcpu, fn };
+	int idx = srcu_read_lock(&vcpu->kvm->srcu);
+
+	hyp_as_guarded(vcpu->kvm->as, access_page, &a);
 	srcu_read_unlock(&vcpu->kvm->srcu, idx);
+}
+
+static void record(struct kvm_vcpu *vcpu, struct kvm_steal_time_page *st)
+{
+	clear_preempted(vcpu, st);
+	account(vcpu, st);
+}
+
+void kvm_record_steal_time(struct kvm_vcpu *vcpu)
+{
+	with_steal_page(vcpu, record);
+}
+
+static void set_preempted(struct kvm_vcpu *vcpu, struct kvm_steal_time_page *st)
+{
+	vcpu->arch.st.preempted = true;
+	__atomic_store_n(&st->preempted, VCPU_PREEMPTED, __ATOMIC_SEQ_CST);
 }
 
 /* Leaving the guest for long: asleep, or back in user space. */
 void kvm_steal_time_set_preempted(struct kvm_vcpu *vcpu)
 {
-	struct kvm_steal_time_page *st;
-	int idx;
-
 	if (!(vcpu->arch.st.msr_val & 1) || vcpu->arch.st.preempted)
 		return;
 	vcpu->arch.st.wall_ns = 0; /* time away is not stolen */
-	idx = srcu_read_lock(&vcpu->kvm->srcu);
-	st = steal_page(vcpu);
-	if (st) {
-		vcpu->arch.st.preempted = true;
-		__atomic_store_n(&st->preempted, VCPU_PREEMPTED, __ATOMIC_SEQ_CST);
-		written(vcpu);
-	}
-	srcu_read_unlock(&vcpu->kvm->srcu, idx);
-}
-
-/* It runs again and has been told that it was preempted. */
-static void end_preemption(struct kvm_vcpu *vcpu)
-{
-	int idx = srcu_read_lock(&vcpu->kvm->srcu);
-	struct kvm_steal_time_page *st = steal_page(vcpu);
-
-	if (st) {
-		clear_preempted(vcpu, st);
-		written(vcpu);
-	}
-	srcu_read_unlock(&vcpu->kvm->srcu, idx);
+	with_steal_page(vcpu, set_preempted);
 }
 
 /* Before each entry. The clocks are looked at now and then only: one of them is a system call. */
@@ -145,5 +154,5 @@ void kvm_steal_time_tick(struct kvm_vcpu *vcpu)
 	if (__rdtsc() - vcpu->arch.st.last_tsc > STEAL_PERIOD)
 		kvm_record_steal_time(vcpu);
 	else if (vcpu->arch.st.preempted)
-		end_preemption(vcpu);
+		with_steal_page(vcpu, clear_preempted);
 }

@@ -5,7 +5,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "hyp/mem/as.h"
+#include "hyp/mem/guard.h"
 
 #define PF_CHUNK_BYTES ((1ul << HYP_PF_CHUNK_SHIFT) >> PAGE_SHIFT)
 
@@ -288,9 +288,13 @@ void hyp_as_mark_written(struct hyp_as *as, gpa_t gpa, size_t len)
 /* Copies page by page; the whole range is checked before the first byte of a write. */
 static int as_copy(struct hyp_as *as, gpa_t gpa, void *buf, size_t len, bool write)
 {
+	struct hyp_guard g;
+
 	for (gpa_t p = gpa & PAGE_MASK; p < gpa + len; p += PAGE_SIZE)
 		if (!hyp_as_hva(as, p, write))
 			return -EFAULT;
+	if (HYP_GUARD(&g, as))
+		return -EFAULT;
 	for (size_t done = 0; done < len;) {
 		size_t chunk = MIN(len - done, PAGE_SIZE - ((gpa + done) & ~PAGE_MASK));
 		u8 *hva = hyp_as_hva(as, gpa + done, write);
@@ -298,6 +302,7 @@ static int as_copy(struct hyp_as *as, gpa_t gpa, void *buf, size_t len, bool wri
 		memcpy(write ? hva : (u8 *)buf + done, write ? (u8 *)buf + done : hva, chunk);
 		done += chunk;
 	}
+	hyp_guard_end(&g);
 	if (write)
 		hyp_as_mark_written(as, gpa, len);
 	return 0;

@@ -36,11 +36,15 @@ struct hyp_block {
 	bool dead;
 };
 
-/* Host offset from the block's direct entry -> guest offset from its pc. */
+/* Host offset from the block's direct entry -> guest offset from its pc, and which guest registers are
+ * elsewhere while the instruction accesses memory. */
 struct hyp_insn_map {
 	u16 host;
-	u16 guest;
+	u16 guest; /* INSN_MAP_* */
 };
+#define INSN_MAP_OFFSET 0x7ffu
+#define INSN_MAP_HELD 0x800u          /* the flags are in RAX, RAX in scratch[0] */
+#define INSN_MAP_SPILLED(r) ((r) << 12) /* host register r's guest value is in scratch[1]; 0: none */
 
 struct hyp_engine {
 	u8 *rw, *rx; /* the two views */

@@ -18,7 +18,7 @@ u64 hyp_x86_tsc(struct hyp_cpu *cpu) { return 0x1122334455667788ull; }
 
 static void on_signal(int sig, siginfo_t *si, void *uc)
 {
-	if (!x86_native_signal(sig, uc))
+	if (!x86_native_signal(sig, si, uc))
 		abort();
 }
 

@@ -186,8 +186,8 @@ static void clear_dirty_log(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(alignment), T(ranges), T(flags), T(region2), T(bad_pointer), T(overlap), T(move_and_delete), T(churn), T(many_slots),
-		T(dirty_log_errors), T(clear_dirty_log),
+		T(alignment), T(ranges), T(flags), T(region2), T(bad_pointer), T(overlap),
+		T(move_and_delete), T(churn), T(many_slots), T(dirty_log_errors), T(clear_dirty_log),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

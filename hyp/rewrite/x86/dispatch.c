@@ -297,6 +297,18 @@ static const site_handler handlers[SITE_NR] = {
 	[SITE_HELPER] = site_helper,
 };
 
+/* signal.c has stored everything. */
+static enum x86_ret left_by_signal(struct hyp_cpu *cpu)
+{
+	if (!cpu->host_fault)
+		return X86_FAULT;
+	cpu->s.exit.reason = HYP_EXIT_HOST_FAULT;
+	cpu->s.exit.insn_len = 0;
+	cpu->s.exit.host_fault.hva = cpu->host_fault;
+	cpu->host_fault = 0;
+	return X86_EXIT;
+}
+
 enum x86_ret hyp_run_translated(struct hyp_cpu *cpu)
 {
 	u64 code;
@@ -309,7 +321,7 @@ enum x86_ret hyp_run_translated(struct hyp_cpu *cpu)
 		hyp_fpu_get(cpu);
 		hyp_enter(cpu, code);
 		if (!cpu->resume)
-			return X86_FAULT; /* a host signal; signal.c has stored everything */
+			return left_by_signal(cpu);
 		site = (const struct hyp_site *)cpu->resume;
 		ret = handlers[site->kind](cpu, site, &code);
 	}

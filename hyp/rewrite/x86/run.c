@@ -7,6 +7,7 @@
  * a window that is open now, then execute. Instructions fault by returning X86_FAULT with cpu->fault,
  * which is delivered here and nowhere else.
  */
+#include "hyp/mem/guard.h"
 #include "hyp/rewrite/x86/run.h"
 
 u32 hyp_block_key(struct hyp_cpu *cpu)
@@ -129,6 +130,21 @@ static enum hyp_exit run_loop(struct hyp_cpu *cpu)
 	}
 }
 
+/* The loop, left early where C code of ours met guest RAM that the host does not let it have. */
+static __attribute__((noinline)) enum hyp_exit guarded_loop(struct hyp_cpu *cpu)
+{
+	struct hyp_guard g;
+	enum hyp_exit reason;
+
+	if (HYP_GUARD(&g, cpu->as)) {
+		cpu->s.exit.host_fault.hva = g.hva;
+		return HYP_EXIT_HOST_FAULT;
+	}
+	reason = run_loop(cpu);
+	hyp_guard_end(&g);
+	return reason;
+}
+
 static u64 swap_gs(u64 base)
 {
 	u64 old;
@@ -150,7 +166,7 @@ enum hyp_exit hyp_cpu_run(struct hyp_cpu *cpu)
 	hyp_current = cpu;
 	cpu->stats[HYP_STAT_runs]++;
 	cpu->df = cpu->s.rflags & X86_FL_DF; /* lives there while we run */
-	reason = run_loop(cpu);
+	reason = guarded_loop(cpu);
 	cpu->s.rflags = (cpu->s.rflags & ~(u64)X86_FL_DF) | cpu->df;
 	hyp_fpu_put(cpu);
 	hyp_current = outer;

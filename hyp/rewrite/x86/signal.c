@@ -4,6 +4,9 @@
  * interpreter's native stub) raised #DE, #UD, #MF, #XM, or #GP for misalignment. The handler maps the
  * host PC to the guest instruction, stores the guest's registers as hyp_leave would, and continues at
  * hyp_leave_tail. Everything else is passed to the handler the client had installed.
+ *
+ * A fault on guest RAM that the client has unmapped or protected: translated code is left the same way, C
+ * code by way of its guard (mem/guard.h).
  */
 #include <errno.h>
 #include <pthread.h>
@@ -11,6 +14,7 @@
 #include <string.h>
 #include <ucontext.h>
 
+#include "hyp/mem/guard.h"
 #include "hyp/rewrite/x86/run.h"
 
 __thread struct hyp_cpu *hyp_current __attribute__((tls_model("initial-exec")));
@@ -20,18 +24,26 @@ static struct sigaction old_actions[ARRAY_SIZE(signals)];
 static pthread_mutex_t init_lock = PTHREAD_MUTEX_INITIALIZER;
 static unsigned users;
 
-static void store_registers(struct hyp_cpu *cpu, const greg_t *g)
+static void store_registers(struct hyp_cpu *cpu, const greg_t *g, u16 state)
 {
+	/* by number of the register on the host; the guest's RSP is in R15 */
 	static const int from[13] = { REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_R15, REG_RBP, REG_RSI,
 				      REG_RDI, REG_R8,  REG_R9,  REG_R10, REG_R11, REG_R12 };
+	u64 flags = (u64)g[REG_EFL];
 
 	for (unsigned i = 0; i < ARRAY_SIZE(from); i++)
 		cpu->s.gpr[i] = (u64)g[from[i]];
-	cpu->s.rflags = (cpu->s.rflags & ~(u64)X86_FL_ARITH) | ((u64)g[REG_EFL] & X86_FL_ARITH);
+	if (state >> 12)
+		cpu->s.gpr[state >> 12] = cpu->scratch[1];
+	if (state & INSN_MAP_HELD) {
+		flags = flags_from_ax((u64)g[REG_RAX]);
+		cpu->s.gpr[X86_RAX] = cpu->scratch[0];
+	}
+	cpu->s.rflags = (cpu->s.rflags & ~(u64)X86_FL_ARITH) | (flags & X86_FL_ARITH);
 }
 
-/* Guest offset of the instruction whose code contains host offset `off` (from the direct entry). */
-static bool find_insn(struct hyp_engine *e, const struct hyp_block *b, u32 off, u16 *guest)
+/* INSN_MAP_* of the instruction whose code contains host offset `off` (from the direct entry). */
+static bool find_insn(struct hyp_engine *e, const struct hyp_block *b, u32 off, u16 *state)
 {
 	const struct hyp_insn_map *m = e->maps + b->map;
 	int found = -1;
@@ -40,7 +52,7 @@ static bool find_insn(struct hyp_engine *e, const struct hyp_block *b, u32 off, 
 		found = (int)i;
 	if (found < 0)
 		return false;
-	*guest = m[found].guest;
+	*state = m[found].guest;
 	return true;
 }
 
@@ -50,6 +62,15 @@ static u8 fp_vector(const ucontext_t *uc)
 	if (uc->uc_mcontext.gregs[REG_TRAPNO] != X86_XM)
 		return X86_MF;
 	return hyp_current->s.cr4 & X86_CR4_OSXMMEXCPT ? X86_XM : X86_UD;
+}
+
+/* The host would not let us have a page (and not: a non-canonical address, a signal somebody sent). */
+static bool host_fault(int sig, const siginfo_t *si, struct hyp_as *as)
+{
+	if (sig == SIGBUS ? si->si_code != BUS_ADRERR
+			  : sig != SIGSEGV || si->si_code <= 0 || si->si_code == SI_KERNEL)
+		return false;
+	return hyp_as_is_ram(as, (u64)si->si_addr);
 }
 
 /* Vector and error of the guest exception, or false where it is none. */
@@ -66,7 +87,7 @@ static bool guest_exception(int sig, const siginfo_t *si, const ucontext_t *uc)
 		return true;
 	case SIGSEGV:
 		if (si->si_code != SI_KERNEL)
-			return false; /* a real host fault: the client took its memory away */
+			return false;
 		x86_raise_err(cpu, X86_GP, 0);
 		return true;
 	default:
@@ -79,21 +100,43 @@ static bool translated_signal(int sig, const siginfo_t *si, ucontext_t *uc)
 	struct hyp_cpu *cpu = hyp_current;
 	greg_t *g = uc->uc_mcontext.gregs;
 	struct hyp_block *b;
-	u16 guest;
+	u16 state;
 
 	if (!cpu)
 		return false;
 	b = tcache_find_host(cpu->engine, (u64)g[REG_RIP]);
 	if (!b || (u64)g[REG_RIP] < (u64)cpu->engine->rx + b->direct)
 		return false;
-	if (!find_insn(cpu->engine, b, (u32)((u64)g[REG_RIP] - (u64)cpu->engine->rx - b->direct), &guest))
+	if (!find_insn(cpu->engine, b, (u32)((u64)g[REG_RIP] - (u64)cpu->engine->rx - b->direct), &state))
 		return false;
-	if (!guest_exception(sig, si, uc))
+	if (host_fault(sig, si, cpu->as))
+		cpu->host_fault = (u64)si->si_addr;
+	else if (!guest_exception(sig, si, uc))
 		return false;
-	store_registers(cpu, g);
-	cpu->s.rip = b->pc + guest;
+	store_registers(cpu, g, state);
+	cpu->s.rip = b->pc + (state & INSN_MAP_OFFSET);
 	cpu->resume = 0;
 	g[REG_RIP] = (greg_t)hyp_leave_tail;
+	return true;
+}
+
+/* Runs where the fault happened, no longer in the handler. */
+static void go_to_guard(struct hyp_guard *g)
+{
+	__builtin_longjmp(g->place, 1);
+}
+
+static bool guarded_signal(int sig, const siginfo_t *si, ucontext_t *uc)
+{
+	struct hyp_guard *guard = hyp_guard_top;
+	greg_t *g = uc->uc_mcontext.gregs;
+
+	if (!guard || !host_fault(sig, si, guard->as))
+		return false;
+	guard->hva = (u64)si->si_addr;
+	g[REG_RDI] = (greg_t)guard;
+	g[REG_RSP] = ((g[REG_RSP] - 128) & ~15) - 8; /* below the red zone, as if called */
+	g[REG_RIP] = (greg_t)go_to_guard;
 	return true;
 }
 
@@ -127,7 +170,8 @@ static void handler(int sig, siginfo_t *si, void *ctx)
 {
 	int saved = errno;
 
-	if (!x86_native_signal(sig, ctx) && !translated_signal(sig, si, ctx))
+	if (!x86_native_signal(sig, si, ctx) && !translated_signal(sig, si, ctx) &&
+	    !guarded_signal(sig, si, ctx))
 		chain(sig, si, ctx);
 	errno = saved;
 }

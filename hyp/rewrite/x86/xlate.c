@@ -227,7 +227,9 @@ static void emit_block(struct xlate *x)
 		map[i].guest = (u16)(x->cur->pc - x->b->pc);
 		if (!x_can_hold_flags(x->cur))
 			x_release_flags(x);
+		x->insn_state = 0;
 		emit_insn(x, x->cur);
+		map[i].guest |= x->insn_state;
 		x_forget_shares(x, x->cur);
 	}
 	if (!ends_block(x->cur))

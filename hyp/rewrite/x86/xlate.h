@@ -53,6 +53,7 @@ struct xlate {
 	u64 page; /* linear page of the block */
 	const u8 *page_host;
 	struct insn *cur;
+	u16 insn_state; /* INSN_MAP_* of the current instruction */
 	bool flags_held; /* the guest's flags are in RAX (x_save_flags) between two instructions */
 	unsigned n;
 	unsigned n_cold;

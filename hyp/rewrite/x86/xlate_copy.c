@@ -229,8 +229,10 @@ static void temps_begin(struct xlate *x, struct temps *ts)
 	for (unsigned i = 0; i < ts->n; i++) {
 		struct temp *t = &ts->t[i];
 
-		if (t->spill)
+		if (t->spill) {
 			e_store_gs(&x->e, t->spill, t->host);
+			x->insn_state |= x->insn_state >> 12 ? 0 : INSN_MAP_SPILLED(t->host);
+		}
 		if (t->load)
 			e_load_gs(&x->e, t->host, OFF_GPR(t->guest));
 	}
@@ -290,6 +292,7 @@ static void copy_high8(struct xlate *x, const struct insn *in, struct memref *m)
 
 	x_to_s1(x, m);
 	e_store_gs(&x->e, OFF(scratch[1]), r);
+	x->insn_state |= INSN_MAP_SPILLED(r);
 	e_mov_rr(&x->e, r, S1);
 	put_insn(x, in, &s);
 	e_load_gs(&x->e, r, OFF(scratch[1]));

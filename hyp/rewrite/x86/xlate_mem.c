@@ -162,6 +162,7 @@ bool x_begin_check(struct xlate *x, bool live)
 	if (live && !x->flags_held)
 		x_save_flags(x);
 	x->flags_held = hold;
+	x->insn_state |= hold ? INSN_MAP_HELD : 0;
 	return hold;
 }
 

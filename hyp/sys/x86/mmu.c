@@ -9,6 +9,7 @@
  * Order of checks, as on silicon: present, reserved bits (both level by level), then rights over all
  * levels. A page fault's error code says what the access was, and P only where every level was present.
  */
+#include "hyp/mem/guard.h"
 #include "hyp/sys/x86/desc.h"
 #include <errno.h>
 
@@ -268,6 +269,19 @@ enum x86_ret x86_walk(struct hyp_cpu *cpu, gva_t gva, unsigned acc, struct x86_w
 	return X86_OK;
 }
 
+/* The walk for KVM, outside hyp_cpu_run. */
+static enum x86_ret guarded_walk(struct hyp_cpu *cpu, gva_t gva, unsigned acc, struct x86_walk *w)
+{
+	struct hyp_guard g;
+	enum x86_ret ret;
+
+	if (HYP_GUARD(&g, cpu->as))
+		return X86_FAULT;
+	ret = x86_walk(cpu, gva, acc, w);
+	hyp_guard_end(&g);
+	return ret;
+}
+
 /* A walk that leaves no fault behind. */
 static int translate(struct hyp_cpu *cpu, gva_t gva, unsigned acc, struct x86_walk *w)
 {
@@ -276,7 +290,7 @@ static int translate(struct hyp_cpu *cpu, gva_t gva, unsigned acc, struct x86_wa
 	enum x86_ret ret = X86_FAULT;
 
 	if (x86_canonical(cpu, gva))
-		ret = x86_walk(cpu, gva, acc | X86_ACC_SUPER | X86_ACC_NOSMAP, w);
+		ret = guarded_walk(cpu, gva, acc | X86_ACC_SUPER | X86_ACC_NOSMAP, w);
 	cpu->fault = fault;
 	cpu->s.cr2 = cr2;
 	return ret == X86_OK ? 0 : -EFAULT;

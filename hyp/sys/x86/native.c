@@ -30,6 +30,7 @@
 #include <ucontext.h>
 #include <unistd.h>
 
+#include "hyp/mem/guard.h"
 #include "hyp/sys/x86/interp.h"
 
 #define POOL_SIZE (1u << 20)
@@ -236,17 +237,24 @@ static bool stub_get(struct x86_native_pool *p, struct x86_insn *in)
 
 /* ---- faults ---------------------------------------------------------------------------------- */
 
-bool x86_native_signal(int sig, void *ucontext)
+bool x86_native_signal(int sig, const void *siginfo, void *ucontext)
 {
+	const siginfo_t *si = siginfo;
 	struct native_ctx *ctx = native_current;
 	greg_t *regs = ((ucontext_t *)ucontext)->uc_mcontext.gregs;
 	const u8 *pc = (const u8 *)regs[REG_RIP];
 
 	if (!ctx || pc < (const u8 *)ctx->target || pc >= ctx->insn_end)
 		return false;
-	/* a page fault of the host is about guest RAM: not the instruction's doing */
-	if (sig == SIGBUS || (sig == SIGSEGV && regs[REG_TRAPNO] == X86_PF))
-		return false;
+	/* a page fault of the host is about guest RAM: not the instruction's doing, but its end */
+	if (sig == SIGBUS || (sig == SIGSEGV && regs[REG_TRAPNO] == X86_PF)) {
+		if (!hyp_guard_top || !hyp_as_is_ram(hyp_guard_top->as, (u64)si->si_addr))
+			return false;
+		hyp_guard_top->hva = (u64)si->si_addr;
+		ctx->trap = 1 + X86_PF;
+		regs[REG_RIP] = (greg_t)ctx->insn_end;
+		return true;
+	}
 	if (sig != SIGSEGV && sig != SIGFPE && sig != SIGILL && sig != SIGTRAP)
 		return false;
 	ctx->trap = 1 + regs[REG_TRAPNO];
@@ -257,6 +265,11 @@ bool x86_native_signal(int sig, void *ucontext)
 static enum x86_ret raise_trap(struct hyp_cpu *cpu, unsigned vector)
 {
 	switch (vector) {
+	case X86_PF:
+		cpu->s.exit.reason = HYP_EXIT_HOST_FAULT;
+		cpu->s.exit.insn_len = 0;
+		cpu->s.exit.host_fault.hva = hyp_guard_top->hva;
+		return X86_EXIT;
 	case X86_GP:
 	case X86_SS_VEC:
 		return x86_raise_err(cpu, vector, 0);

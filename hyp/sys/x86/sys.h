@@ -133,7 +133,7 @@ enum x86_ret x86_interp_one(struct hyp_cpu *cpu);
 void x86_interp_free(struct hyp_cpu *cpu); /* with the CPU */
 /* From the engine's handler of SIGSEGV, SIGFPE, SIGILL, SIGTRAP: true where the signal was a guest
  * instruction's fault inside a native stub of this thread; the context is then to be resumed. */
-bool x86_native_signal(int sig, void *ucontext);
+bool x86_native_signal(int sig, const void *siginfo, void *ucontext);
 
 /* Writes of a retired instruction that went to MMIO leave one exit each. Called by the run loop first. */
 enum x86_ret x86_mmio_flush(struct hyp_cpu *cpu);
