@@ -2,8 +2,9 @@
 /*
  * Prints docs/api-coverage.md: every ioctl and capability of Linux 6.12's KVM for x86, and what KUSE does
  * with it. Nothing is looked up in a list of claims: whether an ioctl exists is read from the tables that
- * the code itself dispatches by, and confirmed by calling it; what a capability says is what KVM_CHECK_EXTENSION and
- * KVM_ENABLE_CAP answer on fresh VMs. Only the reasons for what is absent are written down (api.inc).
+ * the code itself dispatches by, and confirmed by calling it; what a capability says is what
+ * KVM_CHECK_EXTENSION and KVM_ENABLE_CAP answer on fresh VMs. Only the reasons for what is absent are
+ * written down (api.inc).
  */
 #include <errno.h>
 #include <stdio.h>

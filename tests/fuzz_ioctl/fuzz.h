@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Structured fuzzing of the client border (virt/sys.h).
+ *
+ * A case is a function of its seed: a world of a few KVM descriptors, VMs, vCPUs, eventfds and blocks of
+ * memory, on which one to three threads perform random operations, most of them plausible (a structure that
+ * was just read, with a few words changed), some of them not (bad pointers, wrong descriptors, wrong
+ * numbers). What may be found wrong:
+ *   - an errno that Linux's ioctl cannot return (ops.c has the lists),
+ *   - success where the argument could not be read or written,
+ *   - a crash, or an access beyond the argument (arguments end where an unmapped page begins), or a hang,
+ *   - after everything is closed: descriptors, threads, mappings or heap that were not there before.
+ * A case runs in a child process; the parent names the case and the operation when the child dies or stops.
+ */
+#ifndef KUSE_FUZZ_IOCTL_H
+#define KUSE_FUZZ_IOCTL_H
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "uapi/kuse_kvm.h"
+#include "virt/sys.h"
+
+typedef uint64_t u64;
+typedef uint32_t u32;
+typedef uint8_t u8;
+
+#define COUNT(a) (sizeof(a) / sizeof((a)[0]))
+
+#define NR_KVM 2
+#define NR_VM 3
+#define NR_VCPU 6
+#define NR_EVENT 4
+#define NR_OTHER 8
+#define NR_BLOCK 4
+#define BLOCK_PAGES 32
+#define PAGE 4096ul
+
+struct block {
+	u8 *mem;
+	bool file;
+};
+
+struct run_map {
+	void *at;
+	size_t len;
+};
+
+/* What threads of a case share. Descriptors are -1 where there is none; races on them are wanted. */
+struct world {
+	int kvm[NR_KVM], vm[NR_VM], vcpu[NR_VCPU], event[NR_EVENT], other[NR_OTHER];
+	struct run_map run[NR_VCPU];
+	struct block block[NR_BLOCK];
+	bool racing; /* more than one thread: descriptors may be closed and reused under an operation */
+};
+
+/* One thread of a case. */
+struct ctx {
+	struct world *w;
+	u64 rng;
+	u8 *page;     /* ARG_PAGES writable pages, then one without access */
+	const char *op;
+};
+#define ARG_PAGES 4
+
+/* Told to the parent. */
+struct progress {
+	u64 nr;
+	u64 beat; /* changes with every operation */
+	char op[64];
+	u64 done_ops;
+};
+extern struct progress *progress;
+
+u64 rnd(struct ctx *c);
+static inline u64 rnd_below(struct ctx *c, u64 n) { return rnd(c) % n; }
+static inline bool chance(struct ctx *c, unsigned percent) { return rnd_below(c, 100) < percent; }
+u64 rnd_interesting(struct ctx *c);
+
+/* Address of `size` bytes that end at the unmapped page. Contents are what they were. */
+void *arg_at_end(struct ctx *c, size_t size);
+
+/* Ends the case with a message: something is wrong. */
+void __attribute__((noreturn, format(printf, 2, 3))) wrong(struct ctx *c, const char *fmt, ...);
+
+/* world.c */
+void world_up(struct world *w, struct ctx *c);
+void world_down(struct world *w, struct ctx *c);
+void leaks_before(void);
+void leaks_after(struct ctx *c);
+void world_adopt(struct ctx *c, int *slots, unsigned n, int fd); /* puts fd into a slot, closing what was there */
+int world_pick(struct ctx *c, const int *slots, unsigned n);    /* a descriptor of the kind, or rarely any number */
+
+/* ops.c */
+void random_op(struct ctx *c);
+
+#endif
