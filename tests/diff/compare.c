@@ -210,7 +210,7 @@ static u32 error_code(const struct dt_case *c, const struct dt_result *r)
 
 	if (r->vector != 14)
 		return e;
-	if (c->mode == DT_LONG_KERNEL)
+	if (dt_is_kernel(c->mode))
 		e &= ~4u;
 	if (r->cr2 >> 63 || (c->mode == DT_PROT_USER && r->cr2 >= 0xf0000000)) /* where the kernel is */
 		e &= ~1u;
@@ -237,7 +237,7 @@ bool result_equal(const struct dt_case *c, const struct dt_result *nat, const st
 			return true;
 	}
 
-	if (c->mode == DT_LONG_KERNEL && nat->vector == 14 && nat->cr2 >> 63)
+	if (dt_is_kernel(c->mode) && nat->vector == 14 && nat->cr2 >> 63)
 		return true; /* ours to see at CPL 0 */
 	if (nat->vector == DT_STRANGE || (nat->vector == DT_TIMEOUT && hyp->vector == DT_TIMEOUT) ||
 	    same_but_alignment(c, nat, hyp) || same_but_microcode(c, nat, hyp))

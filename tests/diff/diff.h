@@ -58,9 +58,11 @@ struct dt_result {
 #define DT_TIMEOUT 0xff /* did not end */
 #define DT_STRANGE 0xfe /* a signal or exit that no exception explains */
 
-/* Guest modes. The first two share the native 64-bit run, the other two the 32-bit one. */
-enum dt_mode { DT_LONG_USER, DT_LONG_KERNEL, DT_COMPAT_USER, DT_PROT_USER, DT_MODES };
+/* Guest modes. The first two share the native 64-bit run, the others the 32-bit one. (In protected mode an
+ * exception at CPL 0 has no stack of its own: not one of them.) */
+enum dt_mode { DT_LONG_USER, DT_LONG_KERNEL, DT_COMPAT_USER, DT_PROT_USER, DT_COMPAT_KERNEL, DT_MODES };
 static inline bool dt_is64(enum dt_mode m) { return m <= DT_LONG_KERNEL; }
+static inline bool dt_is_kernel(enum dt_mode m) { return m == DT_LONG_KERNEL || m == DT_COMPAT_KERNEL; }
 
 /* ---- a case ------------------------------------------------------------------------------ */
 enum dt_fix {

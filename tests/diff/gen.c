@@ -597,9 +597,9 @@ static bool reject(struct rng *r, struct dt_case *c, const struct decoded *d)
 		return true;
 	if (is_user_only(d) && !rng_pct(r, 10))
 		return true;
-	if (is_user_only(d) && c->mode == DT_LONG_KERNEL)
+	if (is_user_only(d) && dt_is_kernel(c->mode))
 		return true;
-	if (touches_segment(d, true) || (c->mode == DT_LONG_KERNEL && touches_segment(d, false)))
+	if (touches_segment(d, true) || (dt_is_kernel(c->mode) && touches_segment(d, false)))
 		return true;
 	if (w & c->locked)
 		return true;

@@ -144,6 +144,10 @@ static void set_segments(struct guest *g, struct x86_state *s)
 		set_seg(s, X86_CS, 0x10, 0xa09b);
 		set_seg(s, X86_SS, 0x18, 0xc093);
 		break;
+	case DT_COMPAT_KERNEL:
+		set_seg(s, X86_CS, 0x08, 0xc09b);
+		set_seg(s, X86_SS, 0x18, 0xc093);
+		break;
 	default:
 		set_seg(s, X86_CS, 0x23, 0xc0fb);
 	}
@@ -381,8 +385,10 @@ void guest_run(struct guest *g, const struct dt_case *c, struct dt_result *out)
 /* The frame an IRET takes the case's start from. */
 static u64 write_iret_frame(struct guest *g, const struct dt_case *c)
 {
-	bool user = g->mode != DT_LONG_KERNEL, wide = g->mode != DT_PROT_USER;
-	u64 cs = g->mode == DT_LONG_KERNEL ? 0x10 : g->mode == DT_LONG_USER ? 0x33 : 0x23;
+	static const u16 code[DT_MODES] = { [DT_LONG_USER] = 0x33, [DT_LONG_KERNEL] = 0x10, [DT_COMPAT_USER] = 0x23,
+					    [DT_PROT_USER] = 0x23, [DT_COMPAT_KERNEL] = 0x08 };
+	bool user = !dt_is_kernel(g->mode), wide = g->mode != DT_PROT_USER;
+	u64 cs = code[g->mode];
 	u64 w[5] = { c->init.rip, cs, c->init.rflags, c->init.gpr[X86_RSP], user ? 0x2b : 0x18 };
 
 	for (unsigned i = 0; i < 5; i++)

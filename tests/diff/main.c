@@ -19,7 +19,7 @@
 #include "hyp/hyp.h"
 #include "tests/diff/diff.h"
 
-static const char *const mode_name[DT_MODES] = { "long-user", "long-kernel", "compat", "prot32" };
+static const char *const mode_name[DT_MODES] = { "long-user", "long-kernel", "compat", "prot32", "compat-kernel" };
 
 struct options {
 	u64 seed, cases, one;
@@ -165,7 +165,7 @@ static void report(struct run *r, u64 seed, enum dt_mode mode)
 static enum dt_mode mode_of(const struct run *r, u64 i)
 {
 	static const u8 share[10] = { DT_LONG_USER, DT_LONG_USER, DT_LONG_USER, DT_LONG_USER, DT_LONG_KERNEL,
-				      DT_LONG_KERNEL, DT_COMPAT_USER, DT_COMPAT_USER,
+				      DT_LONG_KERNEL, DT_COMPAT_USER, DT_COMPAT_KERNEL,
 				      DT_PROT_USER, DT_PROT_USER };
 
 	return r->o.mode >= 0 ? (enum dt_mode)r->o.mode : (enum dt_mode)share[i % 10];

@@ -150,7 +150,7 @@ static void shape_popf(struct rng *r, struct dt_case *c)
 	u32 imm = (rng_u64(r) & ARITH) | 0x202 | (rng_pct(r, 20) ? 0x400 : 0);
 	u8 push[5] = { 0x68 }, popf = 0x9d;
 
-	if (c->mode == DT_LONG_KERNEL && rng_pct(r, 50))
+	if (dt_is_kernel(c->mode) && rng_pct(r, 50))
 		imm &= ~0x200u; /* IF is not compared there */
 	memcpy(push + 1, &imm, 4);
 	item_add(c, push, 5);
@@ -335,7 +335,7 @@ static unsigned roll_length(struct rng *r)
 
 void case_generate(struct dt_case *c, u64 seed, enum dt_mode mode)
 {
-	struct rng r = { seed * DT_MODES + (mode == DT_LONG_KERNEL ? DT_LONG_KERNEL : mode) };
+	struct rng r = { seed * DT_MODES + mode };
 	static const u8 ud2[2] = { 0x0f, 0x0b };
 	unsigned steps;
 
