@@ -40,7 +40,7 @@ static void over_pages(void)
 
 static void backwards(void)
 {
-	u64 d = VA + 9000, s = VA + 8990, n = 5000;
+	u64 d = VA + 9000, s = VA + 8990, n = 5000, bad = 0;
 
 	for (u64 i = 0; i < 10000; i++)
 		((volatile u8 *)VA)[i] = pattern(i);
@@ -50,6 +50,36 @@ static void backwards(void)
 	CHECK_EQ(((volatile u8 *)VA)[9000], pattern(8990));
 	CHECK_EQ(((volatile u8 *)VA)[4001], pattern(3991));
 	CHECK_EQ(((volatile u8 *)VA)[4000], pattern(4000));
+	for (u64 i = 4001; i <= 9000; i++)
+		bad += ((volatile u8 *)VA)[i] != pattern(i - 10);
+	CHECK_EQ(bad, 0);
+}
+
+/* Words at an odd address, over two borders of pages. */
+static void backwards_words(void)
+{
+	u64 d = VA + 12001, s = VA + 5003, n = 600, bad = 0;
+
+	for (u64 i = 0; i < 6000; i++)
+		((volatile u8 *)VA)[i] = pattern(i);
+	asm volatile("std; rep movsq; cld" : "+D"(d), "+S"(s), "+c"(n) : : "memory");
+	CHECK_EQ(d, VA + 12001 - 4800);
+	CHECK_EQ(s, VA + 5003 - 4800);
+	for (u64 i = 7209; i < 12009; i++)
+		bad += ((volatile u8 *)VA)[i] != pattern(i - 6998);
+	CHECK_EQ(bad, 0);
+}
+
+/* Overlap by one word backward: the last word fills all. */
+static void backwards_overlap(void)
+{
+	u64 d = VA + 8000, s = VA + 8008, n = 300, bad = 0;
+
+	*(volatile u64 *)s = 0x1122334455667788;
+	asm volatile("std; rep movsq; cld" : "+D"(d), "+S"(s), "+c"(n) : : "memory");
+	for (u64 i = 0; i < 300; i++)
+		bad += *(volatile u64 *)(VA + 8000 - 8 * i) != 0x1122334455667788;
+	CHECK_EQ(bad, 0);
 }
 
 /* Overlap by one byte forward: the first byte fills all. */
@@ -134,6 +164,8 @@ int guest_main(void)
 	map4();
 	over_pages();
 	backwards();
+	backwards_words();
+	backwards_overlap();
 	overlap();
 	fault_in_the_middle();
 	restarted();

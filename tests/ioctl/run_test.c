@@ -373,6 +373,7 @@ static void hardware_breakpoint(void **state)
 	run_until(KVM_EXIT_DEBUG);
 	assert_int_equal(m.run->debug.arch.pc, 0x1002);
 	assert_true(m.run->debug.arch.dr6 & 1);
+	assert_int_equal(m.run->debug.arch.dr7, 0x401); /* the one in effect: QEMU reads the kind of breakpoint from it */
 }
 
 static void dirty_log(void **state)

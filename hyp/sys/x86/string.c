@@ -5,7 +5,7 @@
  * that simply continues when it is run again. A REP stops early, with rip at the instruction, when
  * something wants the CPU's attention, and after REP_MAX iterations.
  *
- * Forward MOVS and STOS between plain RAM pages go a page at a time.
+ * MOVS, in either direction, and forward STOS between plain RAM pages go a page at a time.
  */
 #include <string.h>
 
@@ -139,6 +139,27 @@ static u64 plain_run(struct hyp_cpu *cpu, const struct str *st, unsigned seg, un
 	return *host ? left : 0;
 }
 
+/* The same downwards: bytes from the end of the element at offset down to the start of its page; *host is that end. */
+static u64 plain_run_down(struct hyp_cpu *cpu, const struct str *st, unsigned seg, unsigned reg, unsigned acc,
+			  u8 **host)
+{
+	u64 end = index_get(cpu, st, reg) + st->size, left;
+	enum x86_ret ret = X86_OK;
+	gva_t gva;
+	gpa_t gpa;
+
+	if (x86_linear(cpu, seg, end - st->size, st->size, acc, &gva) != X86_OK)
+		return 0;
+	left = MIN((gva & ~PAGE_MASK) + st->size, end);
+	if (left > PAGE_SIZE || x86_linear(cpu, seg, end - left, left, acc, &gva) != X86_OK)
+		return 0;
+	*host = hyp_mem_ptr(cpu, gva, acc, &gpa, &ret);
+	if (!*host)
+		return 0;
+	*host += left;
+	return left;
+}
+
 static void rep_retire(struct hyp_cpu *cpu, const struct str *st, u64 n)
 {
 	x86_reg_set(cpu, X86_RCX, st->asize, index_get(cpu, st, X86_RCX) - n);
@@ -159,6 +180,23 @@ static u64 movs_page(struct hyp_cpu *cpu, const struct str *st)
 	memmove(dst, src, bytes);
 	index_add(cpu, st, X86_RSI, bytes);
 	index_add(cpu, st, X86_RDI, bytes);
+	return n;
+}
+
+static u64 movs_page_down(struct hyp_cpu *cpu, const struct str *st)
+{
+	u64 n = index_get(cpu, st, X86_RCX), bytes;
+	u8 *src, *dst;
+	u64 a = plain_run_down(cpu, st, st->in->mem.seg, X86_RSI, X86_ACC_R, &src);
+	u64 b = a ? plain_run_down(cpu, st, X86_ES, X86_RDI, X86_ACC_W, &dst) : 0;
+
+	n = MIN(n, MIN(a, b) / st->size);
+	bytes = n * st->size;
+	if (!n || (dst < src && dst > src - bytes))
+		return 0;
+	memmove(dst - bytes, src - bytes, bytes);
+	index_add(cpu, st, X86_RSI, -bytes);
+	index_add(cpu, st, X86_RDI, -bytes);
 	return n;
 }
 
@@ -204,7 +242,7 @@ static enum x86_ret run_rep(struct hyp_cpu *cpu, const struct str *st, str_fn on
 		cpu->s.rip = x86_next_rip(cpu, st->in);
 		return X86_OK;
 	}
-	if (cpu->df || cpu->interp->bp_armed || cpu->s.rflags & X86_FL_TF ||
+	if (cpu->interp->bp_armed || cpu->s.rflags & X86_FL_TF ||
 	    cpu->s.guest_debug & X86_GDBG_SINGLESTEP)
 		page = NULL;
 	do {
@@ -247,12 +285,12 @@ static enum x86_ret run(struct hyp_cpu *cpu, const struct x86_insn *in, str_fn o
 
 enum x86_ret x86_op_movs(struct hyp_cpu *cpu, const struct x86_insn *in)
 {
-	return run(cpu, in, movs_one, movs_page, false);
+	return run(cpu, in, movs_one, cpu->df ? movs_page_down : movs_page, false);
 }
 
 enum x86_ret x86_op_stos(struct hyp_cpu *cpu, const struct x86_insn *in)
 {
-	return run(cpu, in, stos_one, stos_page, false);
+	return run(cpu, in, stos_one, cpu->df ? NULL : stos_page, false);
 }
 
 enum x86_ret x86_op_lods(struct hyp_cpu *cpu, const struct x86_insn *in)
