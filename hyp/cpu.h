@@ -35,7 +35,6 @@ struct hyp_tlb_entry {
 /* Non-canonical with 48 and with 57 bits, and in another slot: a guest that uses this very address looks for
  * it elsewhere. */
 #define HYP_TLB_NONE(slot) (0x8000000000000000ull | (u64)((slot) ^ 1u) << 12)
-#define HYP_SEG_FENCE 0x4000000000000000ull
 #define HYP_TLBE_GLOBAL 1ull
 #define HYP_TLB_BITS 10
 #define HYP_TLB_SIZE (1 << HYP_TLB_BITS)
@@ -117,9 +116,9 @@ struct hyp_cpu {
 	u32 attention __attribute__((aligned(64)));
 	u32 df;         /* 0 or 0x400: the guest's DF; the host's DF stays 0 */
 	u64 scratch[8]; /* spill slots of emitted code; 2, 3, 6: cell stubs; 4, 5: S1 and S2 outside */
-	/* FS, GS in 32-bit code: 0 for a writable data segment of 4 GiB, else HYP_SEG_FENCE, which translated
-	 * code adds to the linear address so that the access misses the soft TLB. */
-	u64 seg_fence[2];
+	/* FS, GS in 32-bit code: the first offset beyond a writable data segment that does not expand down; 0:
+	 * another kind of segment, the interpreter's. */
+	u64 seg_end[2];
 	u64 host_rsp;   /* stack of hyp_enter while translated code runs */
 	u64 resume;     /* where emitted code called hyp_leave from */
 	u64 ax_flags;   /* guest arithmetic flags: AH as LAHF has them, AL = OF */

@@ -260,6 +260,7 @@ asm(".text\n.code32\n"
 static void fs_read(u64 sel) { call32(fs_read32, sel, 4); }
 static void fs_read_far(u64 sel) { call32(fs_read32, sel, 16); }
 static void fs_read_last(u64 sel) { call32(fs_read32, sel, 13); }
+static void fs_read_top(u64 sel) { call32(fs_read32, sel, (u32)-3); }
 static void fs_write(u64 sel) { call32(fs_write32, sel, 4); }
 
 static void segments(void)
@@ -282,6 +283,8 @@ static void segments(void)
 	CHECK_EQ(call32(fs_read32, SEG_SHORT, 12), 12);
 	CHECK_EQ(trap_of(fs_read_far, SEG_SHORT), V_GP);
 	CHECK_EQ(trap_of(fs_read_last, SEG_SHORT), V_GP);
+	CHECK_EQ(call32(fs_read32, SEG_BASE, (u32)-4), 8);
+	CHECK_EQ(trap_of(fs_read_top, SEG_BASE), V_GP);
 	CHECK_EQ(trap_of(fs_read, 0), V_GP);
 	CHECK_EQ(trap.f.error, 0);
 	CHECK_EQ(trap_of(fs_read, SEG_RO), -1);

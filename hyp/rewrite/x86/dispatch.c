@@ -157,7 +157,7 @@ static int site_mem(struct hyp_cpu *cpu, const struct hyp_site *site, u64 *code)
 	u8 *p = NULL;
 
 	cpu->stats[HYP_STAT_tlb_miss]++;
-	if ((gva & ~PAGE_MASK) + site->size <= PAGE_SIZE && !(gva & HYP_SEG_FENCE && cpu->code_size == 32)) {
+	if ((gva & ~PAGE_MASK) + site->size <= PAGE_SIZE) {
 		fail.ret = X86_OK;
 		p = hyp_mem_ptr_size(cpu, gva, site->write ? X86_ACC_W : X86_ACC_R, site->size, &fail);
 		if (p && site->write && unlikely(cpu->attention & HYP_ATTN_KICK)) {

@@ -151,6 +151,10 @@ void x_copy(struct xlate *x, const struct insn *in);
 void x_lea(struct xlate *x, const struct insn *in);
 void x_bit_string(struct xlate *x, const struct insn *in);
 
+/* xlate_seg.c */
+/* S1: offset -> linear address, where the memory operand's segment is FS or GS. Destroys S2; keeps flags. */
+void x_segment(struct xlate *x, const struct insn *in);
+
 /* xlate_str.c */
 void x_string(struct xlate *x, const struct insn *in);
 

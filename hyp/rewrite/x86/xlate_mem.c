@@ -65,18 +65,6 @@ static int load_gpr(struct xlate *x, ZydisRegister r, int tmp)
 	return tmp;
 }
 
-static void add_segment_base(struct xlate *x, ZydisRegister seg)
-{
-	if (seg != ZYDIS_REGISTER_FS && seg != ZYDIS_REGISTER_GS)
-		return;
-	e_load_gs(&x->e, S2, seg == ZYDIS_REGISTER_FS ? OFF(s.seg[X86_FS].base) : OFF(s.seg[X86_GS].base));
-	e_lea(&x->e, x_is64(x), S1, S1, S2, 1, 0);
-	if (x_is64(x))
-		return;
-	e_load_gs(&x->e, S2, OFF(seg_fence) + (seg == ZYDIS_REGISTER_GS ? 8 : 0));
-	e_lea(&x->e, true, S1, S1, S2, 1, 0);
-}
-
 void x_address(struct xlate *x, const struct insn *in)
 {
 	const ZydisDecodedOperandMem *m = &in->op[in->mem_idx].mem;
@@ -86,7 +74,7 @@ void x_address(struct xlate *x, const struct insn *in)
 
 	if (m->base == ZYDIS_REGISTER_RIP) {
 		e_mov_ri(&x->e, S1, in->pc + in->len + (u64)disp);
-		add_segment_base(x, m->segment);
+		x_segment(x, in);
 		return;
 	}
 	base = load_gpr(x, m->base, S1);
@@ -97,7 +85,7 @@ void x_address(struct xlate *x, const struct insn *in)
 		e_mov_rr(&x->e, S1, base);
 	else if (base != S1 || index != NO_REG || disp || !wide)
 		e_lea(&x->e, wide, S1, base, index, m->scale, (s32)disp);
-	add_segment_base(x, m->segment);
+	x_segment(x, in);
 }
 
 struct cold *x_cold(struct xlate *x, u8 kind, u32 from)

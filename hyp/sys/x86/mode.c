@@ -42,13 +42,12 @@ static bool is_flat(const struct x86_state *s)
 	       seg_is_flat(ds, data) && seg_is_flat(es, data) && !((ds->ar | es->ar | ss->ar) & not_data);
 }
 
-static u64 seg_fence(const struct x86_seg *seg)
+static u64 seg_end(const struct x86_seg *seg)
 {
-	bool plain = seg->limit == 0xffffffff && (seg->ar & (X86_AR_S | X86_AR_UNUSABLE)) == X86_AR_S &&
-		     (seg->ar & (X86_AR_TYPE_CODE | X86_AR_TYPE_CONFORMING | X86_AR_TYPE_WRITE)) ==
-			     X86_AR_TYPE_WRITE;
+	bool plain = (seg->ar & (X86_AR_S | X86_AR_UNUSABLE | X86_AR_TYPE_CODE | X86_AR_TYPE_CONFORMING |
+				 X86_AR_TYPE_WRITE)) == (X86_AR_S | X86_AR_TYPE_WRITE);
 
-	return plain ? 0 : HYP_SEG_FENCE;
+	return plain ? seg->limit + 1ull : 0;
 }
 
 void hyp_mode_update(struct hyp_cpu *cpu)
@@ -65,8 +64,8 @@ void hyp_mode_update(struct hyp_cpu *cpu)
 	}
 	cpu->code_size = s->seg[X86_CS].ar & X86_AR_DB ? 32 : 16;
 	cpu->flat = cpu->code_size == 32 && mode >= HYP_MODE_PROT && is_flat(s);
-	cpu->seg_fence[0] = seg_fence(&s->seg[X86_FS]);
-	cpu->seg_fence[1] = seg_fence(&s->seg[X86_GS]);
+	cpu->seg_end[0] = seg_end(&s->seg[X86_FS]);
+	cpu->seg_end[1] = seg_end(&s->seg[X86_GS]);
 }
 
 static void zero_bytes(void *p, unsigned len)
