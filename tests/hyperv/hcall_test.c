@@ -283,8 +283,8 @@ static void eventfd_errors(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(input_value), T(not_enabled), T(enforced), T(enforced_flush), T(flush), T(flush_ex), T(ipi), T(ipi_ex), T(post_message),
-		T(extended), T(debug_session), T(no_debugger), T(signal_event), T(eventfd_errors),
+		T(input_value), T(not_enabled), T(enforced), T(enforced_flush), T(flush), T(flush_ex), T(ipi),
+		T(ipi_ex), T(post_message), T(extended), T(debug_session), T(no_debugger), T(signal_event), T(eventfd_errors),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
