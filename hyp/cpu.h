@@ -80,7 +80,7 @@ struct hyp_fills {
 };
 
 #define HYP_JC_SIZE 4096
-#define HYP_JC_CLASSES 3 /* one per partition; only 64-bit code is translated */
+#define HYP_JC_CLASSES 3 /* one per partition; between 64- and 32-bit code it is emptied */
 
 /* Which partition the current privilege uses. */
 enum hyp_tlb_part { HYP_TLB_KERNEL, HYP_TLB_KERNEL_AC, HYP_TLB_USER, HYP_TLB_PARTS };

@@ -13,8 +13,8 @@
  * What has another width (the stack, branches, counters) is emitted with the block's width, and what exists
  * in 32-bit code only is a helper or the interpreter's.
  *
- * The segments CS, DS, ES and SS are flat (cpu->flat; otherwise the interpreter runs); FS and GS have a base and
- * an end (xlate_seg.c).
+ * The segments CS, DS, ES and SS are flat (cpu->flat; otherwise the interpreter runs); FS and GS have a base
+ * and an end (xlate_seg.c).
  */
 #include <string.h>
 
