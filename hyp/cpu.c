@@ -111,6 +111,11 @@ struct hyp_cpu *hyp_cpu_create(struct hyp_as *as, u32 id)
 		munmap(cpu, cpu_bytes());
 		return NULL;
 	}
+	if (!x86_interp_make(cpu)) {
+		tcache_destroy(cpu);
+		munmap(cpu, cpu_bytes());
+		return NULL;
+	}
 	cpu->engine->interp_only = engine && !strcmp(engine, "interp");
 	hyp_x86_reset(cpu, false);
 	memcpy(cpu->s.xsave + 24, &mxcsr_default, 4);

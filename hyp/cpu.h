@@ -169,8 +169,7 @@ struct hyp_cpu {
 		gpa_t page[64];
 	} inval;
 	struct hyp_engine *engine; /* rewrite/x86: code cache, jump cache */
-	struct x86_interp
-		*interp; /* sys/x86/interp.c: decode cache, stubs; made on first use, x86_interp_free() */
+	struct x86_interp *interp; /* sys/x86/interp.c: decode cache, stubs; x86_interp_make() */
 	u64 stats[HYP_NSTATS];
 
 	struct hyp_itlb_entry itlb[HYP_TLB_PARTS][HYP_ITLB_SIZE];

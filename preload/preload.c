@@ -40,15 +40,38 @@
 #include <string.h>
 #include "virt/sys.h"
 
-/* next_<name>, and rule 4's way there for KVM itself. */
+/*
+ * next_<name>, and rule 4's way there for KVM itself: a jump, which leaves every argument where it is. Before
+ * anything was looked up (rule 2) it goes over resolve_and_retry, which saves what may hold arguments and
+ * comes back to the stub's start.
+ */
 #define CALL_OWN(name) void *next_##name;
-#define CALL(name)                                                                                         \
-	CALL_OWN(name)                                                                                     \
-	__asm__(".text\n.hidden __wrap_" #name "\n.globl __wrap_" #name "\n.type __wrap_" #name ", @function\n" \
-		"__wrap_" #name ":\n\tjmp *next_" #name "(%rip)\n.size __wrap_" #name ", . - __wrap_" #name "\n");
+#define CALL(name)                                                                  \
+	CALL_OWN(name)                                                              \
+	__asm__(".text\n.hidden __wrap_" #name "\n.globl __wrap_" #name "\n"        \
+		".type __wrap_" #name ", @function\n"                               \
+		"__wrap_" #name ":\n"                                               \
+		"	mov next_" #name "(%rip), %r11\n"                             \
+		"	test %r11, %r11\n"                                           \
+		"	lea __wrap_" #name "(%rip), %r10\n"                           \
+		"	jz resolve_and_retry\n"                                      \
+		"	jmp *%r11\n"                                                 \
+		".size __wrap_" #name ", . - __wrap_" #name "\n");
 #include "preload/calls.inc"
 #undef CALL
 #undef CALL_OWN
+
+__asm__(".text\n.type resolve_and_retry, @function\n"
+	"resolve_and_retry:\n"
+	"	push %rdi\n	push %rsi\n	push %rdx\n	push %rcx\n"
+	"	push %r8\n	push %r9\n	push %rax\n	push %r10\n"
+	"	sub $8, %rsp\n" /* nine words and the return address: aligned */
+	"	call preload_resolve_all\n"
+	"	add $8, %rsp\n"
+	"	pop %r10\n	pop %rax\n	pop %r9\n	pop %r8\n"
+	"	pop %rcx\n	pop %rdx\n	pop %rsi\n	pop %rdi\n"
+	"	jmp *%r10\n"
+	".size resolve_and_retry, . - resolve_and_retry\n");
 
 static const struct {
 	void **slot;
@@ -61,11 +84,16 @@ static const struct {
 #undef CALL_OWN
 };
 
-void *preload_resolve(void **slot)
+__attribute__((used, visibility("hidden"))) void preload_resolve_all(void)
 {
 	for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++)
 		if (!__atomic_load_n(calls[i].slot, __ATOMIC_RELAXED))
 			__atomic_store_n(calls[i].slot, dlsym(RTLD_NEXT, calls[i].name), __ATOMIC_RELAXED);
+}
+
+void *preload_resolve(void **slot)
+{
+	preload_resolve_all();
 	return __atomic_load_n(slot, __ATOMIC_RELAXED);
 }
 
@@ -88,7 +116,8 @@ static void trace_init(void)
 
 __attribute__((constructor)) static void preload_init(void)
 {
-	preload_resolve(calls[0].slot);
+	preload_resolve_all();
+	kuse_descriptors_wrapped(true);
 	preload_signal_init();
 	preload_cpuid_init();
 	trace_init();

@@ -37,6 +37,9 @@ typedef void (*handler3)(int sig, siginfo_t *si, void *ctx);
 /* The client's handler for each signal, as an address and SIGINFO_BIT. */
 static uintptr_t word[NSIGNALS];
 
+/* Signals that have on_signal also for the default action. */
+static uint64_t held;
+
 /* The five: what the client wants, and KVM's handler (NULL: KVM has not asked for it). */
 static struct fault {
 	struct sigaction client;
@@ -80,13 +83,29 @@ static void call_client(uintptr_t w, int sig, siginfo_t *si, void *ctx)
 		handler(sig, si, ctx);
 }
 
+/* The default action of a signal that has on_signal only to be held (hold_signals): all of those end the
+ * process or stop it. */
+static void act_by_default(int sig)
+{
+	struct sigaction dfl = { .sa_handler = SIG_DFL };
+
+	if (sig == SIGTSTP || sig == SIGTTIN || sig == SIGTTOU) {
+		raise(SIGSTOP);
+		return;
+	}
+	NEXT(sigaction)(sig, &dfl, NULL);
+	raise(sig); /* blocked now; it comes when the handler returns */
+}
+
 /* What the kernel is given for a client's handler. */
 static void on_signal(int sig, siginfo_t *si, void *ctx)
 {
-	uintptr_t w = __atomic_load_n(&word[sig], __ATOMIC_ACQUIRE);
+	uintptr_t w = __atomic_load_n(&word[sig], __ATOMIC_ACQUIRE) & ~SIGINFO_BIT;
 
-	if (w & ~SIGINFO_BIT)
+	if (w > (uintptr_t)SIG_IGN)
 		call_client(w, sig, si, ctx);
+	else if (!kuse_signal_defer(sig, si, ctx, NULL) && !w)
+		act_by_default(sig);
 }
 
 /* The client's action as it set it, from what the kernel says and the word from before. */
@@ -99,13 +118,18 @@ static void unwrap(struct sigaction *act, uintptr_t w)
 		act->sa_flags &= ~SA_SIGINFO;
 }
 
+static bool must_hold(int sig, const struct sigaction *act)
+{
+	return act->sa_handler == SIG_DFL && __atomic_load_n(&held, __ATOMIC_RELAXED) & bit(sig);
+}
+
 static int set_action(int sig, const struct sigaction *act, struct sigaction *old)
 {
 	uintptr_t before = __atomic_load_n(&word[sig], __ATOMIC_ACQUIRE);
 	struct sigaction ours;
 	int ret;
 
-	if (act && has_handler(act)) {
+	if (act && (has_handler(act) || must_hold(sig, act))) {
 		ours = *act;
 		ours.sa_sigaction = on_signal;
 		ours.sa_flags |= SA_SIGINFO;
@@ -118,6 +142,21 @@ static int set_action(int sig, const struct sigaction *act, struct sigaction *ol
 	if (!ret && old)
 		unwrap(old, before);
 	return ret;
+}
+
+/* KVM_SET_SIGNAL_MASK lets them through, and they must not act by default then, but stay pending. */
+static void hold_signals(unsigned long signals)
+{
+	const uint64_t harmless = bit(SIGCHLD) | bit(SIGURG) | bit(SIGWINCH) | bit(SIGCONT);
+	struct sigaction cur;
+
+	for (int sig = 1; sig < NSIGNALS; sig++) {
+		if (!(signals & ~harmless & bit(sig)) || is_fault(sig) || sig == SIGKILL || sig == SIGSTOP)
+			continue;
+		__atomic_fetch_or(&held, bit(sig), __ATOMIC_RELAXED);
+		if (!NEXT(sigaction)(sig, NULL, &cur) && cur.sa_handler == SIG_DFL)
+			set_action(sig, &cur, NULL);
+	}
 }
 
 /* ---- the five ------------------------------------------------------------------------------------------ */
@@ -435,4 +474,5 @@ int pthread_cancel(pthread_t thread)
 void preload_signal_init(void)
 {
 	kuse_handlers_wrapped(true);
+	kuse_hold_signals(hold_signals);
 }

@@ -47,6 +47,8 @@ int kvm_fd_highest(void);
 /* The number is gone. True where it was ours; the descriptor itself is closed by the caller. */
 bool kvm_fd_forget(int fd);
 int kvm_fd_dup(int oldfd, int newfd);
+/* sys.h: kuse_descriptors_wrapped. */
+void kvm_files_trust_numbers(bool trust);
 /* process.c: the table is whole on both sides of a fork. */
 void kvm_files_before_fork(void);
 void kvm_files_after_fork(bool child);

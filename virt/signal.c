@@ -39,6 +39,7 @@ static __thread struct {
 	unsigned n;
 	u64 blocked; /* by us, until kvm_client_leave */
 	u64 outside; /* the mask that KVM_SET_SIGNAL_MASK's replaces */
+	u64 held;    /* signals that kuse_hold_signals's function has been told of */
 	bool masked; /* KVM_SET_SIGNAL_MASK's is active */
 	struct deferred slot[SLOTS];
 } self __attribute__((tls_model("initial-exec")));
@@ -131,6 +132,8 @@ bool kuse_signal_defer(int sig, siginfo_t *si, void *ctx, void (*handler)(int, s
 	u64 *mask = (u64 *)&((ucontext_t *)ctx)->uc_sigmask;
 	struct deferred *d = &self.slot[self.n];
 
+	if (!handler && !(self.masked && self.outside & bit(sig)))
+		return false;
 	kuse_signal_notify();
 	if (!self.depth)
 		return false;
@@ -154,10 +157,29 @@ bool kuse_signal_defer(int sig, siginfo_t *si, void *ctx, void (*handler)(int, s
 
 /* ---- KVM_SET_SIGNAL_MASK ------------------------------------------------------------------------------- */
 
+static void (*hold_signals)(unsigned long signals);
+
+void kuse_hold_signals(void (*hold)(unsigned long signals))
+{
+	hold_signals = hold;
+}
+
+/* Once a thread for each signal: to find out what is blocked takes a system call. */
+static void hold(u64 run)
+{
+	u64 outside;
+
+	change_mask(SIG_BLOCK, NULL, &outside);
+	hold_signals(outside & ~run & ~self.held);
+	self.held |= ~run;
+}
+
 void kvm_sigset_activate(u64 sigset)
 {
 	u64 run = sigset & ~FAULT_SIGNALS; /* KVM needs these itself */
 
+	if (hold_signals && ~run & ~self.held)
+		hold(run);
 	self.masked = true;
 	barrier();
 	change_mask(SIG_SETMASK, &run, &self.outside);

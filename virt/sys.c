@@ -172,6 +172,11 @@ int kuse_munmap(void *addr, size_t len)
 	return (int)syscall(SYS_munmap, addr, len);
 }
 
+void kuse_descriptors_wrapped(bool wrapped)
+{
+	kvm_files_trust_numbers(wrapped);
+}
+
 bool kuse_owns_fd(int fd)
 {
 	return kvm_fd_known(fd);

@@ -66,13 +66,22 @@ void kuse_signal_notify(void);
 /* What a wrapper of the client's signal handlers calls first. Outside of every call of this header: false,
  * the handler is to be run. Inside of one: KVM_RUN ends as kuse_signal_notify says, the handler is called
  * when the call is over, as if the signal came then, and true is returned. `ctx` is the handler's ucontext_t.
+ * Without `handler` only a signal is taken that is blocked outside of this KVM_RUN (KVM_SET_SIGNAL_MASK).
  * Async-signal-safe. */
 bool kuse_signal_defer(int sig, siginfo_t *si, void *ctx, void (*handler)(int, siginfo_t *, void *));
+
+/* `hold` is called before KVM_RUN lets signals through (bit n - 1: signal n) that are blocked outside. One
+ * whose action is the default must not take it then: it gets a handler that calls kuse_signal_defer. */
+void kuse_hold_signals(void (*hold)(unsigned long signals));
 
 /* A promise of the caller: handlers that the client installs for SIGSEGV and SIGBUS are kept behind KUSE's
  * (libkuse-preload.so wraps sigaction). Without it every copy from and to the client asks the host
  * whether that is so, and falls back to process_vm_readv / process_vm_writev. */
 void kuse_handlers_wrapped(bool wrapped);
+
+/* Another: KVM is told of every close, dup and fcntl (kuse_close, kuse_forget, kuse_dup). Without it each
+ * call but KVM_RUN asks the host whether the number still is what it was. */
+void kuse_descriptors_wrapped(bool wrapped);
 
 /* x86: does a program that executes CPUID itself find no virtualization extension, so that it would not
  * even try /dev/kvm? And what CPUID tells it when there is one: in: eax, ecx; out: eax, ebx, ecx, edx. */

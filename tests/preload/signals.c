@@ -7,6 +7,7 @@
 #include <sys/signalfd.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
+#include <sys/wait.h>
 
 static struct vm spin;
 static volatile sig_atomic_t handled, inside;
@@ -227,6 +228,23 @@ static void blocked(void)
 
 /* ---- masks --------------------------------------------------------------------------------------------- */
 
+/* A child that unblocks a signal and gets it. */
+static bool dies_of(int sig)
+{
+	sigset_t set;
+	int status;
+	pid_t pid = fork();
+
+	if (!pid) {
+		raise(sig);
+		sigemptyset(&set);
+		sigaddset(&set, sig);
+		sigprocmask(SIG_UNBLOCK, &set, NULL);
+		_exit(0);
+	}
+	return waitpid(pid, &status, 0) == pid && WIFSIGNALED(status) && WTERMSIG(status) == sig;
+}
+
 static void signal_mask(void)
 {
 	struct {
@@ -257,6 +275,13 @@ static void signal_mask(void)
 	CHECK("or the handler, when it is unblocked", run_is_interrupted() && handled == 0 &&
 							      !sigprocmask(SIG_UNBLOCK, &block, NULL) &&
 							      handled == 1);
+	set(SIGALRM, SIG_DFL, 0);
+	sigprocmask(SIG_BLOCK, &block, NULL);
+	timer(30);
+	CHECK("without a handler, too", run_is_interrupted() && sigtimedwait(&block, &si, &none) == SIGALRM);
+	CHECK("which is told as SIG_DFL", signal(SIGALRM, SIG_DFL) == SIG_DFL);
+	CHECK("and acts when it is unblocked", dies_of(SIGALRM));
+	sigprocmask(SIG_UNBLOCK, &block, NULL);
 	CHECK("no mask again", !ioctl(spin.vcpu, KVM_SET_SIGNAL_MASK, NULL));
 	arg.head.len = 4;
 	FAILS("a mask of another length", ioctl(spin.vcpu, KVM_SET_SIGNAL_MASK, &arg), EINVAL);

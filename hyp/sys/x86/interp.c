@@ -38,6 +38,11 @@ struct x86_interp *x86_interp_get(struct hyp_cpu *cpu)
 	return NULL;
 }
 
+bool x86_interp_make(struct hyp_cpu *cpu)
+{
+	return x86_interp_get(cpu) != NULL;
+}
+
 void x86_interp_free(struct hyp_cpu *cpu)
 {
 	if (!cpu->interp)

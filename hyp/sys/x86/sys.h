@@ -130,6 +130,8 @@ enum x86_ret x86_invpcid(struct hyp_cpu *cpu, u64 type, u64 pcid, gva_t gva);
  */
 enum x86_ret x86_interp_one(struct hyp_cpu *cpu);
 
+/* With the CPU: clients may forbid mmap by seccomp before it runs for the first time. False: no memory. */
+bool x86_interp_make(struct hyp_cpu *cpu);
 void x86_interp_free(struct hyp_cpu *cpu); /* with the CPU */
 /* From the engine's handler of SIGSEGV, SIGFPE, SIGILL, SIGTRAP: true where the signal was a guest
  * instruction's fault inside a native stub of this thread; the context is then to be resumed. */
