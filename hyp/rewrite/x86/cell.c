@@ -154,7 +154,8 @@ STUB(0, r)
 STUB(0, w)
 STUB(1, r)
 STUB(1, w)
-STUB(2, r) STUB(2, w)
+STUB(2, r)
+STUB(2, w)
 #undef STUB
 
 #define STUB(part, rw) hyp_cell_fill_##part##rw, hyp_cell_pass_##part##rw

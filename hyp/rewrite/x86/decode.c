@@ -723,7 +723,7 @@ static u8 class_of(struct insn *in, u32 key)
 	if (in->z.mnemonic == ZYDIS_MNEMONIC_ENDBR64 || in->z.mnemonic == ZYDIS_MNEMONIC_ENDBR32)
 		return INSN_NOP;
 	if (key & KEY_CODE32) {
-		u8 cls32 = insn32_class(in, cls);
+		u8 cls32 = insn32_class(in, key, cls);
 
 		if (cls32 != INSN_COPY)
 			return cls32;

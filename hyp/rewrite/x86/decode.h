@@ -29,6 +29,7 @@ enum insn_class {
 	INSN_PUSHF,
 	INSN_MOV_FROM_SEG,
 	INSN_BIT_STRING, /* BT, BTS, BTR, BTC with a register bit offset on memory */
+	INSN_VZERO,      /* VZEROUPPER and VZEROALL of 32-bit code */
 	INSN_STRING,     /* without a repeat prefix */
 	INSN_HELPER,     /* helpers[helper] with operand helper_op; the block goes on behind it */
 	INSN_JMP,        /* direct */
@@ -96,7 +97,7 @@ unsigned insn32_rewrite(const ZydisDecodedInstruction *z, const u8 *bytes, u8 *o
 /* The bytes are the same instruction in 64-bit code, on the same registers and with the same widths. */
 bool insn32_is_same(const struct insn *in);
 /* Where 32-bit code differs; INSN_COPY: it does not. cls: by flow of control (INSN_COPY: none). */
-u8 insn32_class(struct insn *in, u8 cls);
+u8 insn32_class(struct insn *in, u32 key, u8 cls);
 
 /* Guest register number of a Zydis general register; sets *high for AH..BH. GPR_NONE otherwise. */
 u8 insn_gpr(ZydisRegister r, bool *high);

@@ -147,9 +147,9 @@ static bool mem_is_strange(const struct insn *in)
 			       (in->mem_write && in->op[in->mem_idx].mem.segment == ZYDIS_REGISTER_CS));
 }
 
-u8 insn32_class(struct insn *in, u8 cls)
+u8 insn32_class(struct insn *in, u32 key, u8 cls)
 {
-	bool narrow = in->z.address_width == 16;
+	bool narrow = in->z.address_width == 16 || in->z.operand_width == 16;
 
 	if (mem_is_strange(in))
 		return cls == INSN_COPY ? INSN_INTERP : INSN_INTERP_END;
@@ -157,7 +157,7 @@ u8 insn32_class(struct insn *in, u8 cls)
 	case ZYDIS_MNEMONIC_JECXZ:
 		return narrow ? INSN_INTERP_END : INSN_JRCXZ;
 	case ZYDIS_MNEMONIC_LOOP:
-		return narrow || in->z.operand_width == 16 ? INSN_INTERP_END : INSN_LOOP;
+		return narrow ? INSN_INTERP_END : INSN_LOOP;
 	case ZYDIS_MNEMONIC_PUSH:
 	case ZYDIS_MNEMONIC_POP:
 		return class_of_stack(in);
@@ -167,7 +167,7 @@ u8 insn32_class(struct insn *in, u8 cls)
 		return INSN_PUSHF;
 	case ZYDIS_MNEMONIC_VZEROALL: /* eight registers here, all of them in 64-bit code */
 	case ZYDIS_MNEMONIC_VZEROUPPER:
-		return INSN_INTERP;
+		return key & KEY_AVX ? INSN_VZERO : INSN_INTERP;
 	default:
 		return INSN_COPY;
 	}

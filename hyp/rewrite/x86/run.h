@@ -10,8 +10,8 @@
 /* Runs translated code from s.rip until something needs the run loop. X86_OK: look again. */
 enum x86_ret hyp_run_translated(struct hyp_cpu *cpu);
 
-/* State that translated code does not implement: 16-bit code, segments that are not flat, single-step, shadows,
- * breakpoints. */
+/* State that translated code does not implement: 16-bit code, segments that are not flat, single-step,
+ * shadows, breakpoints. */
 bool hyp_must_interpret(struct hyp_cpu *cpu);
 
 /* ax_flags (LAHF form) <-> arithmetic bits of RFLAGS */

@@ -194,6 +194,9 @@ static void emit_insn(struct xlate *x, const struct insn *in)
 	case INSN_MOV_FROM_SEG:
 		x_mov_from_seg(x, in);
 		break;
+	case INSN_VZERO:
+		x_vzero(x, in);
+		break;
 	case INSN_STRING:
 		x_string(x, in);
 		break;

@@ -150,6 +150,7 @@ void x_emit_cell_cold(struct xlate *x, struct cold *c);
 void x_copy(struct xlate *x, const struct insn *in);
 void x_lea(struct xlate *x, const struct insn *in);
 void x_bit_string(struct xlate *x, const struct insn *in);
+void x_vzero(struct xlate *x, const struct insn *in);
 
 /* xlate_seg.c */
 /* S1: offset -> linear address, where the memory operand's segment is FS or GS. Destroys S2; keeps flags. */

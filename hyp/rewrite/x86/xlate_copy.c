@@ -397,3 +397,16 @@ void x_bit_string(struct xlate *x, const struct insn *in)
 	e_load_gs(&x->e, S1, OFF(scratch[1]));
 	put_insn(x, in, &s);
 }
+
+/* vmovdqa xmm, xmm (what is above 128 bits becomes zero) or vpxor xmm, xmm, xmm, for eight registers. */
+void x_vzero(struct xlate *x, const struct insn *in)
+{
+	bool all = in->z.mnemonic == ZYDIS_MNEMONIC_VZEROALL;
+
+	for (u8 r = 0; r < 8; r++) {
+		e_1(&x->e, 0xc5);
+		e_1(&x->e, all ? (u8)(0x81 | (~r & 15) << 3) : 0xf9);
+		e_1(&x->e, all ? 0xef : 0x6f);
+		e_1(&x->e, (u8)(0xc0 | r << 3 | r));
+	}
+}
