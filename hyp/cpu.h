@@ -36,6 +36,7 @@ struct hyp_tlb_entry {
  * it elsewhere. */
 #define HYP_TLB_NONE(slot) (0x8000000000000000ull | (u64)((slot) ^ 1u) << 12)
 #define HYP_TLBE_GLOBAL 1ull
+#define HYP_ITLBE_RW 2ull /* R/W is set on every level of the page's translation */
 #define HYP_TLB_BITS 10
 #define HYP_TLB_SIZE (1 << HYP_TLB_BITS)
 #define HYP_TLB_SLOT_SHIFT 5 /* log2(sizeof(struct hyp_tlb_entry)) */
@@ -68,7 +69,7 @@ static inline void hyp_cell_empty(struct hyp_cell *c)
 struct hyp_itlb_entry {
 	u64 tag;
 	u8 *host;
-	gpa_t gpa; /* | HYP_TLBE_GLOBAL */
+	gpa_t gpa; /* | HYP_TLBE_GLOBAL | HYP_ITLBE_RW */
 };
 #define HYP_ITLB_SIZE 256
 

@@ -157,7 +157,7 @@ static u8 *fetch_ptr(struct hyp_cpu *cpu, gva_t gva, unsigned acc, struct hyp_fa
 	if (!host)
 		return NULL;
 	e->tag = gva & PAGE_MASK;
-	e->gpa = (w.gpa & PAGE_MASK) | (w.global ? HYP_TLBE_GLOBAL : 0);
+	e->gpa = (w.gpa & PAGE_MASK) | (w.global ? HYP_TLBE_GLOBAL : 0) | (w.rw ? HYP_ITLBE_RW : 0);
 	e->host = (u8 *)((u64)host & PAGE_MASK);
 	note_page_size(cpu, part, gva, w.page_shift);
 	if (dropped_by_cr3(part, w.global))

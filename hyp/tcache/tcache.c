@@ -171,6 +171,28 @@ void tcache_compare_page(struct hyp_cpu *cpu, gpa_t gpa, const u8 *page)
 		page_kill(e, p, 0); /* unlinks the dead */
 }
 
+void tcache_watch(struct hyp_engine *e, gpa_t gpa)
+{
+	gpa_t page = gpa & PAGE_MASK;
+
+	for (u32 i = 0; i < MIN(e->n_watched, TCACHE_WATCHED); i++)
+		if (e->watched[i] == page)
+			return;
+	e->watched[e->n_watched++ % TCACHE_WATCHED] = page;
+}
+
+void tcache_compare_watched(struct hyp_cpu *cpu)
+{
+	struct hyp_engine *e = cpu->engine;
+
+	for (u32 i = 0; i < MIN(e->n_watched, TCACHE_WATCHED); i++) {
+		const u8 *page = hyp_phys_ptr(cpu, e->watched[i], false);
+
+		if (page)
+			tcache_compare_page(cpu, e->watched[i], page);
+	}
+}
+
 void hyp_engine_invalidate(struct hyp_cpu *cpu, gpa_t gpa, unsigned size)
 {
 	struct hyp_engine *e = cpu->engine;
@@ -191,6 +213,7 @@ void hyp_engine_flush(struct hyp_cpu *cpu)
 		for (u32 i = 0; i < 1u << TCACHE_PAGE_BITS; i++)
 			e->pages[i].frame = 0;
 	e->n_pages = 0;
+	e->n_watched = 0;
 	e->n_blocks = 0;
 	e->n_maps = 0;
 	e->next = e->base;

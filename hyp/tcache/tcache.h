@@ -46,6 +46,8 @@ struct hyp_insn_map {
 #define INSN_MAP_HELD 0x800u          /* the flags are in RAX, RAX in scratch[0] */
 #define INSN_MAP_SPILLED(r) ((r) << 12) /* host register r's guest value is in scratch[1]; 0: none */
 
+#define TCACHE_WATCHED 16u
+
 struct hyp_engine {
 	u8 *rw, *rx; /* the two views */
 	u32 size;    /* bytes of code area */
@@ -64,6 +66,8 @@ struct hyp_engine {
 	struct tcache_page *pages; /* open addressing */
 	u32 n_pages;
 	u32 generation;      /* counts flushes */
+	gpa_t watched[TCACHE_WATCHED]; /* pages, see tcache_watch; the newest */
+	u32 n_watched;
 	struct xlate *xlate; /* translator's working memory */
 	bool interp_only;
 };
@@ -79,6 +83,10 @@ void tcache_publish(struct hyp_engine *e, struct hyp_block *b);
 u32 tcache_block_sum(const struct hyp_block *b, unsigned which, const u8 *page);
 /* Kills the blocks with code in gpa's page whose bytes are no longer those they were made from. */
 void tcache_compare_page(struct hyp_cpu *cpu, gpa_t gpa, const u8 *page);
+/* A page whose code a device may write over without a TLB flush in between: user code in a page that is writable, too.
+ * It is compared whenever the CPU is entered, tcache_compare_watched, and not only when a block is looked up. */
+void tcache_watch(struct hyp_engine *e, gpa_t gpa);
+void tcache_compare_watched(struct hyp_cpu *cpu);
 /* The direct entry of dead block `b` leads to the code at offset `to` from now on. */
 void tcache_forward(struct hyp_engine *e, struct hyp_block *b, u32 to);
 void tcache_kill(struct hyp_engine *e, struct hyp_block *b);

@@ -34,6 +34,13 @@ static void compare_second_page(struct hyp_cpu *cpu, const struct hyp_block *b)
 		tcache_compare_page(cpu, b->gpa2, page);
 }
 
+static const struct hyp_itlb_entry *fetched_page(struct hyp_cpu *cpu, u64 pc)
+{
+	const struct hyp_itlb_entry *e = &cpu->itlb[cpu->tlb_part][(pc >> PAGE_SHIFT) & (HYP_ITLB_SIZE - 1)];
+
+	return e->tag == (pc & PAGE_MASK) ? e : NULL;
+}
+
 /* Block at linear address pc under the current mode; translated if need be. NULL with *ret: X86_FAULT
  * (fetch fault), X86_EXIT meaning "interpret it" (no RAM, or a second page that faults). */
 static struct hyp_block *find_block(struct hyp_cpu *cpu, u64 pc, u32 key, enum x86_ret *ret)
@@ -53,6 +60,10 @@ static struct hyp_block *find_block(struct hyp_cpu *cpu, u64 pc, u32 key, enum x
 	b = xlate_block(cpu, pc, gpa, host, key);
 	*ret = X86_EXIT;
 	if (b) {
+		const struct hyp_itlb_entry *e = fetched_page(cpu, pc);
+
+		if (unlikely(!(key & KEY_CPL0) && e && e->gpa & HYP_ITLBE_RW))
+			tcache_watch(cpu->engine, gpa);
 		cpu->stats[HYP_STAT_blocks]++;
 		cpu->stats[HYP_STAT_insns] += b->n_insns;
 		cpu->stats[HYP_STAT_host_bytes] += b->end - b->ind;
@@ -62,9 +73,9 @@ static struct hyp_block *find_block(struct hyp_cpu *cpu, u64 pc, u32 key, enum x
 
 static void note_page(struct hyp_cpu *cpu, u64 pc)
 {
-	struct hyp_itlb_entry *e = &cpu->itlb[cpu->tlb_part][(pc >> PAGE_SHIFT) & (HYP_ITLB_SIZE - 1)];
+	const struct hyp_itlb_entry *e = fetched_page(cpu, pc);
 
-	hyp_jc_note(cpu, cpu->tlb_part, pc, e->tag == (pc & PAGE_MASK) && e->gpa & HYP_TLBE_GLOBAL);
+	hyp_jc_note(cpu, cpu->tlb_part, pc, e && e->gpa & HYP_TLBE_GLOBAL);
 }
 
 static void fill_jc(struct hyp_cpu *cpu, const struct hyp_block *b)

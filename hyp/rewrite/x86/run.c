@@ -165,6 +165,8 @@ enum hyp_exit hyp_cpu_run(struct hyp_cpu *cpu)
 	cpu->host_gs = swap_gs((u64)cpu);
 	hyp_current = cpu;
 	cpu->stats[HYP_STAT_runs]++;
+	if (unlikely(cpu->engine->n_watched))
+		tcache_compare_watched(cpu);
 	cpu->df = cpu->s.rflags & X86_FL_DF; /* lives there while we run */
 	reason = guarded_loop(cpu);
 	cpu->s.rflags = (cpu->s.rflags & ~(u64)X86_FL_DF) | cpu->df;

@@ -244,6 +244,7 @@ static void fill_result(const struct walk *w, struct x86_walk *out)
 	out->page_shift = w->shift;
 	out->global = (leaf & PTE_G) && (w->cpu->s.cr4 & X86_CR4_PGE);
 	out->user = w->and_bits & PTE_U;
+	out->rw = w->and_bits & PTE_W;
 	out->writable = (leaf & PTE_D) && allowed(w, (w->acc & ~(X86_ACC_X | X86_ACC_R)) | X86_ACC_W);
 }
 
@@ -254,7 +255,7 @@ enum x86_ret x86_walk(struct hyp_cpu *cpu, gva_t gva, unsigned acc, struct x86_w
 	unsigned bad;
 
 	if (unlikely(!(s->cr0 & X86_CR0_PG))) {
-		*out = (struct x86_walk){ .gpa = (u32)gva, .page_shift = 12, .writable = true, .user = true };
+		*out = (struct x86_walk){ .gpa = (u32)gva, .page_shift = 12, .writable = true, .user = true, .rw = true };
 		return X86_OK;
 	}
 	w.user = (acc & X86_ACC_USER) || (x86_cpl(s) == 3 && !(acc & X86_ACC_SUPER));

@@ -47,7 +47,7 @@ struct x86_walk {
 	bool writable;  /* a write at this privilege would be allowed and the dirty bit is set, so that
 	                   a write entry may be cached */
 	bool global;
-	bool user;      /* U/S set on every level */
+	bool user, rw;  /* U/S, R/W set on every level */
 };
 #define X86_ACC_NOSMAP 32u /* x86_walk only: explicit supervisor access that SMAP ignores (KVM_TRANSLATE) */
 /* Walks the guest's tables for gva as acc (X86_ACC_*) at the current CPL, sets A/D bits as the
