@@ -11,13 +11,19 @@
 /* All but PKRU (the host's own protection keys) and the AMX tiles, neither of which guests get. */
 #define STATE_MASK (~((1u << 9) | (1u << 17) | (1u << 18)))
 
-/* What C code may rely on by the ABI. */
-static void host_defaults(void)
+/* What C code may rely on by the ABI: control words, an empty x87 stack. Most guests leave them so. */
+static void host_defaults(const u8 *image)
 {
 	static const u32 mxcsr = 0x1f80;
-	static const u16 fcw = 0x37f;
+	u64 x87;
+	u32 m;
 
-	__asm__ volatile("fninit; fldcw %0; ldmxcsr %1" : : "m"(fcw), "m"(mxcsr));
+	__builtin_memcpy(&x87, image, sizeof(x87)); /* FCW, FSW, FTW (0: empty) */
+	__builtin_memcpy(&m, image + 24, sizeof(m));
+	if (unlikely((x87 & 0xffffffffffull) != 0x37f))
+		__asm__ volatile("fninit");
+	if (unlikely(m != mxcsr))
+		__asm__ volatile("ldmxcsr %0" : : "m"(mxcsr));
 	__asm__ volatile(".byte 0xc5, 0xf8, 0x77" ::: "memory"); /* vzeroupper */
 }
 
@@ -27,7 +33,7 @@ void hyp_fpu_put(struct hyp_cpu *cpu)
 		return;
 	cpu->fpu_live = false;
 	__asm__ volatile("xsave64 %0" : "+m"(cpu->s.xsave) : "a"(STATE_MASK), "d"(0) : "memory");
-	host_defaults();
+	host_defaults(cpu->s.xsave);
 }
 
 void hyp_fpu_get(struct hyp_cpu *cpu)
