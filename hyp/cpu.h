@@ -193,6 +193,21 @@ struct hyp_cpu {
 	u64 jc_mask; /* operand of the PEXT that indexes jc */
 };
 
+/* As emitted code computes it (x_check): address bits 12-21 and 22-31 folded, so that arrays a power of two
+ * apart do not fight for one slot. */
+static inline unsigned hyp_tlb_slot(gva_t gva)
+{
+	return (gva >> PAGE_SHIFT ^ gva >> (PAGE_SHIFT + HYP_TLB_BITS)) & (HYP_TLB_SIZE - 1);
+}
+
+static inline void hyp_fills_add(struct hyp_fills *f, unsigned slot)
+{
+	if (f->n < HYP_FILLS_MAX)
+		f->slot[f->n] = (u16)slot;
+	if (f->n <= HYP_FILLS_MAX)
+		f->n++;
+}
+
 /* Saves live guest vector state to s.xsave; afterwards ordinary C may run. Idempotent. */
 void hyp_fpu_put(struct hyp_cpu *cpu);
 

@@ -8,13 +8,6 @@
 #include "hyp/mem/as.h"
 #include "hyp/sys/x86/sys.h"
 
-/* As emitted code computes it (x_check): address bits 12-21 and 22-31 folded, so that arrays a power of two
- * apart do not fight for one slot. */
-static inline unsigned slot_of(gva_t gva)
-{
-	return (gva >> PAGE_SHIFT ^ gva >> (PAGE_SHIFT + HYP_TLB_BITS)) & (HYP_TLB_SIZE - 1);
-}
-
 static inline void filter_set(u64 *filter, u64 n)
 {
 	filter[(n & 4095) / 64] |= 1ull << (n % 64);
@@ -62,14 +55,6 @@ static bool prepare_write(struct hyp_cpu *cpu, const struct hyp_region *r, gpa_t
 	return !(__atomic_fetch_or(pf, HYP_PF_WTLB, __ATOMIC_SEQ_CST) & HYP_PF_CODE);
 }
 
-static inline void fills_add(struct hyp_fills *f, unsigned slot)
-{
-	if (f->n < HYP_FILLS_MAX)
-		f->slot[f->n] = (u16)slot;
-	if (f->n <= HYP_FILLS_MAX)
-		f->n++;
-}
-
 /* Remembers that entries of large pages exist near gva. */
 static inline void note_page_size(struct hyp_cpu *cpu, unsigned part, gva_t gva, unsigned page_shift)
 {
@@ -87,17 +72,17 @@ static inline bool dropped_by_cr3(unsigned part, bool global)
 
 static void fill(struct hyp_cpu *cpu, unsigned part, gva_t gva, const struct x86_walk *w, u8 *host)
 {
-	struct hyp_tlb_entry *e = &cpu->tlb[part][slot_of(gva)];
+	struct hyp_tlb_entry *e = &cpu->tlb[part][hyp_tlb_slot(gva)];
 	gva_t page = gva & PAGE_MASK;
 
 	if (e->read_tag != page)
-		e->write_tag = HYP_TLB_NONE(slot_of(gva));
+		e->write_tag = HYP_TLB_NONE(hyp_tlb_slot(gva));
 	e->read_tag = page;
 	e->host = (u64)host & PAGE_MASK;
 	e->gpa = (w->gpa & PAGE_MASK) | (w->global ? HYP_TLBE_GLOBAL : 0);
 	note_page_size(cpu, part, gva, w->page_shift);
 	if (dropped_by_cr3(part, w->global))
-		fills_add(&cpu->tlb_fills[part], slot_of(gva));
+		hyp_fills_add(&cpu->tlb_fills[part], hyp_tlb_slot(gva));
 }
 
 /* gva -> RAM of the current map. NULL with fail set. */
@@ -122,7 +107,7 @@ static u8 *walk_to_host(struct hyp_cpu *cpu, gva_t gva, unsigned acc, struct x86
 u8 *hyp_mem_ptr_size(struct hyp_cpu *cpu, gva_t gva, unsigned acc, unsigned size, struct hyp_fail *fail)
 {
 	unsigned part = part_of(cpu, acc);
-	struct hyp_tlb_entry *e = &cpu->tlb[part][slot_of(gva)];
+	struct hyp_tlb_entry *e = &cpu->tlb[part][hyp_tlb_slot(gva)];
 	const struct hyp_region *r;
 	struct x86_walk w;
 	u8 *host;
@@ -161,7 +146,7 @@ static u8 *fetch_ptr(struct hyp_cpu *cpu, gva_t gva, unsigned acc, struct hyp_fa
 	e->host = (u8 *)((u64)host & PAGE_MASK);
 	note_page_size(cpu, part, gva, w.page_shift);
 	if (dropped_by_cr3(part, w.global))
-		fills_add(&cpu->itlb_fills[part], slot);
+		hyp_fills_add(&cpu->itlb_fills[part], slot);
 	return host;
 }
 
@@ -213,7 +198,7 @@ void hyp_jc_reset(struct hyp_cpu *cpu, unsigned part)
 void hyp_jc_set(struct hyp_cpu *cpu, unsigned part, unsigned slot, u64 code)
 {
 	if (cpu->jc[part][slot] == cpu->jc_miss)
-		fills_add(&cpu->jc_fills[part], slot);
+		hyp_fills_add(&cpu->jc_fills[part], slot);
 	cpu->jc[part][slot] = code;
 }
 
@@ -300,7 +285,7 @@ static void flush_area(struct hyp_cpu *cpu, unsigned part, gva_t gva)
 
 static void flush_page_part(struct hyp_cpu *cpu, unsigned part, gva_t gva)
 {
-	struct hyp_tlb_entry *e = &cpu->tlb[part][slot_of(gva)];
+	struct hyp_tlb_entry *e = &cpu->tlb[part][hyp_tlb_slot(gva)];
 	unsigned islot = (gva >> PAGE_SHIFT) & (HYP_ITLB_SIZE - 1);
 	struct hyp_itlb_entry *ie = &cpu->itlb[part][islot];
 	gva_t page = gva & PAGE_MASK;
@@ -315,7 +300,7 @@ static void flush_page_part(struct hyp_cpu *cpu, unsigned part, gva_t gva)
 		return;
 	}
 	if (e->read_tag == page)
-		e->read_tag = e->write_tag = HYP_TLB_NONE(slot_of(gva));
+		e->read_tag = e->write_tag = HYP_TLB_NONE(hyp_tlb_slot(gva));
 	if (ie->tag == page)
 		ie->tag = HYP_TLB_NONE(islot);
 	if (filter_has(cpu->jc_pages[part], gva >> PAGE_SHIFT))

@@ -12,13 +12,15 @@ struct hyp_cell_ref {
 	u16 limit;  /* greatest offset in the page that does not cross its end */
 	u8 based;   /* 1: the operand becomes [its own base + S2]; 0: [S1 + S2] */
 	u8 demoted; /* the place does without its cell */
+	u8 group;   /* a planned check (xlate_plan.c): the cell itself is what is wanted */
+	u8 fails;   /* how often a planned check had to be given up */
 } __attribute__((packed));
 
 #define HYP_CELL_MISSES 255
 
-/* Bytes of the check before `resume` (sub, cmp, ja), and of the load of S2 there. */
+/* Bytes of the check before `resume` (sub, cmp, ja), and of its first instruction. */
 #define CELL_CHECK_LEN 22
-#define CELL_LOAD_LEN 9
+#define CELL_SUB_LEN 9
 
 /* Stubs that look the page up in the soft TLB; S2 = reference. Flags are dead or in RAX. */
 enum { CELL_FILL, CELL_PASS, CELL_STUBS }; /* fill the cell; leave it alone (demoted places) */
@@ -27,5 +29,13 @@ extern const char *const hyp_cell_stubs[HYP_TLB_PARTS * 2 * CELL_STUBS];
 
 /* A place missed and is about to go on at host page `p`: is its cell worth keeping? Guest-live. */
 void hyp_cell_judge(struct hyp_cpu *cpu, struct hyp_cell_ref *ref, const struct hyp_site *site);
+
+/* Copies the soft-TLB entry of the page of gva to the place's cell; false: there is none that would do. */
+bool hyp_cell_refill(struct hyp_cpu *cpu, const struct hyp_cell_ref *ref, const struct hyp_site *site,
+		     gva_t gva);
+
+/* A planned check did not find its range. Often enough, and block b is made anew without plans. */
+void hyp_cell_failed(struct hyp_cpu *cpu, struct hyp_cell_ref *ref, struct hyp_block *b);
+bool hyp_cell_unplanned(const struct hyp_engine *e, u64 pc);
 
 #endif

@@ -74,6 +74,7 @@ struct insn {
 	bool high8;   /* uses AH..BH: no REX allowed */
 	u16 gpr_used; /* guest registers read or written, implicit ones too */
 	u16 gpr_written;
+	s8 check[2]; /* planned checks of the operand and of the stack access, -1: none */
 
 	/* explicit memory operand */
 	bool has_mem;

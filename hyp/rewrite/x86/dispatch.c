@@ -160,6 +160,35 @@ static void resume_access(struct hyp_cpu *cpu, const struct hyp_site *site, u64 
 	hyp_cell_judge(cpu, ref, site);
 }
 
+/* A planned check: its cell is what is wanted; what fails is the range, not yet an access. */
+static int site_check(struct hyp_cpu *cpu, const struct hyp_site *site, u64 *code)
+{
+	struct hyp_cell_ref *ref = (struct hyp_cell_ref *)cpu->scratch[3];
+	struct hyp_block *b = block_of(cpu, site);
+	u64 gva = cpu->scratch[4], cr2 = cpu->s.cr2;
+	struct hyp_fail fail;
+	bool found = (gva & ~PAGE_MASK) <= ref->limit &&
+		     hyp_mem_ptr_size(cpu, gva, site->write ? X86_ACC_W : X86_ACC_R, site->size, &fail);
+
+	if (found && site->write && unlikely(cpu->attention & HYP_ATTN_KICK)) {
+		cpu->s.rip = b->pc + site->guest_off; /* the dirty ring is full */
+		sync_flags(cpu);
+		return X86_OK;
+	}
+	if (found && !b->dead && hyp_cell_refill(cpu, ref, site, gva)) {
+		hyp_cell_judge(cpu, ref, site);
+		*code = cpu->resume + sizeof(*site);
+		return GO_ON;
+	}
+	cpu->s.cr2 = cr2;
+	cpu->fault.type = X86_EVENT_NONE;
+	cpu->s.rip = b->pc + site->guest_off;
+	sync_flags(cpu);
+	if (!b->dead)
+		hyp_cell_failed(cpu, ref, b);
+	return interpret(cpu);
+}
+
 static int site_mem(struct hyp_cpu *cpu, const struct hyp_site *site, u64 *code)
 {
 	struct hyp_block *b = block_of(cpu, site);
@@ -168,6 +197,8 @@ static int site_mem(struct hyp_cpu *cpu, const struct hyp_site *site, u64 *code)
 	u8 *p = NULL;
 
 	cpu->stats[HYP_STAT_tlb_miss]++;
+	if (site->plain && ((struct hyp_cell_ref *)cpu->scratch[3])->group)
+		return site_check(cpu, site, code);
 	if ((gva & ~PAGE_MASK) + site->size <= PAGE_SIZE) {
 		fail.ret = X86_OK;
 		p = hyp_mem_ptr_size(cpu, gva, site->write ? X86_ACC_W : X86_ACC_R, site->size, &fail);

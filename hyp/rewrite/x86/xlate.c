@@ -216,6 +216,13 @@ static void drop_writable(struct hyp_engine *eng, u32 from, u32 to)
 		madvise(eng->rw + (from & ~0xfffffu), 1u << 20, MADV_DONTNEED);
 }
 
+/* Classes whose emitters say themselves what becomes of S2 (struct xlate, s2_check). */
+static bool keeps_s2(const struct insn *in)
+{
+	return in->cls == INSN_COPY || in->cls == INSN_VERBATIM || in->cls == INSN_LEA ||
+	       in->cls == INSN_NOP || in->cls == INSN_PUSH || in->cls == INSN_POP || in->cls == INSN_JCC;
+}
+
 static void emit_block(struct xlate *x)
 {
 	struct hyp_engine *eng = x->eng;
@@ -230,10 +237,12 @@ static void emit_block(struct xlate *x)
 		map[i].guest = (u16)(x->cur->pc - x->b->pc);
 		if (!x_can_hold_flags(x->cur))
 			x_release_flags(x);
+		x_planned_checks(x, i);
 		x->insn_state = 0;
 		emit_insn(x, x->cur);
 		map[i].guest |= x->insn_state;
-		x_forget_shares(x, x->cur);
+		if (!keeps_s2(x->cur))
+			x->s2_check = -1;
 	}
 	if (!ends_block(x->cur))
 		x_edge(x, x_next(x, x->cur));
@@ -260,7 +269,8 @@ static void begin(struct xlate *x, struct hyp_cpu *cpu, u64 pc, const u8 *host)
 	x->e.p = eng->rw + eng->next;
 	x->page = pc & PAGE_MASK;
 	x->page_host = (const u8 *)((u64)host & PAGE_MASK);
-	x->n_cold = x->n_side = x->n_share = 0;
+	x->n_cold = x->n_side = 0;
+	x->s2_check = -1;
 	x->b = tcache_add(eng);
 	x->block_idx = (u32)(x->b - eng->blocks);
 }
@@ -290,6 +300,7 @@ struct hyp_block *xlate_block(struct hyp_cpu *cpu, u64 pc, gpa_t gpa, const u8 *
 	if (!x->n && !decode_straddler(x, pc))
 		return NULL;
 	find_liveness(x);
+	x_plan(x);
 	emit_block(x);
 	note_sums(x->b, cpu, x->page_host);
 	tcache_publish(x->eng, x->b);

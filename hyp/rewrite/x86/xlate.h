@@ -17,9 +17,9 @@ struct cold {
 	u32 from;   /* rel32 that jumps here */
 	u32 resume; /* where to go on; 0: nowhere */
 	bool restore_flags;
-	u32 loads_s2; /* with a cell: the load of S2, the cell's number, and how the operand is addressed */
+	u32 resume_check; /* with a cell: behind the look, the cell's number, how the operand is addressed */
 	u16 cell;
-	bool has_cell, based;
+	bool has_cell, based, group;
 	bool hold_again; /* SITE_MEM: the code at resume expects the flags in RAX */
 	u8 kind; /* enum hyp_site_kind */
 	struct hyp_site site;
@@ -34,13 +34,21 @@ struct side_edge {
 	struct insn *in;
 };
 
-/* A cell that the accesses of a block through the same registers use, until one of them is written. */
-struct cell_share {
-	u8 base, index, scale; /* guest registers, GPR_NONE */
+/* One look at a cell for several accesses through the same registers (xlate_plan.c). */
+struct check {
+	u8 at;    /* the instruction it stands before */
+	u8 first; /* that with the first access */
+	u8 n;     /* accesses */
 	bool write;
+	bool open, conditional; /* while planning: more may join; a branch lies between */
+	ZydisRegister seg, base_reg, index_reg;
+	u8 base, index, scale; /* guest registers, GPR_NONE */
+	s64 lo, hi;            /* displacements, as the registers are at `at` */
+	s64 moved;             /* while planning: how far base is from there */
 	u16 cell;
 };
-#define XLATE_MAX_SHARES 8
+#define XLATE_MAX_CHECKS 48
+#define PLAN_NOWHERE 0xff
 
 struct xlate {
 	struct emit e;
@@ -58,8 +66,9 @@ struct xlate {
 	unsigned n;
 	unsigned n_cold;
 	unsigned n_side;
-	unsigned n_share;
-	struct cell_share share[XLATE_MAX_SHARES];
+	unsigned n_checks;
+	struct check check[XLATE_MAX_CHECKS];
+	int s2_check; /* whose addend S2 holds, -1: nobody's */
 	struct side_edge side[XLATE_MAX_BRANCHES];
 	struct cold cold[XLATE_MAX_COLD];
 	struct insn insn[XLATE_MAX_INSNS];
@@ -123,6 +132,13 @@ bool x_can_hold_flags(const struct insn *in);
 void x_release_flags(struct xlate *x);
 /* S1 = linear address of the instruction's memory operand. Destroys S2; keeps flags. */
 void x_address(struct xlate *x, const struct insn *in);
+struct address {
+	ZydisRegister base, index;
+	u8 scale;
+	bool wide; /* 64-bit */
+	s64 disp;
+};
+void x_address_of(struct xlate *x, const struct address *a);
 /* S1: linear -> host address; `live`: the guest's flags must survive. Destroys S2. */
 void x_check(struct xlate *x, unsigned size, bool write, bool live);
 /* Keeps the flags in RAX from here on if they are live; returns whether they stay there. */
@@ -143,8 +159,12 @@ struct memref x_stack(struct xlate *x, s32 disp, bool write, bool live);
 /* A register of S1 and S2 that the operand does not need (any more). */
 int x_spare(struct xlate *x, struct memref *m);
 void x_to_s1(struct xlate *x, struct memref *m);
-void x_forget_shares(struct xlate *x, const struct insn *in);
+bool x_has_cells(const struct xlate *x); /* does the current partition use cells? */
+void x_planned_checks(struct xlate *x, unsigned i); /* those that stand before instruction i */
 void x_emit_cell_cold(struct xlate *x, struct cold *c);
+
+/* xlate_plan.c */
+void x_plan(struct xlate *x);
 
 /* xlate_copy.c */
 void x_copy(struct xlate *x, const struct insn *in);
@@ -155,6 +175,7 @@ void x_vzero(struct xlate *x, const struct insn *in);
 /* xlate_seg.c */
 /* S1: offset -> linear address, where the memory operand's segment is FS or GS. Destroys S2; keeps flags. */
 void x_segment(struct xlate *x, const struct insn *in);
+void x_segment_base(struct xlate *x, ZydisRegister seg); /* 64-bit code: S1 += base. Destroys S2 */
 
 /* xlate_str.c */
 void x_string(struct xlate *x, const struct insn *in);

@@ -21,56 +21,31 @@ static u16 new_cell(struct xlate *x)
 	return *n;
 }
 
-static u16 shared_cell(struct xlate *x, const ZydisDecodedOperandMem *m, bool write)
+/* S1 = address: the three instructions that hyp_cell_judge knows by their length. */
+static struct cold *look(struct xlate *x, u16 cell, unsigned size)
 {
-	struct cell_share s = { insn_gpr(m->base, NULL), insn_gpr(m->index, NULL), m->scale, write, 0 };
-
-	if (s.base == GPR_NONE && s.index == GPR_NONE)
-		return new_cell(x);
-	for (unsigned i = 0; i < x->n_share; i++) {
-		struct cell_share *o = &x->share[i];
-
-		if (o->base == s.base && o->index == s.index && o->scale == s.scale && o->write == s.write)
-			return o->cell;
-	}
-	s.cell = new_cell(x);
-	if (x->n_share < XLATE_MAX_SHARES)
-		x->share[x->n_share++] = s;
-	return s.cell;
-}
-
-void x_forget_shares(struct xlate *x, const struct insn *in)
-{
-	unsigned n = 0;
-
-	for (unsigned i = 0; i < x->n_share; i++) {
-		struct cell_share *s = &x->share[i];
-
-		if ((s->base != GPR_NONE && in->gpr_written >> s->base & 1) ||
-		    (s->index != GPR_NONE && in->gpr_written >> s->index & 1))
-			continue;
-		x->share[n++] = *s;
-	}
-	x->n_share = n;
-}
-
-/* S1 = address. The three instructions that hyp_cell_judge knows by their length, and the load of S2. */
-static void check_cell(struct xlate *x, struct cold how, unsigned size, bool write, bool live)
-{
-	u32 cell = cell_offset(x, how.cell);
-	bool hold = x_begin_check(x, live);
 	struct cold *c;
 
-	e_gs(&x->e, true, 0x2b, S1, cell + (u32)offsetof(struct hyp_cell, tag));
+	e_gs(&x->e, true, 0x2b, S1, cell_offset(x, cell) + (u32)offsetof(struct hyp_cell, tag));
 	e_bytes(&x->e, "\x49\x81\xfe", 3); /* cmp s1, 4096 - size */
 	e_4(&x->e, (u32)PAGE_SIZE - size);
 	e_bytes(&x->e, "\x0f\x87\0\0\0\0", 6); /* ja */
 	c = x_cold(x, SITE_MEM, x_here(x) - 4);
-	c->loads_s2 = x_here(x);
-	e_gs(&x->e, true, 0x8b, S2,
-	     cell + (u32)(how.based ? offsetof(struct hyp_cell, addend) : offsetof(struct hyp_cell, host)));
+	c->resume_check = x_here(x);
 	c->has_cell = true;
-	c->cell = how.cell;
+	c->cell = cell;
+	return c;
+}
+
+/* The same, and the load of S2. */
+static void check_cell(struct xlate *x, struct cold how, unsigned size, bool write, bool live)
+{
+	bool hold = x_begin_check(x, live);
+	struct cold *c = look(x, how.cell, size);
+
+	e_gs(&x->e, true, 0x8b, S2,
+	     cell_offset(x, how.cell) +
+		     (u32)(how.based ? offsetof(struct hyp_cell, addend) : offsetof(struct hyp_cell, host)));
 	c->based = how.based;
 	c->restore_flags = live;
 	c->hold_again = hold;
@@ -82,14 +57,15 @@ static void check_cell(struct xlate *x, struct cold how, unsigned size, bool wri
 /* lea s2, [rip + 5]; jmp stub; reference; the code for a miss follows */
 void x_emit_cell_cold(struct xlate *x, struct cold *c)
 {
-	struct hyp_cell_ref ref = { .cell = c->cell, .limit = (u16)(PAGE_SIZE - c->site.size), .based = c->based };
+	struct hyp_cell_ref ref = { .cell = c->cell, .limit = (u16)(PAGE_SIZE - c->site.size), .based = c->based,
+				    .group = c->group };
 	bool write = c->site.write || c->cell == HYP_CELL_STACK; /* whose page must be writable */
 	u32 stub = x->eng->cell_stub[CELL_STUB(c->site.ac_part, write, CELL_FILL)];
 
 	e_bytes(&x->e, "\x4c\x8d\x2d\x05\0\0\0", 7);
 	e_1(&x->e, 0xe9);
 	e_4(&x->e, stub - (x_here(x) + 4));
-	ref.resume = (s32)(c->loads_s2 - x_here(x));
+	ref.resume = (s32)(c->resume_check - x_here(x));
 	e_bytes(&x->e, &ref, sizeof(ref));
 }
 
@@ -112,17 +88,78 @@ static bool is_stack(const ZydisDecodedOperandMem *m)
 
 #define CELL_MAX_SIZE 64
 
+bool x_has_cells(const struct xlate *x)
+{
+	return x->part == HYP_TLB_USER;
+}
+
+/* ---- with a plan ------------------------------------------------------------------------------ */
+
+static void planned_check(struct xlate *x, struct check *p)
+{
+	struct address a = { p->base_reg, p->index_reg, p->scale, true, p->lo };
+	bool live = x->cur->live_in, hold;
+	unsigned size = (unsigned)(p->hi - p->lo);
+	struct cold *c;
+
+	p->cell = p->base == X86_RSP && p->index == GPR_NONE && p->seg == ZYDIS_REGISTER_NONE ? HYP_CELL_STACK
+											      : new_cell(x);
+	x_address_of(x, &a);
+	x_segment_base(x, p->seg);
+	hold = x_begin_check(x, live);
+	c = look(x, p->cell, size);
+	c->group = true;
+	c->restore_flags = live;
+	c->hold_again = hold;
+	if (live && !hold)
+		x_restore_flags(x);
+	x_end_check(x, c, size, p->write);
+}
+
+void x_planned_checks(struct xlate *x, unsigned i)
+{
+	for (unsigned k = 0; k < x->n_checks; k++)
+		if (x->check[k].at == i)
+			planned_check(x, &x->check[k]);
+}
+
+static void load_addend(struct xlate *x, int id)
+{
+	x->insn_state |= x->flags_held ? INSN_MAP_HELD : 0;
+	if (x->s2_check == id)
+		return;
+	e_gs(&x->e, true, 0x8b, S2,
+	     cell_offset(x, x->check[id].cell) + (u32)offsetof(struct hyp_cell, addend));
+	x->s2_check = id;
+}
+
+static struct memref planned_operand(struct xlate *x, const struct insn *in, int id)
+{
+	const ZydisDecodedOperandMem *m = &in->op[in->mem_idx].mem;
+
+	if (!is_based(in, m))
+		x_address(x, in);
+	load_addend(x, id);
+	return is_based(in, m) ? (struct memref){ host_of(insn_gpr(m->base, NULL)), S2,
+						  m->disp.has_displacement ? (s32)m->disp.value : 0 }
+			       : (struct memref){ S1, S2, 0 };
+}
+
+/* ---- accesses ----------------------------------------------------------------------------------- */
+
 struct memref x_operand(struct xlate *x, const struct insn *in, unsigned size, bool write)
 {
 	const ZydisDecodedOperandMem *m = &in->op[in->mem_idx].mem;
 	struct cold how = { .based = is_based(in, m) };
 
+	if (in->check[0] >= 0)
+		return planned_operand(x, in, in->check[0]);
 	x_address(x, in);
-	if (x->part != HYP_TLB_USER || size > CELL_MAX_SIZE) {
+	if (!x_has_cells(x) || size > CELL_MAX_SIZE) {
 		x_check(x, size, write, in->live_in);
 		return (struct memref){ S1, NO_REG, 0 };
 	}
-	how.cell = is_stack(m) ? HYP_CELL_STACK : shared_cell(x, m, write);
+	how.cell = is_stack(m) ? HYP_CELL_STACK : new_cell(x);
 	check_cell(x, how, size, write, in->live_in);
 	if (!how.based)
 		return (struct memref){ S1, S2, 0 };
@@ -134,6 +171,10 @@ struct memref x_stack(struct xlate *x, s32 disp, bool write, bool live)
 {
 	bool wide = x_is64(x); /* 32-bit addresses wrap: only S1 is sure to be right */
 
+	if (x->cur->check[1] >= 0) {
+		load_addend(x, x->cur->check[1]);
+		return (struct memref){ HRSP, S2, disp };
+	}
 	if (disp)
 		e_lea(&x->e, wide, S1, HRSP, NO_REG, 1, disp);
 	else
@@ -153,7 +194,10 @@ int x_spare(struct xlate *x, struct memref *m)
 {
 	if (m->base == S1 && m->index == S2)
 		x_to_s1(x, m);
-	return m->base == S1 ? S2 : S1;
+	if (m->base != S1)
+		return S1;
+	x->s2_check = -1;
+	return S2;
 }
 
 /* jmp [rip]; address */

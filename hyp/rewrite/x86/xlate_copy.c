@@ -326,6 +326,9 @@ void x_copy(struct xlate *x, const struct insn *in)
 		ts.busy |= 1u << m.base | (m.index != NO_REG ? 1u << m.index : 0);
 	}
 	substitute(&ts, in, &s);
+	for (unsigned i = 0; i < ts.n; i++)
+		if (ts.t[i].host == S2)
+			x->s2_check = -1;
 	temps_begin(x, &ts);
 	put_insn(x, in, &s);
 	temps_end(x, &ts);

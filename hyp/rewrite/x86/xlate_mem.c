@@ -65,26 +65,31 @@ static int load_gpr(struct xlate *x, ZydisRegister r, int tmp)
 	return tmp;
 }
 
+void x_address_of(struct xlate *x, const struct address *a)
+{
+	int base = load_gpr(x, a->base, S1), index = load_gpr(x, a->index, S2);
+
+	if (index == S2)
+		x->s2_check = -1;
+	if (base == NO_REG && index == NO_REG)
+		e_mov_ri(&x->e, S1, a->wide ? (u64)a->disp : (u32)a->disp);
+	else if (index == NO_REG && !a->disp && a->wide && base != S1)
+		e_mov_rr(&x->e, S1, base);
+	else if (base != S1 || index != NO_REG || a->disp || !a->wide)
+		e_lea(&x->e, a->wide, S1, base, index, a->scale, (s32)a->disp);
+}
+
 void x_address(struct xlate *x, const struct insn *in)
 {
 	const ZydisDecodedOperandMem *m = &in->op[in->mem_idx].mem;
-	bool wide = in->z.address_width == 64;
-	s64 disp = m->disp.has_displacement ? m->disp.value : 0;
-	int base, index;
+	struct address a = { m->base, m->index, m->scale, in->z.address_width == 64,
+			     m->disp.has_displacement ? m->disp.value : 0 };
 
 	if (m->base == ZYDIS_REGISTER_RIP) {
-		e_mov_ri(&x->e, S1, in->pc + in->len + (u64)disp);
-		x_segment(x, in);
-		return;
+		a.base = ZYDIS_REGISTER_NONE;
+		a.disp += (s64)(in->pc + in->len);
 	}
-	base = load_gpr(x, m->base, S1);
-	index = load_gpr(x, m->index, S2);
-	if (base == NO_REG && index == NO_REG)
-		e_mov_ri(&x->e, S1, wide ? (u64)disp : (u32)disp);
-	else if (index == NO_REG && !disp && wide && base != S1)
-		e_mov_rr(&x->e, S1, base);
-	else if (base != S1 || index != NO_REG || disp || !wide)
-		e_lea(&x->e, wide, S1, base, index, m->scale, (s32)disp);
+	x_address_of(x, &a);
 	x_segment(x, in);
 }
 
@@ -161,6 +166,7 @@ void x_end_check(struct xlate *x, struct cold *c, unsigned size, bool write)
 	c->site.write = write;
 	c->site.size = size & 0x7ff;
 	c->site.plain = c->has_cell;
+	x->s2_check = -1;
 }
 
 void x_check(struct xlate *x, unsigned size, bool write, bool live)

@@ -26,15 +26,22 @@ static void check_end(struct xlate *x, const struct insn *in, bool gs)
 		x_restore_flags(x);
 }
 
-void x_segment(struct xlate *x, const struct insn *in)
+void x_segment_base(struct xlate *x, ZydisRegister seg)
 {
-	ZydisRegister seg = in->op[in->mem_idx].mem.segment;
 	bool gs = seg == ZYDIS_REGISTER_GS;
 
 	if (!gs && seg != ZYDIS_REGISTER_FS)
 		return;
-	if (!x_is64(x))
-		check_end(x, in, gs);
+	x->s2_check = -1;
 	e_load_gs(&x->e, S2, gs ? OFF(s.seg[X86_GS].base) : OFF(s.seg[X86_FS].base));
 	e_lea(&x->e, x_is64(x), S1, S1, S2, 1, 0);
+}
+
+void x_segment(struct xlate *x, const struct insn *in)
+{
+	ZydisRegister seg = in->op[in->mem_idx].mem.segment;
+
+	if (!x_is64(x) && (seg == ZYDIS_REGISTER_GS || seg == ZYDIS_REGISTER_FS))
+		check_end(x, in, seg == ZYDIS_REGISTER_GS);
+	x_segment_base(x, seg);
 }

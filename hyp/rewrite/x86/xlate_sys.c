@@ -96,7 +96,6 @@ void x_stac_clac(struct xlate *x, const struct insn *in)
 	e_4(&x->e, OFF(tlb_part));
 	e_1(&x->e, (u8)part);
 	x->part = part;
-	x->n_share = 0; /* cells belong to a partition */
 	x->key = (x->key & ~3u) | part;
 }
 
