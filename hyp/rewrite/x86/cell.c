@@ -173,8 +173,8 @@ static u64 host_tsc(void)
 }
 
 /*
- * The check becomes a jump to the cold side, which starts 12 bytes before the reference. That of a planned check
- * goes on filling its cell: only the comparison goes.
+ * The check becomes a jump to the cold side, which starts 12 bytes before the reference. That of a planned
+ * check goes on filling its cell: only the comparison goes.
  */
 static void demote(struct hyp_engine *e, struct hyp_cell_ref *ref, const struct hyp_site *site)
 {
