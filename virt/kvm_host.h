@@ -133,6 +133,9 @@ struct kvm_kernel_irq_routing_entry {
 		struct {
 			u32 vcpu, sint; /* VP index */
 		} hv_sint;
+		struct {
+			u32 port, vcpu;
+		} xen_evtchn;
 	};
 };
 

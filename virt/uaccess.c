@@ -5,7 +5,8 @@
  * The client hands us pointers; a bad one must become -EFAULT, not a crash of the client's process.
  * As in the kernel, the copy is a plain REP MOVSB whose fault has a fixup: the SIGSEGV/SIGBUS handler
  * recognizes a fault between kuse_uaccess_start and kuse_uaccess_end and resumes at the fixup, where RCX
- * holds the bytes not copied. No system call is made, so clients' seccomp filters do not see it.
+ * holds the bytes not copied. Atomic accesses to one word work the same way. No system call is made, so
+ * clients' seccomp filters do not see it.
  *
  * That holds as long as our handler is the first. A client that links the library may install its own later:
  * unless someone promised to prevent that (kuse_handlers_wrapped), the handler is looked at before each copy,
@@ -27,14 +28,33 @@ extern const char kuse_uaccess_start[], kuse_uaccess_end[];
 
 /* Bytes not copied. */
 size_t kuse_uaccess_copy(void *dst, const void *src, size_t len);
+/* 0; kuse_uaccess_bts: 0, 1: the bit was set. 2: a fault. */
+size_t kuse_uaccess_or32(u32 *word, u32 mask);
+size_t kuse_uaccess_bts(u32 *word, u32 bit);
 __asm__(".text\n"
 	".hidden kuse_uaccess_copy\n.globl kuse_uaccess_copy\n.type kuse_uaccess_copy, @function\n"
 	".hidden kuse_uaccess_start\n.globl kuse_uaccess_start\n"
 	".hidden kuse_uaccess_end\n.globl kuse_uaccess_end\n"
 	"kuse_uaccess_copy:\n"
 	"	mov %rdx, %rcx\n"
+	"	jmp 3f\n"
+	".hidden kuse_uaccess_or32\n.globl kuse_uaccess_or32\n"
+	"kuse_uaccess_or32:\n"
+	"	mov $2, %ecx\n"
+	"	jmp 1f\n"
+	".hidden kuse_uaccess_bts\n.globl kuse_uaccess_bts\n"
+	"kuse_uaccess_bts:\n"
+	"	mov $2, %ecx\n"
+	"	jmp 2f\n"
 	"kuse_uaccess_start:\n"
-	"	rep movsb\n"
+	"1:	lock orl %esi, (%rdi)\n"
+	"	xor %ecx, %ecx\n"
+	"	jmp kuse_uaccess_end\n"
+	"2:	lock btsl %esi, (%rdi)\n"
+	"	setc %cl\n"
+	"	movzbl %cl, %ecx\n"
+	"	jmp kuse_uaccess_end\n"
+	"3:	rep movsb\n"
 	"kuse_uaccess_end:\n"
 	"	mov %rcx, %rax\n"
 	"	ret\n"
@@ -149,4 +169,25 @@ int copy_to_client(unsigned long dst, const void *src, size_t len)
 	if (!handler_is_first())
 		return copy_by_host((void *)(uintptr_t)src, dst, len, true);
 	return kuse_uaccess_copy((void *)dst, src, len) ? -EFAULT : 0;
+}
+
+/* Where the handler is not ours the host is asked whether the word is there; the answer may be outdated. */
+static bool word_usable(unsigned long addr)
+{
+	u32 word;
+
+	return !(addr & 3) && client_access_ok(addr, sizeof(word)) &&
+	       (handler_is_first() || !copy_by_host(&word, addr, sizeof(word), false));
+}
+
+int client_or32(unsigned long addr, u32 mask)
+{
+	return word_usable(addr) && !kuse_uaccess_or32((u32 *)addr, mask) ? 0 : -EFAULT;
+}
+
+int client_test_and_set_bit(unsigned long addr, u32 bit)
+{
+	size_t was = word_usable(addr) ? kuse_uaccess_bts((u32 *)addr, bit & 31) : 2;
+
+	return was > 1 ? -EFAULT : (int)was;
 }

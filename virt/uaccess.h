@@ -13,6 +13,10 @@ void uaccess_exit(void);
 int copy_from_client(void *dst, unsigned long src, size_t len);
 int copy_to_client(unsigned long dst, const void *src, size_t len);
 
+/* Atomic, on one aligned 32-bit word: OR; the bit's old value. -EFAULT. */
+int client_or32(unsigned long addr, u32 mask);
+int client_test_and_set_bit(unsigned long addr, u32 bit);
+
 /* True where [addr, addr + size) lies in the user half of the address space (Linux: access_ok). */
 bool client_access_ok(unsigned long addr, u64 size);
 

@@ -3,7 +3,7 @@
 #include <linux/capability.h>
 #include <sys/syscall.h>
 #include <unistd.h>
-#include "arch/x86/x86.h"
+#include "arch/x86/xen.h"
 
 #define QUIRKS_KNOWN 0x7full
 #define X2APIC_API_FLAGS (KVM_X2APIC_API_USE_32BIT_IDS | KVM_X2APIC_API_DISABLE_BROADCAST_QUIRK)
@@ -109,7 +109,7 @@ static const struct {
 	{ KVM_CAP_HYPERV_CPUID, 1 },
 	{ KVM_CAP_HYPERV_ENFORCE_CPUID, 1 },
 	{ KVM_CAP_SYS_HYPERV_CPUID, 1 },
-	/* Known and not offered: ASYNC_PF(_INT), HYPERV_ENLIGHTENED_VMCS, HYPERV_DIRECT_TLBFLUSH, XEN_HVM,
+	/* Known and not offered: ASYNC_PF(_INT), HYPERV_ENLIGHTENED_VMCS, HYPERV_DIRECT_TLBFLUSH,
 	 * NESTED_STATE, PMU_*, SGX_ATTRIBUTE, X86_BUS_LOCK_EXIT, X86_NOTIFY_VMEXIT, GUEST_MEMFD. */
 };
 
@@ -118,6 +118,8 @@ int kvm_vm_ioctl_check_extension(struct kvm *kvm, long ext)
 	(void)kvm;
 	if (ext == KVM_CAP_NR_VCPUS)
 		return (int)MIN(sysconf(_SC_NPROCESSORS_ONLN), (long)KVM_MAX_VCPUS);
+	if (ext == KVM_CAP_XEN_HVM)
+		return kvm_xen_capability();
 	for (size_t i = 0; i < ARRAY_SIZE(x86_caps); i++)
 		if (x86_caps[i].cap == ext)
 			return x86_caps[i].value;

@@ -204,9 +204,24 @@ static u32 mwait_bit(struct kvm_vcpu *vcpu)
 	return vcpu->arch.ia32_misc_enable & MISC_ENABLE_MWAIT ? B(3) : 0;
 }
 
+/* Xen's leaf 3 tells how the TSC becomes time. */
+static void xen_runtime(struct kvm_vcpu *vcpu, u32 index, struct cpuid_regs *r)
+{
+	u32 khz = vcpu->arch.virtual_tsc_khz;
+	s8 shift;
+
+	if (index == 1) {
+		kvm_get_time_scale(khz, &r->ecx, &shift);
+		r->edx = (u32)shift;
+	} else if (index == 2) {
+		r->eax = khz;
+	}
+}
+
 /* Bits that follow the state of the CPU. */
 static void cpuid_runtime(struct kvm_vcpu *vcpu, u32 function, u32 index, struct cpuid_regs *r)
 {
+	u32 xen_leaf = vcpu->arch.xen_cpuid_base ? vcpu->arch.xen_cpuid_base + 3 : 0;
 	struct x86_state *s = x86s(vcpu);
 
 	if (function == 1) {
@@ -220,6 +235,8 @@ static void cpuid_runtime(struct kvm_vcpu *vcpu, u32 function, u32 index, struct
 		r->ebx = kvm_xstate_size(s->xcr0);
 	} else if (function == 0xd && index == 1 && (r->eax & 0xa)) {
 		r->ebx = kvm_xstate_size(s->xcr0 | s->xss);
+	} else if (unlikely(xen_leaf) && function == xen_leaf) {
+		xen_runtime(vcpu, index, r);
 	}
 }
 
@@ -370,6 +387,13 @@ static void pv_features(struct kvm_vcpu *vcpu)
 	vcpu->arch.pv_cpuid_features = e ? e->eax : 0;
 }
 
+static u32 xen_base(struct kvm_vcpu *vcpu)
+{
+	u32 base = kvm_hypervisor_cpuid_base(vcpu, "XenVMMXenVMM");
+
+	return base && kvm_find_cpuid_entry(vcpu, base, 0)->eax >= base + 3 ? base : 0;
+}
+
 void kvm_vcpu_after_set_cpuid(struct kvm_vcpu *vcpu)
 {
 	struct x86_state *s = x86s(vcpu);
@@ -392,6 +416,7 @@ void kvm_vcpu_after_set_cpuid(struct kvm_vcpu *vcpu)
 	vcpu->arch.guest_has_tsc_deadline = guest_cpuid_has(vcpu, 1, 0, CPUID_ECX, 24);
 	vcpu->arch.guest_has_arch_capabilities = guest_cpuid_has(vcpu, 7, 0, CPUID_EDX, 29);
 	pv_features(vcpu);
+	vcpu->arch.xen_cpuid_base = xen_base(vcpu);
 	kvm_hv_set_cpuid(vcpu);
 	if (lapic_in_kernel(vcpu))
 		kvm_apic_set_version(vcpu);

@@ -173,6 +173,8 @@ static int handle_wrmsr(struct kvm_vcpu *vcpu)
 	if (!kvm_msr_allowed(vcpu, index, KVM_MSR_FILTER_WRITE))
 		return msr_refused(vcpu, true, index, data, KVM_MSR_EXIT_REASON_FILTER);
 	ret = kvm_set_msr(vcpu, index, data, false);
+	if (ret < 0 && !(vcpu->kvm->arch.user_space_msr_mask & KVM_MSR_EXIT_REASON_INVAL))
+		return ret;
 	if (ret)
 		return msr_refused(vcpu, true, index, data, refusal(ret));
 	return skip(vcpu);

@@ -2,6 +2,7 @@
 /* Hypercalls: number in RAX, arguments in RBX RCX RDX RSI, result in RAX. Only CPL 0 may call. */
 #include <sched.h>
 #include "arch/x86/hyperv.h"
+#include "arch/x86/xen.h"
 
 struct hypercall {
 	struct kvm_vcpu *vcpu;
@@ -127,6 +128,8 @@ int kvm_emulate_hypercall(struct kvm_vcpu *vcpu)
 
 	if (s->exit.hypercall.vmmcall != s->is_amd)
 		return fix_hypercall(vcpu);
+	if (kvm_xen_hypercall_enabled(vcpu->kvm) && !(kvm_hv_hypercall_enabled(vcpu) && (nr & BIT(31))))
+		return kvm_xen_hypercall(vcpu); /* Hyper-V's come with bit 31 from a page made for both */
 	if (kvm_hv_hypercall_enabled(vcpu))
 		return kvm_hv_hypercall(vcpu);
 	if (!h.op_64_bit) {

@@ -11,6 +11,7 @@
 #include <time.h>
 #include "arch/x86/lapic.h"
 #include "arch/x86/msr.h"
+#include "arch/x86/xen.h"
 
 struct hv_msr {
 	u32 first, last;
@@ -66,15 +67,15 @@ static int set_guest_os_id(struct msr_access *a, const struct hv_msr *m)
 
 static int set_hypercall(struct msr_access *a, const struct hv_msr *m)
 {
-	static const u8 vmcall[] = { 0x0f, 0x01, 0xc1, 0xc3 }, vmmcall[] = { 0x0f, 0x01, 0xd9, 0xc3 }; /* and ret */
+	/* or eax,0x80000000, so that it is no Xen hypercall, where there are such; vmcall or vmmcall; ret */
+	const u8 page[] = { 0x0d, 0, 0, 0, 0x80, 0x0f, 0x01, x86s(a->vcpu)->is_amd ? 0xd9 : 0xc1, 0xc3 };
+	unsigned skip = kvm_xen_hypercall_enabled(a->vcpu->kvm) ? 0 : 5;
 	struct kvm_hv *hv = to_kvm_hv(a->vcpu->kvm);
 
-	_Static_assert(sizeof(vmcall) == sizeof(vmmcall), "one length");
 	if (!hv->guest_os_id)
 		return 0;
 	if ((a->data & HV_MSR_PAGE_ENABLE) &&
-	    kvm_write_guest(a->vcpu->kvm, a->data & PAGE_MASK, x86s(a->vcpu)->is_amd ? vmmcall : vmcall,
-			    sizeof(vmcall)))
+	    kvm_write_guest(a->vcpu->kvm, a->data & PAGE_MASK, page + skip, sizeof(page) - skip))
 		return 1;
 	hv->hypercall = a->data;
 	return 0;

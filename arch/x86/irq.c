@@ -5,6 +5,7 @@
  */
 #include "arch/x86/i8259.h"
 #include "arch/x86/lapic.h"
+#include "arch/x86/xen.h"
 
 bool kvm_cpu_has_pending_timer(struct kvm_vcpu *vcpu)
 {
@@ -22,6 +23,8 @@ bool kvm_cpu_has_extint(struct kvm_vcpu *vcpu)
 {
 	if (!lapic_in_kernel(vcpu))
 		return vcpu->arch.interrupt.injected;
+	if (kvm_xen_has_interrupt(vcpu))
+		return true;
 	if (!kvm_apic_accept_pic_intr(vcpu))
 		return false;
 	if (irqchip_split(vcpu->kvm))
@@ -47,6 +50,8 @@ static int kvm_cpu_get_extint(struct kvm_vcpu *vcpu)
 		return -1;
 	if (!lapic_in_kernel(vcpu))
 		return vcpu->arch.interrupt.nr;
+	if (kvm_xen_has_interrupt(vcpu))
+		return vcpu->kvm->arch.xen.upcall_vector; /* stays until the guest has seen to it */
 	if (!irqchip_split(vcpu->kvm))
 		return kvm_pic_read_irq(vcpu->kvm);
 	vector = vcpu->arch.pending_external_vector;

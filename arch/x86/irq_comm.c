@@ -16,6 +16,7 @@
 #include "arch/x86/ioapic.h"
 #include "arch/x86/irq_comm.h"
 #include "arch/x86/lapic.h"
+#include "arch/x86/xen.h"
 
 #define MSI_ADDR_DEST_LOGICAL (1u << 2)
 #define MSI_ADDR_REDIRECT (1u << 3)
@@ -89,6 +90,8 @@ int kvm_arch_set_irq_inatomic(struct kvm_kernel_irq_routing_entry *e, struct kvm
 
 	if (e->type == KVM_IRQ_ROUTING_HV_SINT)
 		return kvm_hv_set_sint(e, kvm, irq_source_id, level, line_status);
+	if (e->type == KVM_IRQ_ROUTING_XEN_EVTCHN)
+		return level ? e->set(e, kvm, irq_source_id, level, line_status) : -1;
 	if (e->type != KVM_IRQ_ROUTING_MSI)
 		return -EWOULDBLOCK;
 	if (kvm_msi_route_invalid(kvm, e))
@@ -130,6 +133,8 @@ int kvm_set_routing_entry(struct kvm *kvm, struct kvm_kernel_irq_routing_entry *
 		e->hv_sint.vcpu = ue->u.hv_sint.vcpu;
 		e->hv_sint.sint = ue->u.hv_sint.sint;
 		return 0;
+	case KVM_IRQ_ROUTING_XEN_EVTCHN:
+		return kvm_xen_setup_evtchn(e, ue);
 	}
 	return -EINVAL;
 }

@@ -19,6 +19,7 @@
 #include <string.h>
 
 #include "arch/x86/lapic.h"
+#include "arch/x86/xen.h"
 
 #define APIC_VERSION 0x14u
 #define LAPIC_MMIO_LENGTH 0x1000u
@@ -143,8 +144,11 @@ static void lapic_set_spiv(struct kvm_lapic *apic, u32 val)
 	u32 old = kvm_lapic_get_reg(apic, APIC_SPIV);
 
 	kvm_lapic_set_reg(apic, APIC_SPIV, val);
-	if ((old ^ val) & APIC_SPIV_APIC_ENABLED)
+	if ((old ^ val) & APIC_SPIV_APIC_ENABLED) {
 		kvm_apic_map_dirty(apic->vcpu->kvm);
+		if (val & APIC_SPIV_APIC_ENABLED)
+			kvm_xen_sw_enable_lapic(apic->vcpu);
+	}
 }
 
 static int lapic_write_spiv(struct kvm_lapic *apic, u32 reg, u32 val)

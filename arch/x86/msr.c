@@ -9,6 +9,7 @@
  */
 #include "arch/x86/hyperv.h"
 #include "arch/x86/msr.h"
+#include "arch/x86/xen.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -646,6 +647,8 @@ int kvm_set_msr(struct kvm_vcpu *vcpu, u32 index, u64 data, bool host)
 {
 	struct msr_access a = { .vcpu = vcpu, .row = vcpu_row(vcpu, index), .index = index, .data = data, .host = host };
 
+	if (unlikely(index && index == vcpu->kvm->arch.xen.config.msr))
+		return kvm_xen_write_hypercall_page(vcpu, data);
 	return a.row ? a.row->set(&a) : KVM_MSR_RET_INVALID;
 }
 

@@ -10,6 +10,7 @@
 #include <time.h>
 #include <x86intrin.h>
 #include "arch/x86/hyperv.h"
+#include "arch/x86/xen.h"
 
 /* Documentation/virt/kvm/x86/msr.rst; asm/pvclock-abi.h is not installed. */
 struct pvclock_vcpu_time_info {
@@ -126,7 +127,7 @@ u64 kvm_get_kvmclock_ns(struct kvm *kvm)
 /* ---- the shared pages ---- */
 
 /* mul and shift such that ns = (cycles << shift) * mul >> 32 at khz. */
-static void time_scale(u32 khz, u32 *mul, s8 *shift)
+void kvm_get_time_scale(u32 khz, u32 *mul, s8 *shift)
 {
 	u64 hz = (u64)khz * 1000, scaled = 1000000000ull;
 
@@ -171,7 +172,7 @@ void kvm_guest_time_update(struct kvm_vcpu *vcpu)
 	u32 mul;
 	s8 shift;
 
-	if (!vcpu->arch.pv_time.active && !kvm_hv_tsc_page_wanted(vcpu->kvm))
+	if (!vcpu->arch.pv_time.active && !kvm_hv_tsc_page_wanted(vcpu->kvm) && !kvm_xen_time_wanted(vcpu))
 		return;
 	pthread_mutex_lock(&ka->tsc_write_lock);
 	host_tsc = ka->use_master_clock ? ka->master_cycle_now : __rdtsc();
@@ -181,11 +182,12 @@ void kvm_guest_time_update(struct kvm_vcpu *vcpu)
 	t.tsc_timestamp = kvm_scale_tsc(vcpu, host_tsc) + vcpu->arch.l1_tsc_offset;
 	t.system_time = ns;
 	kvm_hv_setup_tsc_page(vcpu, t.flags & PVCLOCK_TSC_STABLE_BIT, t.tsc_timestamp, ns);
-	if (!vcpu->arch.pv_time.active)
-		return;
-	time_scale(vcpu->arch.virtual_tsc_khz, &mul, &shift);
+	kvm_get_time_scale(vcpu->arch.virtual_tsc_khz, &mul, &shift);
 	t.tsc_to_system_mul = mul;
 	t.tsc_shift = shift;
+	kvm_xen_update_time(vcpu, &t);
+	if (!vcpu->arch.pv_time.active)
+		return;
 	if (vcpu->arch.pvclock_set_guest_stopped_request) {
 		t.flags |= PVCLOCK_GUEST_STOPPED;
 		vcpu->arch.pvclock_set_guest_stopped_request = false;
@@ -205,10 +207,15 @@ int kvm_set_system_time_msr(struct kvm_vcpu *vcpu, u64 data, bool old_msr)
 }
 
 /* The wall clock at the moment where kvmclock was 0. */
+u64 kvm_get_wall_clock_epoch(struct kvm *kvm)
+{
+	return clock_ns(CLOCK_REALTIME) - kvm_get_kvmclock_ns(kvm);
+}
+
 void kvm_write_wall_clock(struct kvm *kvm, gpa_t gpa)
 {
 	struct pvclock_wall_clock wc;
-	u64 boot_ns = clock_ns(CLOCK_REALTIME) - kvm_get_kvmclock_ns(kvm);
+	u64 boot_ns = kvm_get_wall_clock_epoch(kvm);
 	u32 version;
 
 	if (!gpa || kvm_read_guest(kvm, gpa, &version, sizeof(version)))

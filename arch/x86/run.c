@@ -9,6 +9,7 @@
 #include <string.h>
 #include "arch/x86/hyperv.h"
 #include "arch/x86/smm.h"
+#include "arch/x86/xen.h"
 
 #define PIO_PAGE_OFFSET 1 /* page of the kvm_run mapping, KVM_PIO_PAGE_OFFSET */
 
@@ -214,6 +215,25 @@ int kvm_exit_hyperv(struct kvm_vcpu *vcpu, const struct kvm_hyperv_exit *exit,
 	return 0;
 }
 
+/* If user space has moved RIP, there is no result to be set. */
+static int complete_xen_hypercall(struct kvm_vcpu *vcpu)
+{
+	if (kvm_linear_rip(vcpu) != vcpu->arch.xen.hypercall_rip)
+		return 1;
+	x86s(vcpu)->gpr[X86_RAX] = vcpu->run->xen.u.hcall.result;
+	hyp_x86_skip(vcpu->hyp);
+	return 1;
+}
+
+int kvm_exit_xen(struct kvm_vcpu *vcpu, const struct kvm_xen_exit *xen)
+{
+	vcpu->run->exit_reason = KVM_EXIT_XEN;
+	vcpu->run->xen = *xen;
+	vcpu->arch.xen.hypercall_rip = kvm_linear_rip(vcpu);
+	vcpu->arch.complete_userspace_io = complete_xen_hypercall;
+	return 0;
+}
+
 static int exit_system_event(struct kvm_vcpu *vcpu, u32 type)
 {
 	vcpu->run->exit_reason = KVM_EXIT_SYSTEM_EVENT;
@@ -252,6 +272,8 @@ static bool vcpu_has_events(struct kvm_vcpu *vcpu)
 	if (kvm_test_request(KVM_REQ_NMI, vcpu) || (vcpu->arch.nmi_pending && hyp_x86_nmi_allowed(vcpu->hyp)))
 		return true;
 	if (kvm_test_request(KVM_REQ_TRIPLE_FAULT, vcpu) || kvm_hv_has_stimer_pending(vcpu))
+		return true;
+	if (kvm_xen_has_pending_events(vcpu))
 		return true;
 	return vcpu->arch.mp_state != KVM_MP_STATE_UNINITIALIZED &&
 	       vcpu->arch.mp_state != KVM_MP_STATE_INIT_RECEIVED && kvm_cpu_has_interrupt(vcpu) &&
@@ -376,7 +398,7 @@ static int prepare_events(struct kvm_vcpu *vcpu)
 {
 	bool window = dm_request_for_irq_injection(vcpu) && accepts_dm_interrupt(vcpu);
 
-	if (!kvm_check_request(KVM_REQ_EVENT, vcpu) && !window)
+	if (!kvm_check_request(KVM_REQ_EVENT, vcpu) && !window && !kvm_xen_has_interrupt(vcpu))
 		return 1;
 	vcpu->stat.req_event++;
 	if (lapic_in_kernel(vcpu) && kvm_apic_accept_events(vcpu) < 0)
@@ -461,6 +483,10 @@ static int vcpu_run(struct kvm_vcpu *vcpu)
 		if (ret <= 0)
 			return ret;
 		kvm_clear_request(KVM_REQ_UNBLOCK, vcpu);
+		if (kvm_xen_has_pending_events(vcpu))
+			kvm_xen_inject_pending_events(vcpu);
+		if (kvm_xen_has_pending_timer(vcpu))
+			kvm_xen_inject_timer_irqs(vcpu);
 		if (kvm_cpu_has_pending_timer(vcpu))
 			kvm_inject_pending_timer_irqs(vcpu);
 		if (dm_request_for_irq_injection(vcpu) && ready_for_interrupt_injection(vcpu)) {
@@ -568,6 +594,8 @@ int kvm_arch_vcpu_ioctl_run(struct kvm_vcpu *vcpu)
 
 	run->flags = 0;
 	hyp_as_client_ran(vcpu->kvm->as);
+	if (kvm_xen_msr_enabled(vcpu->kvm))
+		kvm_make_request(KVM_REQ_STEAL_UPDATE, vcpu); /* the run state */
 	if (vcpu->arch.mp_state == KVM_MP_STATE_UNINITIALIZED)
 		ret = run_uninitialized(vcpu);
 	else

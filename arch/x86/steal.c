@@ -7,9 +7,13 @@
  * The kernel's run delay is not to be had without reading /proc, so stolen time is what the clock advanced
  * minus the CPU time of the thread, looked at every STEAL_PERIOD cycles while in KVM_RUN and not asleep.
  */
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
 #include <time.h>
+#include <unistd.h>
 #include <x86intrin.h>
-#include "arch/x86/x86.h"
+#include "arch/x86/xen.h"
 
 struct kvm_steal_time_page {
 	u64 steal;
@@ -126,9 +130,13 @@ static void record(struct kvm_vcpu *vcpu, struct kvm_steal_time_page *st)
 	account(vcpu, st);
 }
 
+/* Xen guests are told by their run states. */
 void kvm_record_steal_time(struct kvm_vcpu *vcpu)
 {
-	with_steal_page(vcpu, record);
+	if (kvm_xen_msr_enabled(vcpu->kvm))
+		kvm_xen_update_runstate(vcpu, XEN_RUNSTATE_RUNNING);
+	else
+		with_steal_page(vcpu, record);
 }
 
 static void set_preempted(struct kvm_vcpu *vcpu, struct kvm_steal_time_page *st)
@@ -155,4 +163,39 @@ void kvm_steal_time_tick(struct kvm_vcpu *vcpu)
 		kvm_record_steal_time(vcpu);
 	else if (vcpu->arch.st.preempted)
 		with_steal_page(vcpu, clear_preempted);
+}
+
+/* ---- the scheduler's run delay ---- */
+
+bool kvm_sched_info_on(void)
+{
+	return !access("/proc/thread-self/schedstat", R_OK);
+}
+
+void kvm_sched_stat_close(struct kvm_vcpu *vcpu)
+{
+	if (vcpu->arch.sched_stat.tid)
+		close(vcpu->arch.sched_stat.fd);
+	vcpu->arch.sched_stat.tid = 0;
+}
+
+/* "time on a CPU, run delay, time slices". The descriptor is of the thread that opened it. */
+u64 kvm_run_delay_ns(struct kvm_vcpu *vcpu)
+{
+	struct kvm_sched_stat *ss = &vcpu->arch.sched_stat;
+	pid_t self = gettid();
+	char text[96], *at;
+	ssize_t n;
+
+	if (ss->tid != self) {
+		kvm_sched_stat_close(vcpu);
+		ss->fd = open("/proc/thread-self/schedstat", O_RDONLY | O_CLOEXEC);
+		ss->tid = ss->fd >= 0 ? self : 0;
+	}
+	n = ss->tid ? pread(ss->fd, text, sizeof(text) - 1, 0) : 0;
+	if (n <= 0)
+		return 0;
+	text[n] = '\0';
+	at = strchr(text, ' ');
+	return at ? strtoull(at, NULL, 10) : 0;
 }

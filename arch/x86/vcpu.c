@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include "arch/x86/hyperv.h"
 #include "arch/x86/smm.h"
+#include "arch/x86/xen.h"
 
 /* ---- creation, reset --------------------------------------------------------------------------- */
 
@@ -17,6 +18,7 @@ int kvm_arch_vcpu_create(struct kvm_vcpu *vcpu)
 {
 	struct kvm_vcpu_arch *v = &vcpu->arch;
 
+	kvm_xen_init_vcpu(vcpu);
 	v->pending_external_vector = -1;
 	v->mcg_cap = KVM_MAX_MCE_BANKS;
 	v->mp_state = !irqchip_in_kernel(vcpu->kvm) || kvm_vcpu_is_bsp(vcpu) ? KVM_MP_STATE_RUNNABLE
@@ -44,6 +46,8 @@ void kvm_arch_vcpu_destroy(struct kvm_vcpu *vcpu)
 	if (lapic_in_kernel(vcpu))
 		kvm_free_lapic(vcpu);
 	kvm_hv_vcpu_uninit(vcpu);
+	kvm_xen_destroy_vcpu(vcpu);
+	kvm_sched_stat_close(vcpu);
 	free(vcpu->arch.cpuid_entries);
 	vcpu->arch.cpuid_entries = NULL;
 	vcpu->arch.cpuid_nent = 0;
@@ -254,6 +258,8 @@ long kvm_arch_vcpu_ioctl(struct kvm_vcpu *vcpu, unsigned int ioctl, unsigned lon
 
 	if (!row)
 		row = kvm_ioctl_find(kvm_event_ioctls, kvm_nr_event_ioctls, ioctl);
+	if (!row)
+		row = kvm_ioctl_find(kvm_xen_vcpu_ioctls, kvm_nr_xen_vcpu_ioctls, ioctl);
 	if (!row)
 		row = kvm_ioctl_find(vcpu_ioctls, ARRAY_SIZE(vcpu_ioctls), ioctl);
 	return row ? kvm_ioctl_call(row, vcpu, arg) : -EINVAL;

@@ -2,6 +2,7 @@
 /* A virtual machine on x86, and the ioctls of the kvm and vm descriptors that are x86's. */
 #include <unistd.h>
 #include "arch/x86/hyperv.h"
+#include "arch/x86/xen.h"
 
 #define MCG_CAP_SUPPORTED (BIT_ULL(8) | BIT_ULL(24)) /* MCG_CTL_P, MCG_SER_P */
 #define KVM_MIN_ALLOC_MMU_PAGES 64
@@ -18,6 +19,7 @@ int kvm_arch_init_vm(struct kvm *kvm, unsigned long type)
 	kvm->arch.guest_can_read_msr_platform_info = true;
 	kvm_clock_init_vm(kvm);
 	kvm_hv_init_vm(kvm);
+	kvm_xen_init_vm(kvm);
 	return 0;
 }
 
@@ -37,6 +39,7 @@ void kvm_arch_destroy_vm(struct kvm *kvm)
 	kvm_apic_map_destroy(kvm);
 	kvm_msr_filter_free(kvm);
 	kvm_hv_destroy_vm(kvm);
+	kvm_xen_destroy_vm(kvm);
 	pthread_mutex_destroy(&kvm->arch.apic_map_lock);
 }
 
@@ -212,6 +215,8 @@ long kvm_arch_vm_ioctl(struct kvm *kvm, unsigned int ioctl, unsigned long arg)
 {
 	const struct kvm_ioctl_row *row = kvm_ioctl_find(vm_ioctls, ARRAY_SIZE(vm_ioctls), ioctl);
 
+	if (!row)
+		row = kvm_ioctl_find(kvm_xen_vm_ioctls, kvm_nr_xen_vm_ioctls, ioctl);
 	return row ? kvm_ioctl_call(row, kvm, arg) : -ENOTTY;
 }
 

@@ -153,12 +153,19 @@ u64 kvm_get_kvmclock_ns(struct kvm *kvm);
 int kvm_get_clock(struct kvm *kvm, struct kvm_clock_data *data);
 int kvm_set_clock(struct kvm *kvm, const struct kvm_clock_data *data);
 int kvm_set_system_time_msr(struct kvm_vcpu *vcpu, u64 data, bool old_msr);
+u64 kvm_get_wall_clock_epoch(struct kvm *kvm); /* CLOCK_REALTIME in ns at kvmclock's 0 */
+/* ns = (cycles << shift) * mul >> 32 of a clock of this frequency. */
+void kvm_get_time_scale(u32 khz, u32 *mul, s8 *shift);
 void kvm_write_wall_clock(struct kvm *kvm, gpa_t gpa);
 void kvm_guest_time_update(struct kvm_vcpu *vcpu);
 int kvm_set_guest_paused(struct kvm_vcpu *vcpu);
 int kvm_pv_clock_pairing(struct kvm_vcpu *vcpu, gpa_t gpa, u64 type);
 
 /* ---- steal.c ---- */
+bool kvm_sched_info_on(void); /* the host tells run delays */
+/* How long the vCPU's (the calling) thread has been waiting for a CPU so far, or 0. */
+u64 kvm_run_delay_ns(struct kvm_vcpu *vcpu);
+void kvm_sched_stat_close(struct kvm_vcpu *vcpu);
 int kvm_set_steal_time_msr(struct kvm_vcpu *vcpu, u64 data);
 void kvm_record_steal_time(struct kvm_vcpu *vcpu);   /* entering: not preempted; a flush owed is done */
 void kvm_steal_time_set_preempted(struct kvm_vcpu *vcpu);

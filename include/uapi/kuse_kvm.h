@@ -20,4 +20,16 @@
 #define KVM_ENOSYS 1000
 #endif
 
+/* KVM_CAP_XEN_HVM: newer than 6.1. Their values share the unions' first members. */
+#ifndef KVM_XEN_HVM_CONFIG_RUNSTATE_UPDATE_FLAG
+#define KVM_XEN_HVM_CONFIG_RUNSTATE_UPDATE_FLAG (1 << 6)
+#define KVM_XEN_ATTR_TYPE_RUNSTATE_UPDATE_FLAG 0x5 /* u.runstate_update_flag, a byte as u.vector */
+#endif
+#ifndef KVM_XEN_HVM_CONFIG_SHARED_INFO_HVA
+#define KVM_XEN_HVM_CONFIG_PVCLOCK_TSC_UNSTABLE (1 << 7)
+#define KVM_XEN_HVM_CONFIG_SHARED_INFO_HVA (1 << 8)
+#define KVM_XEN_ATTR_TYPE_SHARED_INFO_HVA 0x6   /* u.shared_info.hva, as .gfn */
+#define KVM_XEN_VCPU_ATTR_TYPE_VCPU_INFO_HVA 0x9 /* u.hva, as u.gpa */
+#endif
+
 #endif

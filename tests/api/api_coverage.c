@@ -15,7 +15,7 @@
 #include "virt/ioctl.h"
 #include "virt/sys.h"
 
-enum absence { NOTYET, OTHER_ARCH, OLD, NESTED, SEV, SGX, XEN, PMU, HARDWARE };
+enum absence { NOTYET, OTHER_ARCH, OLD, NESTED, SEV, SGX, PMU, HARDWARE };
 
 static const char *const absence_text[] = {
 	[NOTYET] = "**not yet**",
@@ -23,7 +23,6 @@ static const char *const absence_text[] = {
 	[NESTED] = "refused, as with `nested=0`: nested virtualization is not offered",
 	[SEV] = "refused, as on a host without SEV",
 	[SGX] = "refused, as without CONFIG_X86_SGX_KVM",
-	[XEN] = "refused, as without CONFIG_KVM_XEN",
 	[PMU] = "refused, as with `enable_pmu=0`",
 	[HARDWARE] = "refused, as on a host CPU without the feature",
 };

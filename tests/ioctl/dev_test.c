@@ -66,8 +66,7 @@ static void required_capabilities(void **state)
 
 static void not_offered(void **state)
 {
-	static const int caps[] = { KVM_CAP_HYPERV_ENLIGHTENED_VMCS, KVM_CAP_NESTED_STATE, KVM_CAP_ASYNC_PF,
-				    KVM_CAP_XEN_HVM };
+	static const int caps[] = { KVM_CAP_HYPERV_ENLIGHTENED_VMCS, KVM_CAP_NESTED_STATE, KVM_CAP_ASYNC_PF };
 
 	skip_real();
 	for (size_t i = 0; i < sizeof(caps) / sizeof(caps[0]); i++)

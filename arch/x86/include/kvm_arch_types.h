@@ -5,6 +5,7 @@
 
 #include "hyp/sys/x86/state.h"
 #include "kvm_arch_hyperv.h"
+#include "kvm_arch_xen.h"
 
 #define KVM_NR_IRQCHIPS 3
 #define KVM_IRQCHIP_NUM_PINS 24
@@ -110,6 +111,10 @@ struct kvm_vcpu_arch {
 		u64 last_tsc;    /* of the last look at the clocks */
 		u64 wall_ns, cpu_ns; /* CLOCK_MONOTONIC and thread CPU time then; 0: start anew */
 	} st;
+	struct kvm_sched_stat {
+		pid_t tid; /* whose schedstat fd is; 0: none is open */
+		int fd;
+	} sched_stat;
 	struct {
 		u64 msr_en_val, msr_int_val;
 	} apf;
@@ -128,6 +133,8 @@ struct kvm_vcpu_arch {
 	u32 pv_cpuid_features;
 	bool pv_cpuid_enforce;
 	struct kvm_vcpu_hv *hyperv; /* hyperv.h; NULL until something of Hyper-V is used */
+	struct kvm_vcpu_xen xen;
+	u32 xen_cpuid_base;         /* first leaf of Xen's in the guest's CPUID, or 0 */
 	bool hyperv_enabled;        /* the guest's CPUID says Hyper-V */
 	bool guest_has_x2apic, guest_has_tsc_deadline, guest_has_arch_capabilities;
 
@@ -136,7 +143,8 @@ struct kvm_vcpu_arch {
 	u64 mce_banks[4 * KVM_MAX_MCE_BANKS];
 	u64 mci_ctl2_banks[KVM_MAX_MCE_BANKS];
 	u64 microcode_version, arch_capabilities, ia32_misc_enable, msr_platform_info, msr_misc_features_enables;
-	u64 msr_ia32_power_ctl, de_cfg, spec_ctrl, tfa_ctl, perf_capabilities, smbase, osvw_length, osvw_status, hwcr, virt_spec_ctrl, smi_count;
+	u64 msr_ia32_power_ctl, de_cfg, spec_ctrl, tfa_ctl, perf_capabilities, smbase, osvw_length, osvw_status, hwcr,
+		virt_spec_ctrl, smi_count;
 	struct {
 		u64 deftype, fixed[11], var[2 * KVM_NR_VAR_MTRR];
 	} mtrr;
@@ -186,6 +194,7 @@ struct kvm_arch {
 	bool tss_addr_set;
 
 	struct kvm_hv hyperv;
+	struct kvm_xen xen;
 
 	/* kvmclock: guest time = CLOCK_BOOTTIME ns + kvmclock_offset; see pvclock.c */
 	pthread_mutex_t tsc_write_lock;
