@@ -318,20 +318,35 @@ int hyp_as_write(struct hyp_as *as, gpa_t gpa, const void *buf, size_t len)
 	return as_copy(as, gpa, (void *)buf, len, true);
 }
 
+/* The piece up to the end of a page. False: nothing is there. */
+static bool cpu_copy_piece(struct hyp_cpu *cpu, gpa_t gpa, void *buf, size_t len, bool write)
+{
+	u8 *hva = hyp_phys_ptr(cpu, gpa, write), *pf = hyp_as_pf(cpu->as, gpa);
+
+	if (!hva)
+		return false;
+	memcpy(write ? hva : buf, write ? buf : hva, len);
+	if (write && pf && *pf & HYP_PF_CODE)
+		hyp_as_code_written(cpu, cpu->as, gpa, (unsigned)len);
+	return true;
+}
+
 static int cpu_copy(struct hyp_cpu *cpu, gpa_t gpa, void *buf, size_t len, bool write)
 {
-	for (size_t done = 0; done < len;) {
-		size_t chunk = MIN(len - done, PAGE_SIZE - ((gpa + done) & ~PAGE_MASK));
-		u8 *hva = hyp_phys_ptr(cpu, gpa + done, write), *pf = hyp_as_pf(cpu->as, gpa + done);
+	struct hyp_guard g;
+	size_t done = 0;
 
-		if (!hva)
-			return -EFAULT;
-		memcpy(write ? hva : (u8 *)buf + done, write ? (u8 *)buf + done : hva, chunk);
-		if (write && pf && *pf & HYP_PF_CODE)
-			hyp_as_code_written(cpu, cpu->as, gpa + done, (unsigned)chunk);
-		done += chunk;
+	if (HYP_GUARD(&g, cpu->as))
+		return -EFAULT;
+	while (done < len) {
+		size_t piece = MIN(len - done, PAGE_SIZE - ((gpa + done) & ~PAGE_MASK));
+
+		if (!cpu_copy_piece(cpu, gpa + done, (u8 *)buf + done, piece, write))
+			break;
+		done += piece;
 	}
-	return 0;
+	hyp_guard_end(&g);
+	return done < len ? -EFAULT : 0;
 }
 
 int hyp_cpu_read(struct hyp_cpu *cpu, gpa_t gpa, void *buf, size_t len)
