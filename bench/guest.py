@@ -322,10 +322,10 @@ class Native(Contender):
 
 
 class Tcg(Contender):
-    name = "tcg"
+    name, accel = "tcg", "tcg,thread=multi"
 
     def command(self, inputs, parameters, ram):
-        return ["qemu-system-x86_64", "-accel", "tcg,thread=multi", "-M", "q35", "-smp", "1", "-m", f"{ram}M",
+        return ["qemu-system-x86_64", "-accel", self.accel, "-M", "q35", "-smp", "1", "-m", f"{ram}M",
                 "-kernel", inputs.kernel, "-initrd", inputs.initrd, "-append", parameters,
                 "-display", "none", "-monitor", "none", "-serial", "stdio", "-no-reboot"]
 
@@ -351,16 +351,25 @@ class Kuse(Contender):
         return result
 
 
+class Qemu(Tcg):
+    """The same unmodified QEMU on KUSE's /dev/kvm."""
+    name, accel = "qemu", "kvm"
+
+    def command(self, inputs, parameters, ram):
+        program = os.path.join(os.path.abspath(self.args.build), "kuse")
+        return [program, "exec", "--"] + super().command(inputs, parameters, ram)
+
+
 def contenders(args, inputs):
-    known = {c.name: c for c in (Native, Tcg, Kuse)}
+    known = {c.name: c for c in (Native, Tcg, Kuse, Qemu)}
     out = []
     for name in args.contenders.split(","):
         if name not in known:
             raise Failed(f"no contender {name}")
         contender = known[name](args)
-        if name == "tcg" and not shutil.which("qemu-system-x86_64"):
+        if name in ("tcg", "qemu") and not shutil.which("qemu-system-x86_64"):
             raise Failed("qemu-system-x86_64 is missing (tools/deps bench)")
-        if name == "kuse" and not os.access(contender.program(), os.X_OK):
-            raise Failed(f"{contender.program()} is not built")
+        if name in ("kuse", "qemu") and not os.access(os.path.join(args.build, "kuse"), os.X_OK):
+            raise Failed(f"{args.build}/kuse is not built")
         out.append(contender)
     return out

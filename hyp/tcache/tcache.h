@@ -84,8 +84,9 @@ void tcache_publish(struct hyp_engine *e, struct hyp_block *b);
 u32 tcache_block_sum(const struct hyp_block *b, unsigned which, const u8 *page);
 /* Kills the blocks with code in gpa's page whose bytes are no longer those they were made from. */
 void tcache_compare_page(struct hyp_cpu *cpu, gpa_t gpa, const u8 *page);
-/* A page whose code a device may write over without a TLB flush in between: user code in a page that is writable, too.
- * It is compared whenever the CPU is entered, tcache_compare_watched, and not only when a block is looked up. */
+/* A page whose code a device may write over without a TLB flush in between: user code in a page that is
+ * writable, too. It is compared whenever the CPU is entered (tcache_compare_watched), and not only when a
+ * block is looked up. */
 void tcache_watch(struct hyp_engine *e, gpa_t gpa);
 void tcache_compare_watched(struct hyp_cpu *cpu);
 /* The direct entry of dead block `b` leads to the code at offset `to` from now on. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A small client in C, as such programs are: no irqchip, one slot, one vCPU in 32-bit protected mode without paging,
- * which answers MMIO and PIO. The guest reads an MMIO register, doubles it, writes it back, adds what a port says,
- * puts the sum out to another port and halts. Prints `tiny: ok`.
+ * A small client in C, as such programs are: no irqchip, one slot, one vCPU in 32-bit protected mode without
+ * paging, which answers MMIO and PIO. The guest reads an MMIO register, doubles it, writes it back, adds what a
+ * port says, puts the sum out to another port and halts. Prints `tiny: ok`.
  */
 #include <fcntl.h>
 #include <linux/kvm.h>
@@ -57,9 +57,11 @@ static int64_t answer(struct kvm_run *run)
 
 	if (run->exit_reason == KVM_EXIT_MMIO && !run->mmio.is_write && run->mmio.phys_addr == MMIO)
 		memcpy(run->mmio.data, &reg, 4);
-	else if (run->exit_reason == KVM_EXIT_MMIO && run->mmio.phys_addr == MMIO + 4 && run->mmio.data[0] == 42)
+	else if (run->exit_reason == KVM_EXIT_MMIO && run->mmio.phys_addr == MMIO + 4 &&
+		 run->mmio.data[0] == 42)
 		return -1;
-	else if (run->exit_reason == KVM_EXIT_IO && run->io.direction == KVM_EXIT_IO_IN && run->io.port == 0x20)
+	else if (run->exit_reason == KVM_EXIT_IO && run->io.direction == KVM_EXIT_IO_IN &&
+		 run->io.port == 0x20)
 		*data = port;
 	else if (run->exit_reason == KVM_EXIT_IO && run->io.port == 0x24)
 		return *data;
@@ -72,7 +74,8 @@ static int64_t answer(struct kvm_run *run)
 
 int main(void)
 {
-	int kvm = check(open("/dev/kvm", O_RDWR), "/dev/kvm"), vm = check(ioctl(kvm, KVM_CREATE_VM, 0), "KVM_CREATE_VM");
+	int kvm = check(open("/dev/kvm", O_RDWR), "/dev/kvm"),
+	    vm = check(ioctl(kvm, KVM_CREATE_VM, 0), "KVM_CREATE_VM");
 	char *memory = mmap(NULL, 0x10000, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	struct kvm_userspace_memory_region region = {.memory_size = 0x10000, .userspace_addr = (uintptr_t)memory};
 	int64_t got = -1;
@@ -82,7 +85,8 @@ int main(void)
 	memcpy(memory + 0x1000, code, sizeof(code));
 	check(ioctl(vm, KVM_SET_USER_MEMORY_REGION, &region), "KVM_SET_USER_MEMORY_REGION");
 	vcpu = check(ioctl(vm, KVM_CREATE_VCPU, 0), "KVM_CREATE_VCPU");
-	run = mmap(NULL, check(ioctl(kvm, KVM_GET_VCPU_MMAP_SIZE, 0), "mmap size"), PROT_READ | PROT_WRITE, MAP_SHARED, vcpu, 0);
+	run = mmap(NULL, check(ioctl(kvm, KVM_GET_VCPU_MMAP_SIZE, 0), "mmap size"), PROT_READ | PROT_WRITE,
+		   MAP_SHARED, vcpu, 0);
 	if (run == MAP_FAILED)
 		check(-1, "mmap");
 	set_state(vcpu);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Code that the client writes into guest memory (a device's DMA) over code that has just run in ring 3, with no TLB
- * flush, no CR3 load and no store of the guest in between. Port 0xf8 takes a guest-physical address, port 0xf9 the
- * word that guest_run stores there.
+ * Code that the client writes into guest memory (a device's DMA) over code that has just run in ring 3, with
+ * no TLB flush, no CR3 load and no store of the guest in between. Port 0xf8 takes a guest-physical address,
+ * port 0xf9 the word that guest_run stores there.
  */
 #include "guest/lib/guest.h"
 

@@ -139,7 +139,7 @@ static u64 plain_run(struct hyp_cpu *cpu, const struct str *st, unsigned seg, un
 	return *host ? left : 0;
 }
 
-/* The same downwards: bytes from the end of the element at offset down to the start of its page; *host is that end. */
+/* Downwards: bytes from the end of the element at offset down to the start of its page; *host is that end. */
 static u64 plain_run_down(struct hyp_cpu *cpu, const struct str *st, unsigned seg, unsigned reg, unsigned acc,
 			  u8 **host)
 {
@@ -242,8 +242,7 @@ static enum x86_ret run_rep(struct hyp_cpu *cpu, const struct str *st, str_fn on
 		cpu->s.rip = x86_next_rip(cpu, st->in);
 		return X86_OK;
 	}
-	if (cpu->interp->bp_armed || cpu->s.rflags & X86_FL_TF ||
-	    cpu->s.guest_debug & X86_GDBG_SINGLESTEP)
+	if (cpu->interp->bp_armed || cpu->s.rflags & X86_FL_TF || cpu->s.guest_debug & X86_GDBG_SINGLESTEP)
 		page = NULL;
 	do {
 		n = page && !cpu->mmio.n ? page(cpu, st) : 0;

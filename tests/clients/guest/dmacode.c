@@ -2,9 +2,10 @@
 /*
  * dmacode DEVICE OFFSET ROUNDS: code that a disk writes over code that has just run.
  *
- * Sector k behind OFFSET gets `mov eax, k; ret`. Each round reads one sector by O_DIRECT, so that the device's DMA goes
- * straight into an executable page of this process, and calls it: it must return that sector's number. Nothing but the
- * system call stands between running the old code and the new, as on silicon, where DMA is coherent with fetching.
+ * Sector k behind OFFSET gets `mov eax, k; ret`. Each round reads one sector by O_DIRECT, so that the device's
+ * DMA goes straight into an executable page of this process, and calls it: it must return that sector's number.
+ * Nothing but the system call stands between running the old code and the new, as on silicon, where DMA is
+ * coherent with fetching.
  */
 #include <fcntl.h>
 #include <stdint.h>
@@ -35,7 +36,8 @@ int main(int argc, char **argv)
 	off_t offset = argc > 2 ? atoll(argv[2]) : 0;
 	unsigned int rounds = argc > 3 ? atoi(argv[3]) : 100;
 	int fd = open(argc > 1 ? argv[1] : "/dev/vda", O_RDWR | O_DIRECT);
-	uint8_t *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	uint8_t *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+			     0);
 
 	if (fd < 0 || page == MAP_FAILED || write_sectors(fd, offset, page)) {
 		perror("dmacode");

@@ -2,10 +2,10 @@
 /*
  * judge MIB THREADS SECONDS: the guest's own witness that its memory stays what it was.
  *
- * Each thread owns a part of an anonymous mapping. Every page holds words that are a function of its number and its
- * generation; a round checks a page whole, then writes its next generation. Generations live in a table elsewhere, so a
- * page that a migration lost, brought back old or mixed from two is told from one that is right. One line a second
- * tells rounds; the last line is `judge: ok` or, at once, `judge: MISMATCH`.
+ * Each thread owns a part of an anonymous mapping. Every page holds words that are a function of its number and
+ * its generation; a round checks a page whole, then writes its next generation. Generations live in a table
+ * elsewhere, so a page that a migration lost, brought back old or mixed from two is told from one that is right.
+ * One line a second tells pages; the last line is `judge: ok` or, at once, `judge: MISMATCH`.
  */
 #include <pthread.h>
 #include <stdatomic.h>
@@ -43,7 +43,8 @@ static void check_page(const struct part *p, size_t page)
 
 	for (unsigned int i = 0; i < PAGE_WORDS; i++)
 		if (w[i] != word_of(page, p->generations[page], i)) {
-			printf("judge: MISMATCH page %zu word %u generation %u: %lx\n", page, i, p->generations[page], w[i]);
+			printf("judge: MISMATCH page %zu word %u generation %u: %lx\n", page, i,
+			       p->generations[page], w[i]);
 			exit(1);
 		}
 }
@@ -76,7 +77,8 @@ int main(int argc, char **argv)
 {
 	size_t pages = (argc > 1 ? atoi(argv[1]) : 16) * 256ul;
 	int threads = argc > 2 ? atoi(argv[2]) : 1, seconds = argc > 3 ? atoi(argv[3]) : 5;
-	uint64_t *words = mmap(NULL, pages * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	uint64_t *words = mmap(NULL, pages * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+			       0);
 	uint32_t *generations = calloc(pages, sizeof(*generations));
 	struct part parts[16];
 
