@@ -240,3 +240,17 @@ struct hyp_block *tcache_find_host(struct hyp_engine *e, u64 host_pc)
 	}
 	return e->n_blocks ? &e->blocks[lo] : NULL;
 }
+
+u64 tcache_guest_pc(struct hyp_engine *e, u64 host_pc)
+{
+	const struct hyp_block *b = tcache_find_host(e, host_pc);
+	const struct hyp_insn_map *m;
+	unsigned i = 0;
+
+	if (!b || !b->n_insns || host_pc < (u64)e->rx + b->direct)
+		return 0;
+	m = e->maps + b->map;
+	while (i + 1 < b->n_insns && m[i + 1].host <= host_pc - (u64)e->rx - b->direct)
+		i++;
+	return b->pc + (m[i].guest & INSN_MAP_OFFSET);
+}

@@ -93,5 +93,7 @@ void tcache_compare_watched(struct hyp_cpu *cpu);
 void tcache_forward(struct hyp_engine *e, struct hyp_block *b, u32 to);
 void tcache_kill(struct hyp_engine *e, struct hyp_block *b);
 struct hyp_block *tcache_find_host(struct hyp_engine *e, u64 host_pc);
+/* Where the guest was when host_pc ran, as a linear address; 0 where no block is there any more. */
+u64 tcache_guest_pc(struct hyp_engine *e, u64 host_pc);
 
 #endif

@@ -10,23 +10,14 @@
  *   - success where the argument could not be read or written,
  *   - a crash, or an access beyond the argument (arguments end where an unmapped page begins), or a hang,
  *   - after everything is closed: descriptors, threads, mappings or heap that were not there before.
- * A case runs in a child process; the parent names the case and the operation when the child dies or stops.
  */
 #ifndef KUSE_FUZZ_IOCTL_H
 #define KUSE_FUZZ_IOCTL_H
 
 #include <errno.h>
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "tests/fuzz/driver.h"
 #include "uapi/kuse_kvm.h"
 #include "virt/sys.h"
-
-typedef uint64_t u64;
-typedef uint32_t u32;
-typedef uint8_t u8;
-
-#define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 
 #define NR_KVM 2
 #define NR_VM 3
@@ -58,37 +49,27 @@ struct world {
 /* One thread of a case. */
 struct ctx {
 	struct world *w;
-	u64 rng;
-	u8 *page;     /* ARG_PAGES writable pages, then one without access */
-	const char *op;
+	struct fuzz_rng rng;
+	u8 *page; /* ARG_PAGES writable pages, then one without access */
 };
 #define ARG_PAGES 4
 
-/* Told to the parent. */
-struct progress {
-	u64 nr;
-	u64 beat; /* changes with every operation */
-	char op[64];
-	u64 done_ops;
-};
-extern struct progress *progress;
-
-u64 rnd(struct ctx *c);
-static inline u64 rnd_below(struct ctx *c, u64 n) { return rnd(c) % n; }
-static inline bool chance(struct ctx *c, unsigned percent) { return rnd_below(c, 100) < percent; }
-u64 rnd_interesting(struct ctx *c);
+static inline u64 rnd(struct ctx *c) { return fuzz_u64(&c->rng); }
+static inline u64 rnd_below(struct ctx *c, u64 n) { return fuzz_below(&c->rng, n); }
+static inline bool chance(struct ctx *c, unsigned percent) { return fuzz_chance(&c->rng, percent); }
+static inline u64 rnd_interesting(struct ctx *c) { return fuzz_value(&c->rng); }
 
 /* Address of `size` bytes that end at the unmapped page. Contents are what they were. */
-void *arg_at_end(struct ctx *c, size_t size);
-
-/* Ends the case with a message: something is wrong. */
-void __attribute__((noreturn, format(printf, 2, 3))) wrong(struct ctx *c, const char *fmt, ...);
+static inline void *arg_at_end(struct ctx *c, size_t size)
+{
+	return c->page + ARG_PAGES * PAGE - size;
+}
 
 /* world.c */
 void world_up(struct world *w, struct ctx *c);
 void world_down(struct world *w, struct ctx *c);
 void leaks_before(void);
-void leaks_after(struct ctx *c);
+void leaks_after(void);
 void world_adopt(struct ctx *c, int *slots, unsigned n, int fd); /* puts fd into a slot, closing what was there */
 int world_pick(struct ctx *c, const int *slots, unsigned n);    /* a descriptor of the kind, or rarely any number */
 

@@ -445,13 +445,6 @@ static const struct {
 
 /* ---- calling and judging ---- */
 
-static void note(struct ctx *c, const char *op)
-{
-	c->op = op;
-	strncpy(progress->op, op, sizeof(progress->op) - 1);
-	__atomic_add_fetch(&progress->done_ops, 1, __ATOMIC_RELAXED);
-}
-
 static bool listed(const struct row *r, int err)
 {
 	for (size_t i = 0; i < COUNT(r->errnos); i++)
@@ -480,9 +473,9 @@ static void judge(struct ctx *c, const struct row *r, int fd, int ret, int err, 
 		return;
 	/* -EIO: a system management interrupt that found no memory for its state ended the VM. */
 	if (ret < 0 && !listed(r, err) && err != EIO)
-		wrong(c, "errno %d (%s) on descriptor %d", err, strerror(err), fd);
+		fuzz_wrong("errno %d (%s) on descriptor %d", err, strerror(err), fd);
 	if (ret >= 0 && bad)
-		wrong(c, "returned %d for an argument that is not there", ret);
+		fuzz_wrong("returned %d for an argument that is not there", ret);
 }
 
 static const int *slots_of(struct ctx *c, char level, unsigned *n)
@@ -502,7 +495,7 @@ static void op_row(struct ctx *c)
 
 	if (fd < 0)
 		return;
-	note(c, r->name);
+	fuzz_note(r->name);
 	arg = r->fill(c, fd, r);
 	if (bad)
 		arg = bad_pointer(c, _IOC_SIZE(r->cmd));
@@ -539,7 +532,7 @@ static void op_any(struct ctx *c)
 	if (fd < 0 || makes_fd(r.cmd) || r.cmd == KVM_RUN || r.cmd == KVM_SET_USER_MEMORY_REGION ||
 	    _IOC_NR(r.cmd) == 0x49)
 		return; /* noise must not name this process's memory as the guest's */
-	note(c, r.name);
+	fuzz_note(r.name);
 	kuse_ioctl(fd, r.cmd, chance(c, 90) ? fill_noise(c, fd, &r) : rnd_interesting(c));
 }
 
@@ -549,10 +542,10 @@ static void op_open(struct ctx *c)
 {
 	int fd;
 
-	note(c, "open");
+	fuzz_note("open");
 	fd = kuse_open(O_RDWR | O_CLOEXEC);
 	if (fd < 0)
-		wrong(c, "%s", strerror(errno));
+		fuzz_wrong("%s", strerror(errno));
 	world_adopt(c, c->w->kvm, NR_KVM, fd);
 }
 
@@ -561,13 +554,13 @@ static void op_create_vm(struct ctx *c)
 	unsigned long type = chance(c, 95) ? 0 : rnd_interesting(c);
 	int kvm = world_pick(c, c->w->kvm, NR_KVM), fd;
 
-	note(c, "KVM_CREATE_VM");
+	fuzz_note("KVM_CREATE_VM");
 	if (kvm < 0)
 		return;
 	fd = kuse_ioctl(kvm, KVM_CREATE_VM, type);
 	if (fd < 0) {
 		if (!c->w->racing && type == 0)
-			wrong(c, "%s", strerror(errno));
+			fuzz_wrong("%s", strerror(errno));
 		return;
 	}
 	world_adopt(c, c->w->vm, NR_VM, fd);
@@ -580,12 +573,12 @@ static void op_create_vcpu(struct ctx *c)
 
 	if (vm < 0)
 		return;
-	note(c, "KVM_CREATE_VCPU");
+	fuzz_note("KVM_CREATE_VCPU");
 	fd = kuse_ioctl(vm, KVM_CREATE_VCPU, id);
 	if (fd >= 0)
 		world_adopt(c, c->w->vcpu, NR_VCPU, fd);
 	else if (!c->w->racing && errno != EINVAL && errno != EEXIST && errno != EIO)
-		wrong(c, "%s", strerror(errno));
+		fuzz_wrong("%s", strerror(errno));
 }
 
 /* The client takes memory away under its slots, and gives it back. */
@@ -595,7 +588,7 @@ static void op_protect(struct ctx *c)
 	struct block *b = &c->w->block[rnd_below(c, NR_BLOCK)];
 	size_t page = rnd_below(c, BLOCK_PAGES);
 
-	note(c, "mprotect");
+	fuzz_note("mprotect");
 	mprotect(b->mem + page * PAGE, (BLOCK_PAGES - page) * PAGE, prots[rnd_below(c, COUNT(prots))]);
 }
 
@@ -603,7 +596,7 @@ static void op_eventfd(struct ctx *c)
 {
 	int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 
-	note(c, "eventfd");
+	fuzz_note("eventfd");
 	if (fd >= 0)
 		world_adopt(c, c->w->event, NR_EVENT, fd);
 }
@@ -613,7 +606,7 @@ static void op_signal_event(struct ctx *c)
 	int fd = world_pick(c, c->w->event, NR_EVENT);
 	u64 one = 1;
 
-	note(c, "write to an eventfd");
+	fuzz_note("write to an eventfd");
 	if (fd >= 0 && write(fd, &one, 8) != 8)
 		return;
 }
@@ -624,7 +617,7 @@ static void op_close(struct ctx *c)
 	static const unsigned ns[] = { NR_KVM, NR_VM, NR_VCPU, NR_EVENT, NR_OTHER };
 	unsigned i = (unsigned)rnd_below(c, COUNT(ns));
 
-	note(c, "close");
+	fuzz_note("close");
 	world_adopt(c, lists[i], ns[i], -1);
 }
 
@@ -636,7 +629,7 @@ static void op_dup(struct ctx *c)
 	unsigned i = (unsigned)rnd_below(c, COUNT(ns));
 	int fd = world_pick(c, lists[i], ns[i]), new;
 
-	note(c, "dup");
+	fuzz_note("dup");
 	if (fd < 0)
 		return;
 	new = fcntl(fd, F_DUPFD_CLOEXEC, 0);
@@ -654,7 +647,7 @@ static void op_mmap(struct ctx *c)
 	size_t len = PAGE * (1 + rnd_below(c, 4));
 	void *at;
 
-	note(c, "mmap");
+	fuzz_note("mmap");
 	if (c->w->racing)
 		return; /* an unmapped kvm_run of another thread's choice would be our own fault */
 	if (m->at)
@@ -684,11 +677,11 @@ static void op_run(struct ctx *c)
 
 	if (fd < 0)
 		return;
-	note(c, "KVM_RUN");
+	fuzz_note("KVM_RUN");
 	run = kuse_mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	if (run == MAP_FAILED) {
 		if (!c->w->racing)
-			wrong(c, "kvm_run cannot be mapped: %s", strerror(errno));
+			fuzz_wrong("kvm_run cannot be mapped: %s", strerror(errno));
 		return;
 	}
 	for (unsigned n = 1 + (unsigned)rnd_below(c, 4); n--;) {
@@ -696,10 +689,10 @@ static void op_run(struct ctx *c)
 		ret = kuse_ioctl(fd, KVM_RUN, chance(c, 98) ? 0 : rnd_interesting(c));
 		if (ret < 0 && !c->w->racing && errno != EINTR && errno != EAGAIN && errno != EINVAL &&
 		    errno != EFAULT && errno != EIO)
-			wrong(c, "errno %d (%s)", errno, strerror(errno));
+			fuzz_wrong("errno %d (%s)", errno, strerror(errno));
 		if (!ret && run->exit_reason == KVM_EXIT_INTERNAL_ERROR &&
 		    run->internal.suberror == KVM_INTERNAL_ERROR_UNEXPECTED_EXIT_REASON)
-			wrong(c, "the CPU gave up: internal error at %#llx", run->internal.data[0]);
+			fuzz_wrong("the CPU gave up: internal error at %#llx", run->internal.data[0]);
 	}
 	kuse_munmap(run, PAGE);
 }
@@ -713,7 +706,7 @@ static void op_boot(struct ctx *c)
 
 	if (fd < 0)
 		return;
-	note(c, "a boot state");
+	fuzz_note("a boot state");
 	if (kuse_ioctl(fd, KVM_GET_SREGS, (unsigned long)&sregs))
 		return;
 	sregs.cs.base = sregs.cs.selector = 0;
@@ -730,7 +723,7 @@ static void op_fork(struct ctx *c)
 
 	if (c->w->racing)
 		return;
-	note(c, "fork");
+	fuzz_note("fork");
 	pid = fork();
 	if (!pid) {
 		for (unsigned i = 0; i < NR_VM; i++)
@@ -746,14 +739,14 @@ static void op_fork(struct ctx *c)
 	while (pid > 0 && waitpid(pid, &status, 0) != pid && errno == EINTR)
 		;
 	if (pid > 0 && status)
-		wrong(c, "the child of a fork ended with status %#x", status);
+		fuzz_wrong("the child of a fork ended with status %#x", status);
 }
 
 static void op_read_stats(struct ctx *c)
 {
 	int fd = world_pick(c, c->w->other, NR_OTHER);
 
-	note(c, "read of a statistics descriptor");
+	fuzz_note("read of a statistics descriptor");
 	if (fd >= 0 && pread(fd, c->page, rnd_below(c, PAGE), (off_t)rnd_below(c, 256)) < 0)
 		return;
 }

@@ -82,7 +82,7 @@ void world_up(struct world *w, struct ctx *c)
 	w->kvm[0] = kuse_open(O_RDWR | O_CLOEXEC);
 	w->event[0] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (w->kvm[0] < 0 || w->event[0] < 0)
-		wrong(c, "open: %s", strerror(errno));
+		fuzz_wrong("open: %s", strerror(errno));
 }
 
 void world_adopt(struct ctx *c, int *slots, unsigned n, int fd)
@@ -90,7 +90,7 @@ void world_adopt(struct ctx *c, int *slots, unsigned n, int fd)
 	int old = __atomic_exchange_n(&slots[rnd_below(c, n)], fd, __ATOMIC_SEQ_CST);
 
 	if (old >= 0 && kuse_close(old))
-		wrong(c, "close(%d): %s", old, strerror(errno));
+		fuzz_wrong("close(%d): %s", old, strerror(errno));
 }
 
 int world_pick(struct ctx *c, const int *slots, unsigned n)
@@ -124,7 +124,7 @@ static void close_all(struct world *w, struct ctx *c)
 		unsigned i = (unsigned)rnd_below(c, n);
 
 		if (*all[i] >= 0 && kuse_close(*all[i]))
-			wrong(c, "close(%d): %s", *all[i], strerror(errno));
+			fuzz_wrong("close(%d): %s", *all[i], strerror(errno));
 		all[i] = all[--n];
 	}
 }
@@ -180,7 +180,7 @@ void leaks_before(void)
 	maps = count_memfd_maps();
 }
 
-void leaks_after(struct ctx *c)
+void leaks_after(void)
 {
 	unsigned n;
 
@@ -189,11 +189,11 @@ void leaks_after(struct ctx *c)
 		nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
 	n = count_entries("/proc/self/fd");
 	if (n != fds)
-		wrong(c, "%d descriptors leaked", (int)(n - fds));
+		fuzz_wrong("%d descriptors leaked", (int)(n - fds));
 	n = count_entries("/proc/self/task");
 	if (n != threads)
-		wrong(c, "%d threads leaked", (int)(n - threads));
+		fuzz_wrong("%d threads leaked", (int)(n - threads));
 	n = count_memfd_maps();
 	if (n != maps)
-		wrong(c, "%d mappings leaked", (int)(n - maps));
+		fuzz_wrong("%d mappings leaked", (int)(n - maps));
 }

@@ -27,6 +27,20 @@ static void host_defaults(const u8 *image)
 	__asm__ volatile(".byte 0xc5, 0xf8, 0x77" ::: "memory"); /* vzeroupper */
 }
 
+/*
+ * The x87 remembers where its last instruction and operand were, and FXSAVE and FNSTENV write it down.
+ * Those are host addresses here: the guest gets its own instruction's, and no operand.
+ */
+static void hide_x87_pointers(struct hyp_cpu *cpu)
+{
+	u64 *fip = (u64 *)(cpu->s.xsave + 8), *fdp = (u64 *)(cpu->s.xsave + 16);
+
+	if (likely(*fip - (u64)cpu->engine->rx >= cpu->engine->size))
+		return;
+	*fip = tcache_guest_pc(cpu->engine, *fip);
+	*fdp = 0;
+}
+
 void hyp_fpu_put(struct hyp_cpu *cpu)
 {
 	if (!cpu->fpu_live)
@@ -34,6 +48,7 @@ void hyp_fpu_put(struct hyp_cpu *cpu)
 	cpu->fpu_live = false;
 	__asm__ volatile("xsave64 %0" : "+m"(cpu->s.xsave) : "a"(STATE_MASK), "d"(0) : "memory");
 	host_defaults(cpu->s.xsave);
+	hide_x87_pointers(cpu);
 }
 
 void hyp_fpu_get(struct hyp_cpu *cpu)

@@ -90,6 +90,11 @@ static bool guest_exception(int sig, const siginfo_t *si, const ucontext_t *uc)
 			return false;
 		x86_raise_err(cpu, X86_GP, 0);
 		return true;
+	case SIGBUS: /* a non-canonical address with RBP or RSP as its base */
+		if (si->si_code != SI_KERNEL || uc->uc_mcontext.gregs[REG_TRAPNO] != X86_SS_VEC)
+			return false;
+		x86_raise_err(cpu, X86_SS_VEC, 0);
+		return true;
 	default:
 		return false;
 	}
