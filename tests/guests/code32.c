@@ -90,6 +90,12 @@ asm(".text\n.code32\n"
     "	popl %esp\n"
     "	subl %esp, %edx\n" /* 0 */
     "	addl %edx, %eax\n"
+    "	pushl $1\n	pushl $2\n	pushl $3\n"
+    "	popl 4(%esp)\n" /* takes the place of 1: the address is that behind the pop */
+    "	popl %ecx\n"
+    "	popl %edx\n"
+    "	leal -5(%eax, %ecx), %eax\n"
+    "	addl %edx, %eax\n" /* 2 + 3 - 5 */
     "	pushal\n"
     "	movl $0, %eax\n"
     "	popal\n"
@@ -307,8 +313,17 @@ extern u8 both[];
 asm(".text\n.balign 16\n"
     "both: .byte 0x48, 0xff, 0xc0, 0xcb\n"); /* dec eax; inc eax; lret / inc rax; lret */
 
+static u64 pop_to_stack(void)
+{
+	u64 two, three;
+
+	asm volatile("pushq $1; pushq $2; pushq $3; popq 8(%%rsp); popq %0; popq %1" : "=r"(two), "=r"(three));
+	return two << 8 | three;
+}
+
 static void two_modes(void)
 {
+	CHECK_EQ(pop_to_stack(), 0x203);
 	for (u32 i = 0; i < 8; i++) {
 		struct regs r = { .a = 5 };
 

@@ -469,6 +469,12 @@ static bool touches_system_register(const struct insn *in)
 	return false;
 }
 
+/* POP to an address whose displacement cannot take the step of RSP too. */
+static bool pop_is_strange(const struct insn *in)
+{
+	return in->has_mem && in->op[0].mem.disp.value > 0x7ffffff0;
+}
+
 static u8 class_by_mnemonic(const struct insn *in, u32 key)
 {
 	bool op64 = in->z.operand_width == 64;
@@ -492,7 +498,7 @@ static u8 class_by_mnemonic(const struct insn *in, u32 key)
 			return INSN_INTERP;
 		return INSN_PUSH;
 	case ZYDIS_MNEMONIC_POP:
-		if (!op64 || in->has_mem || touches_system_register(in))
+		if (!op64 || pop_is_strange(in) || touches_system_register(in))
 			return INSN_INTERP;
 		return INSN_POP;
 	case ZYDIS_MNEMONIC_LEAVE:

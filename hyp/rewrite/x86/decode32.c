@@ -133,7 +133,7 @@ static u8 class_of_stack(struct insn *in)
 	if (in->z.operand_width != 32)
 		return INSN_INTERP;
 	if (!is_segment(&in->op[0]))
-		return push ? INSN_PUSH : in->has_mem ? INSN_INTERP : INSN_POP;
+		return push ? INSN_PUSH : INSN_POP;
 	if (!push && in->op[0].reg.value == ZYDIS_REGISTER_SS)
 		return INSN_INTERP;
 	return insn_use_helper(in, push ? HELPER_push_seg : HELPER_pop_seg,

@@ -254,12 +254,38 @@ void x_push(struct xlate *x, const struct insn *in)
 	x_push_done(x);
 }
 
+/* An address with RSP in it is computed with the incremented one; RSP moves when both accesses are done. */
+static void pop_to_memory(struct xlate *x, const struct insn *in)
+{
+	struct memref m = x_stack(x, 0, false, in->live_in);
+	struct insn to = *in;
+	ZydisDecodedOperandMem *mem = &to.op[0].mem;
+	int h;
+
+	e_mem(&x->e, x_is64(x), 0x8b, S1, &m);
+	e_store_gs(&x->e, OFF(scratch[1]), S1);
+	if (insn_gpr(mem->base, NULL) == X86_RSP) {
+		mem->disp.value = mem->disp.has_displacement ? mem->disp.value + x_word(x) : x_word(x);
+		mem->disp.has_displacement = true;
+	}
+	m = x_operand(x, &to, x_word(x), true);
+	h = x_spare(x, &m);
+	e_load_gs(&x->e, h, OFF(scratch[1]));
+	e_mem(&x->e, x_is64(x), 0x89, h, &m);
+	e_lea(&x->e, x_is64(x), HRSP, HRSP, NO_REG, 1, (s32)x_word(x));
+}
+
 void x_pop(struct xlate *x, const struct insn *in)
 {
-	u8 g = insn_gpr(in->op[0].reg.value, NULL);
+	u8 g = in->has_mem ? GPR_NONE : insn_gpr(in->op[0].reg.value, NULL);
 	int h = host_of(g) == NO_REG ? S1 : host_of(g);
-	struct memref m = x_stack(x, 0, false, in->live_in);
+	struct memref m;
 
+	if (in->has_mem) {
+		pop_to_memory(x, in);
+		return;
+	}
+	m = x_stack(x, 0, false, in->live_in);
 	e_mem(&x->e, x_is64(x), 0x8b, h, &m);
 	if (g == X86_RSP)
 		return;
