@@ -81,6 +81,35 @@ def hotplug(c):
     q.power_off()
 
 
+@case("q35: vCPUs added and removed by the monitor", seconds=90)
+def plug(c):
+    """ACPI CPU hot-plug: KVM_CREATE_VCPU while the others run; an unplugged one is parked and taken again."""
+    q = c.qemu("-smp", "1,sockets=1,cores=4,maxcpus=4", "-m", 512, *c.direct())
+    monitor = c.monitor()
+    q.shell()
+    for _ in range(2):
+        for core in (1, 2):
+            place = {"socket-id": 0, "core-id": core, "thread-id": 0}
+            monitor.do("device_add", driver="qemu64-x86_64-cpu", id=f"cpu{core}", **place)
+            q.need(f"n=0; until [ -e /sys/devices/system/cpu/cpu{core} ] || [ $n = 100 ]; do usleep 100000; n=$((n+1)); done;"
+                   f"cd /sys/devices/system/cpu/cpu{core}; grep -q 1 online || echo 1 >online; cd /; nproc", rf"(?m)^{core + 1}$")
+        for core in (1, 2):
+            monitor.do("device_del", id=f"cpu{core}")
+            q.need(f"n=0; while [ -e /sys/devices/system/cpu/cpu{core} ] && [ $n -lt 100 ]; do usleep 100000; n=$((n+1)); done;"
+                   "nproc", rf"(?m)^{3 - core}$")
+    c.check_quiet(q)
+    q.power_off()
+
+
+@case("q35, 6 GiB: RAM on both sides of the hole", seconds=90)
+def large(c):
+    q = c.qemu("-smp", 2, "-m", "6G", *c.direct())
+    q.shell()
+    q.need("grep MemTotal /proc/meminfo", "MemTotal: *[56][0-9]{6} kB")
+    q.need("judge 64 2 2", "judge: ok")
+    q.power_off()
+
+
 @case("q35, 8 vCPU: memory witness on every vCPU", seconds=90)
 def busy(c):
     q = c.qemu("-smp", 8, "-m", 512, *c.direct())

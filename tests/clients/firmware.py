@@ -71,12 +71,11 @@ def code_from_disk(c, device, node):
 
 # ---- UEFI
 
-def ovmf(c, *arguments, cpus=1):
+def ovmf(c, *arguments, cpus=1, flash=OVMF.format("CODE"), machine="q35"):
     variables = c.path("vars.fd")
     shutil.copyfile(OVMF.format("VARS"), variables)
-    return c.qemu("-smp", cpus, "-m", 512, *arguments,
-                  "-drive", f"if=pflash,format=raw,unit=0,readonly=on,file={OVMF.format('CODE')}",
-                  "-drive", f"if=pflash,format=raw,unit=1,file={variables}")
+    return c.qemu("-smp", cpus, "-m", 512, *arguments, "-drive", f"if=pflash,format=raw,unit=0,readonly=on,file={flash}",
+                  "-drive", f"if=pflash,format=raw,unit=1,file={variables}", machine=machine)
 
 
 @case("OVMF to its shell", seconds=120)
@@ -108,6 +107,17 @@ def ovmf_kernel(c):
 @case("OVMF with -kernel", seconds=120)
 def ovmf_direct(c):
     q = ovmf(c, *c.direct(), cpus=2)
+    q.shell()
+    c.check_linux(q, 2)
+    q.need("ls -d /sys/firmware/efi", "efi")
+    q.power_off()
+
+
+@case("OVMF with SMM, variables behind it, to a kernel", seconds=150)
+def ovmf_smm(c):
+    """The build that keeps its variables where only SMM may write: every store to them is an SMI on every vCPU."""
+    q = ovmf(c, *c.direct(), "-global", "driver=cfi.pflash01,property=secure,value=on", "-global", "ICH9-LPC.disable_s3=1",
+             cpus=2, flash="/usr/share/OVMF/OVMF_CODE_4M.secboot.fd", machine="q35,smm=on")
     q.shell()
     c.check_linux(q, 2)
     q.need("ls -d /sys/firmware/efi", "efi")

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A small client in C, as such programs are: no irqchip, one slot, one vCPU in 32-bit protected mode without
- * paging, which answers MMIO and PIO. The guest reads an MMIO register, doubles it, writes it back, adds what a
- * port says, puts the sum out to another port and halts. Prints `tiny: ok`.
+ * paging, which answers MMIO and PIO. The guest reads an MMIO register, doubles it, writes it back, adds what
+ * a port says, puts the sum out to another port and halts. Prints `tiny: ok`.
  */
 #include <fcntl.h>
 #include <linux/kvm.h>

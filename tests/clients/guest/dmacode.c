@@ -2,10 +2,10 @@
 /*
  * dmacode DEVICE OFFSET ROUNDS: code that a disk writes over code that has just run.
  *
- * Sector k behind OFFSET gets `mov eax, k; ret`. Each round reads one sector by O_DIRECT, so that the device's
- * DMA goes straight into an executable page of this process, and calls it: it must return that sector's number.
- * Nothing but the system call stands between running the old code and the new, as on silicon, where DMA is
- * coherent with fetching.
+ * Sector k behind OFFSET gets `mov eax, k; ret`. Each round reads one sector by O_DIRECT, so that the
+ * device's DMA goes straight into an executable page of this process, and calls it: it must return that
+ * sector's number. Nothing but the system call stands between running the old code and the new, as on
+ * silicon, where DMA is coherent with fetching.
  */
 #include <fcntl.h>
 #include <stdint.h>

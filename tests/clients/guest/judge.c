@@ -2,9 +2,10 @@
 /*
  * judge MIB THREADS SECONDS: the guest's own witness that its memory stays what it was.
  *
- * Each thread owns a part of an anonymous mapping. Every page holds words that are a function of its number and
- * its generation; a round checks a page whole, then writes its next generation. Generations live in a table
- * elsewhere, so a page that a migration lost, brought back old or mixed from two is told from one that is right.
+ * Each thread owns a part of an anonymous mapping. Every page holds words that are a function of its number
+ * and its generation; a round checks a page whole, then writes its next generation. Generations live in a
+ * table elsewhere, so a page that a migration lost, brought back old or mixed from two is told from one that
+ * is right.
  * One line a second tells pages; the last line is `judge: ok` or, at once, `judge: MISMATCH`.
  */
 #include <pthread.h>
