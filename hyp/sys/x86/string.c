@@ -150,8 +150,11 @@ static u64 plain_run_down(struct hyp_cpu *cpu, const struct str *st, unsigned se
 
 	if (x86_linear(cpu, seg, end - st->size, st->size, acc, &gva) != X86_OK)
 		return 0;
-	left = MIN((gva & ~PAGE_MASK) + st->size, end);
-	if (left > PAGE_SIZE || x86_linear(cpu, seg, end - left, left, acc, &gva) != X86_OK)
+	left = (gva & ~PAGE_MASK) + st->size;
+	if (left > PAGE_SIZE) /* the element crosses into the next page */
+		return 0;
+	left = MIN(left, end);
+	if (x86_linear(cpu, seg, end - left, left, acc, &gva) != X86_OK)
 		return 0;
 	*host = hyp_mem_ptr(cpu, gva, acc, &gpa, &ret);
 	if (!*host)
