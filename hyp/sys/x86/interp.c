@@ -15,8 +15,8 @@
  * Not guest-live: the caller has done hyp_fpu_put().
  */
 #include <emmintrin.h>
-#include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "hyp/sys/x86/interp.h"
 
@@ -28,9 +28,10 @@ struct x86_interp *x86_interp_get(struct hyp_cpu *cpu)
 
 	if (likely(it != NULL))
 		return it;
-	if (posix_memalign((void **)&it, 64, sizeof(*it)))
+	/* A MiB that most vCPUs use little of: zero pages until then. */
+	it = mmap(NULL, sizeof(*it), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (it == MAP_FAILED)
 		return NULL;
-	memset(it, 0, sizeof(*it));
 	cpu->interp = it;
 	if (x86_native_init(it))
 		return it;
@@ -48,7 +49,7 @@ void x86_interp_free(struct hyp_cpu *cpu)
 	if (!cpu->interp)
 		return;
 	x86_native_fini(cpu->interp);
-	free(cpu->interp);
+	munmap(cpu->interp, sizeof(*cpu->interp));
 	cpu->interp = NULL;
 }
 
