@@ -4,8 +4,11 @@
  * and whether it is out of the guest now. A guest with PV TLB flush does not interrupt a preempted vCPU
  * but sets KVM_VCPU_FLUSH_TLB in the flag; the flush is done before that vCPU runs again.
  *
- * The kernel's run delay is not to be had without reading /proc, so stolen time is what the clock advanced
- * minus the CPU time of the thread, looked at every STEAL_PERIOD cycles while in KVM_RUN and not asleep.
+ * Stolen time is the kernel's run delay of the thread, /proc/thread-self/schedstat: how long it was runnable and
+ * did not run, inside KVM_RUN or not. Reading that costs some microseconds. So there are three sieves: the TSC says
+ * whether it is time to look at all (STEAL_PERIOD, and RETURN_PERIOD for a vCPU that comes back from user space), the
+ * clocks whether the thread was off its CPU for STEAL_MIN_NS meanwhile, and schedstat how much of that it did not
+ * want. Nothing is lost in between, it is a sum. Where there is no such file, time off the CPU within KVM_RUN counts.
  */
 #include <fcntl.h>
 #include <stdlib.h>
@@ -26,7 +29,9 @@ _Static_assert(sizeof(struct kvm_steal_time_page) == 64, "steal time ABI");
 
 #define VCPU_PREEMPTED 1u
 #define VCPU_FLUSH_TLB 2u
-#define STEAL_PERIOD (1u << 26) /* TSC cycles, some 20 ms */
+#define STEAL_PERIOD (1u << 26)  /* TSC cycles, some 20 ms */
+#define RETURN_PERIOD (1u << 18) /* some 100 us */
+#define STEAL_MIN_NS 100000
 #define VALID_BITS (~63ull)
 
 int kvm_set_steal_time_msr(struct kvm_vcpu *vcpu, u64 data)
@@ -63,19 +68,39 @@ static u64 clock_ns(clockid_t id)
 	return (u64)ts.tv_sec * 1000000000ull + (u64)ts.tv_nsec;
 }
 
-/* Time since the last look in which the thread wanted to run and did not. */
+/* Another thread than last time has a sum of its own. */
+static u64 delay_since(struct kvm_vcpu *vcpu, u64 delay)
+{
+	u64 last = vcpu->arch.st.run_delay;
+	bool same = vcpu->arch.st.thread == pthread_self();
+
+	vcpu->arch.st.thread = pthread_self();
+	vcpu->arch.st.run_delay = delay;
+	return same && delay > last ? delay - last : 0;
+}
+
+/* Time since the last look in which the thread was not on a CPU. */
+static u64 off_cpu_ns(struct kvm_vcpu *vcpu, u64 wall, u64 cpu)
+{
+	u64 passed = wall - vcpu->arch.st.wall_ns, used = cpu - vcpu->arch.st.cpu_ns;
+
+	return vcpu->arch.st.thread == pthread_self() && passed > used ? passed - used : 0;
+}
+
 static u64 stolen_ns(struct kvm_vcpu *vcpu)
 {
-	u64 wall = clock_ns(CLOCK_MONOTONIC), cpu = clock_ns(CLOCK_THREAD_CPUTIME_ID), stolen = 0;
+	u64 wall = clock_ns(CLOCK_MONOTONIC), cpu = clock_ns(CLOCK_THREAD_CPUTIME_ID), delay;
+	u64 off = off_cpu_ns(vcpu, wall, cpu);
 
-	if (vcpu->arch.st.wall_ns) {
-		u64 passed = wall - vcpu->arch.st.wall_ns, used = cpu - vcpu->arch.st.cpu_ns;
-
-		stolen = passed > used ? passed - used : 0;
-	}
+	if (vcpu->arch.st.thread == pthread_self() && off < STEAL_MIN_NS)
+		return 0;
 	vcpu->arch.st.wall_ns = wall;
 	vcpu->arch.st.cpu_ns = cpu;
-	return stolen;
+	delay = kvm_run_delay_ns(vcpu);
+	if (vcpu->arch.sched_stat.tid)
+		return delay_since(vcpu, delay);
+	vcpu->arch.st.thread = pthread_self();
+	return vcpu->arch.st.preempted ? 0 : off; /* in user space it may have slept */
 }
 
 /* The guest may see it running again; a flush that was left to us is made. */
@@ -90,10 +115,10 @@ static void account(struct kvm_vcpu *vcpu, struct kvm_steal_time_page *st)
 {
 	st->version |= 1; /* odd while it changes */
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-	st->steal += stolen_ns(vcpu);
+	st->steal += vcpu->arch.st.owed;
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	st->version++;
-	vcpu->arch.st.last_tsc = __rdtsc();
+	vcpu->arch.st.owed = 0;
 }
 
 struct steal_access {
@@ -133,10 +158,13 @@ static void record(struct kvm_vcpu *vcpu, struct kvm_steal_time_page *st)
 /* Xen guests are told by their run states. */
 void kvm_record_steal_time(struct kvm_vcpu *vcpu)
 {
-	if (kvm_xen_msr_enabled(vcpu->kvm))
+	if (kvm_xen_msr_enabled(vcpu->kvm)) {
 		kvm_xen_update_runstate(vcpu, XEN_RUNSTATE_RUNNING);
-	else
-		with_steal_page(vcpu, record);
+		return;
+	}
+	vcpu->arch.st.owed += stolen_ns(vcpu);
+	vcpu->arch.st.last_tsc = __rdtsc();
+	with_steal_page(vcpu, record);
 }
 
 static void set_preempted(struct kvm_vcpu *vcpu, struct kvm_steal_time_page *st)
@@ -150,7 +178,6 @@ void kvm_steal_time_set_preempted(struct kvm_vcpu *vcpu)
 {
 	if (!(vcpu->arch.st.msr_val & 1) || vcpu->arch.st.preempted)
 		return;
-	vcpu->arch.st.wall_ns = 0; /* time away is not stolen */
 	with_steal_page(vcpu, set_preempted);
 }
 
@@ -159,7 +186,7 @@ void kvm_steal_time_tick(struct kvm_vcpu *vcpu)
 {
 	if (!(vcpu->arch.st.msr_val & 1))
 		return;
-	if (__rdtsc() - vcpu->arch.st.last_tsc > STEAL_PERIOD)
+	if (__rdtsc() - vcpu->arch.st.last_tsc > (vcpu->arch.st.preempted ? RETURN_PERIOD : STEAL_PERIOD))
 		kvm_record_steal_time(vcpu);
 	else if (vcpu->arch.st.preempted)
 		with_steal_page(vcpu, clear_preempted);

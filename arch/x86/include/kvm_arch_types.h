@@ -109,7 +109,10 @@ struct kvm_vcpu_arch {
 		u64 msr_val;
 		bool preempted;  /* the guest has been told so */
 		u64 last_tsc;    /* of the last look at the clocks */
-		u64 wall_ns, cpu_ns; /* CLOCK_MONOTONIC and thread CPU time then; 0: start anew */
+		u64 owed;        /* ns stolen that the guest has not been told yet */
+		u64 run_delay;   /* of this thread, as it was then */
+		pthread_t thread;
+		u64 wall_ns, cpu_ns; /* CLOCK_MONOTONIC and thread CPU time then */
 	} st;
 	struct kvm_sched_stat {
 		pid_t tid; /* whose schedstat fd is; 0: none is open */
