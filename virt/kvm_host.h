@@ -35,7 +35,7 @@ struct kvm_kernel_irq_routing_entry;
 
 #include "kvm_arch_types.h" /* arch/<guest>/include: struct kvm_arch, struct kvm_vcpu_arch */
 
-#define KVM_MAX_VCPUS 288      /* ids go to KVM_MAX_VCPU_IDS */
+#define KVM_MAX_VCPUS 1024     /* ids go to KVM_MAX_VCPU_IDS */
 #define KVM_MAX_VCPU_IDS 4096
 #define KVM_USER_MEM_SLOTS 32764 /* 2^15 - 3 internal ones - 1, as Linux on x86 says (32764) */
 #define KVM_MAX_NR_ADDRESS_SPACES 2 /* the second one is what a CPU in SMM sees */
