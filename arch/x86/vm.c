@@ -4,7 +4,6 @@
 #include "arch/x86/hyperv.h"
 #include "arch/x86/xen.h"
 
-#define MCG_CAP_SUPPORTED (BIT_ULL(8) | BIT_ULL(24)) /* MCG_CTL_P, MCG_SER_P */
 #define KVM_MIN_ALLOC_MMU_PAGES 64
 
 /* ---- life ------------------------------------------------------------------------------------------ */
@@ -254,7 +253,7 @@ static long dev_get_msrs(void *obj, void *data, unsigned long arg)
 
 static long dev_get_mce_cap(void *obj, void *data, unsigned long arg)
 {
-	*(u64 *)data = MCG_CAP_SUPPORTED;
+	*(u64 *)data = KVM_MCE_CAP_SUPPORTED;
 	return 0;
 }
 

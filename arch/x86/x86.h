@@ -78,6 +78,8 @@ long kvm_dev_ioctl_get_msrs(unsigned long arg);
 long kvm_dev_ioctl_get_msr_index_list(unsigned long arg, bool features);
 void kvm_msrs_reset(struct kvm_vcpu *vcpu);
 bool kvm_efer_valid(struct kvm_vcpu *vcpu, u64 efer);
+/* KVM_X86_GET_MCE_CAP_SUPPORTED: MCG_CTL_P, MCG_CMCI_P, MCG_SER_P */
+#define KVM_MCE_CAP_SUPPORTED (BIT_ULL(8) | BIT_ULL(10) | BIT_ULL(24))
 long kvm_vcpu_ioctl_setup_mce(struct kvm_vcpu *vcpu, u64 mcg_cap);
 long kvm_vcpu_ioctl_set_mce(struct kvm_vcpu *vcpu, const struct kvm_x86_mce *mce);
 
