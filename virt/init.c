@@ -73,6 +73,16 @@ static int run_chain(void)
 	return 0;
 }
 
+void kvm_init_before_fork(void)
+{
+	pthread_mutex_lock(&init_lock);
+}
+
+void kvm_init_after_fork(void)
+{
+	pthread_mutex_unlock(&init_lock);
+}
+
 int kuse_init(void)
 {
 	int err = 0;

@@ -22,4 +22,8 @@ int kvm_dev_register(const char **verdict, const char **remedy); /* /dev/kvm bec
 void kvm_dev_deregister(void);
 bool kvm_dev_visible(void);
 
+/* Nobody is starting or stopping KVM while a fork copies it. */
+void kvm_init_before_fork(void);
+void kvm_init_after_fork(void);
+
 #endif

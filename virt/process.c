@@ -9,7 +9,8 @@
  * copying an address space, also those that run no atfork handler, and free to look at. A vfork child shares
  * our memory, mark included; only its process id differs.
  *
- * pthread_atfork keeps the table of descriptors whole: its lock is held over a fork.
+ * pthread_atfork keeps start-up and the table of descriptors whole: their locks are held over a fork, so that
+ * the child of a busy process can have VMs of its own.
  */
 #include "virt/process.h"
 
@@ -18,6 +19,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 #include "virt/file.h"
+#include "virt/init.h"
 
 static u32 *mark;  /* the wiped page; NULL before kvm_process_init */
 static u32 newest; /* the highest mark given */
@@ -39,15 +41,23 @@ bool kvm_owns_descriptors(void)
 	return !owner || getpid() == owner;
 }
 
+static void before(void)
+{
+	kvm_init_before_fork();
+	kvm_files_before_fork();
+}
+
 static void child(void)
 {
 	owner = getpid();
 	kvm_files_after_fork(true);
+	kvm_init_after_fork();
 }
 
 static void parent(void)
 {
 	kvm_files_after_fork(false);
+	kvm_init_after_fork();
 }
 
 int kvm_process_init(void)
@@ -59,8 +69,7 @@ int kvm_process_init(void)
 	page = mmap(NULL, PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (page == MAP_FAILED)
 		return -errno;
-	if (madvise(page, PAGE_SIZE, MADV_WIPEONFORK) ||
-	    pthread_atfork(kvm_files_before_fork, parent, child)) {
+	if (madvise(page, PAGE_SIZE, MADV_WIPEONFORK) || pthread_atfork(before, parent, child)) {
 		munmap(page, PAGE_SIZE);
 		return -ENOMEM;
 	}

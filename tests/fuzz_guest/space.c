@@ -123,7 +123,7 @@ static void read_ranges(void)
 
 		*x = (struct range){ 0 };
 		if (sscanf(line, "%lx-%lx %*s %*s %*s %*s %47s", &x->from, &x->to, x->name) >= 2 &&
-		    x->from >= 1ul << 32 && !strstr(line, " ---p "))
+		    x->from >= 1ul << 32 && !strstr(line, " ---p ") && !strstr(line, "[vsyscall]"))
 			nr_ranges++;
 	}
 	if (f)

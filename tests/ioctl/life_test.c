@@ -114,7 +114,8 @@ static void nothing_survives_exec(void **state)
 	machine_up(&m, IRQCHIP);
 	pid = fork();
 	if (!pid) {
-		execl("/bin/sh", "sh", "-c", "! ls -l /proc/self/fd | grep -E 'memfd|kvm|kuse'", (char *)NULL);
+		execl("/bin/sh", "sh", "-c", "! ls -l /proc/self/fd | grep -E 'memfd|kvm|kuse'",
+		      (char *)NULL);
 		_exit(127);
 	}
 	assert_int_equal(wait_for(pid, 10), 0);
