@@ -271,13 +271,15 @@ static bool vcpu_has_events(struct kvm_vcpu *vcpu)
 		return true;
 	if (kvm_test_request(KVM_REQ_NMI, vcpu) || (vcpu->arch.nmi_pending && hyp_x86_nmi_allowed(vcpu->hyp)))
 		return true;
-	if (kvm_test_request(KVM_REQ_TRIPLE_FAULT, vcpu) || kvm_hv_has_stimer_pending(vcpu))
+	if (kvm_test_request(KVM_REQ_TRIPLE_FAULT, vcpu))
 		return true;
 	if (kvm_xen_has_pending_events(vcpu))
 		return true;
-	return vcpu->arch.mp_state != KVM_MP_STATE_UNINITIALIZED &&
-	       vcpu->arch.mp_state != KVM_MP_STATE_INIT_RECEIVED && kvm_cpu_has_interrupt(vcpu) &&
-	       hyp_x86_irq_allowed(vcpu->hyp);
+	if (vcpu->arch.mp_state == KVM_MP_STATE_UNINITIALIZED ||
+	    vcpu->arch.mp_state == KVM_MP_STATE_INIT_RECEIVED)
+		return false;
+	return kvm_hv_has_stimer_pending(vcpu) ||
+	       (kvm_cpu_has_interrupt(vcpu) && hyp_x86_irq_allowed(vcpu->hyp));
 }
 
 bool kvm_arch_vcpu_runnable(struct kvm_vcpu *vcpu)
