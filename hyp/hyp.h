@@ -46,6 +46,7 @@ struct hyp_region {
 	gpa_t gpa; /* page aligned */
 	u64 size;  /* bytes, page multiple */
 	u8 *hva;   /* host address of the first byte */
+	u8 *private_hva; /* the same for pages that are private (hyp_as_set_private); NULL: there are none */
 	u32 flags; /* HYP_REGION_* */
 	u32 id;    /* opaque to hyp (the slot number) */
 };
@@ -75,6 +76,16 @@ int hyp_as_replace(struct hyp_as *as, unsigned view, const struct hyp_region *ol
 
 /* Does a region other than number `id` have a page in [gpa, gpa+size)? */
 bool hyp_as_overlaps(struct hyp_as *as, unsigned view, gpa_t gpa, u64 size, u32 id);
+
+/* Pages of [gpa, gpa+size) become private or shared, whether there is a region or not. The guest finds a private
+ * page at its region's private_hva; hyp_as_read and _write never look there. When it returns no CPU
+ * uses the pages as they were. The caller serializes. 0, or -ENOMEM (also beyond 2^48): nothing changed. */
+int hyp_as_set_private(struct hyp_as *as, gpa_t gpa, u64 size, bool private);
+bool hyp_as_is_private(struct hyp_as *as, gpa_t gpa);
+
+/* Has the host find the page at gpa as the guest's read would: 0, -ENOENT where there is no RAM, -EFAULT where
+ * the host refuses. *private says which of its two pages it was. */
+int hyp_as_touch(struct hyp_as *as, gpa_t gpa, bool *private);
 
 /* The 64 pages from gpa on whose bit is set in mask are to be reported dirty again. It is so for all CPUs
  * when hyp_as_rearm_sync has returned. */
@@ -138,6 +149,7 @@ enum hyp_exit {
 	HYP_EXIT_RSM,           /* RSM executed in SMM */
 	HYP_EXIT_EVENT_DELIVERY,/* event delivery needed MMIO: exit.mmio has the gpa */
 	HYP_EXIT_HOST_FAULT,    /* the host refused an access to guest RAM; rip at the instruction */
+	HYP_EXIT_MEMORY_FAULT,  /* access to a private page that no region backs; rip at the instruction */
 	HYP_EXIT_INTERNAL,      /* hyp's own fault: the VM must be marked dead; exit.internal */
 	HYP_EXIT_NR
 };

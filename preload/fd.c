@@ -35,6 +35,16 @@ int ioctl(int fd, unsigned long request, ...)
 MMAP(mmap, off_t)
 MMAP(mmap64, off64_t)
 
+#define FALLOCATE(name, offset_t)                                                         \
+	int name(int fd, int mode, offset_t offset, offset_t len)                        \
+	{                                                                                 \
+		if (kuse_owns_fd(fd))                                                     \
+			return kuse_fallocate(fd, mode, offset, len);                     \
+		return NEXT(name)(fd, mode, offset, len);                                 \
+	}
+FALLOCATE(fallocate, off_t)
+FALLOCATE(fallocate64, off64_t)
+
 int munmap(void *addr, size_t len)
 {
 	return NEXT(munmap)(addr, len);

@@ -14,6 +14,7 @@ DECLARE(open)
 DECLARE(openat)
 DECLARE(ioctl)
 DECLARE(mmap)
+DECLARE(fallocate)
 DECLARE(close)
 DECLARE(close_range)
 DECLARE(dup)
@@ -48,6 +49,11 @@ static long do_ioctl(long fd, long request, long arg, long d, long e, long f)
 static long do_mmap(long addr, long len, long prot, long flags, long fd, long offset)
 {
 	return (long)OURS(mmap)((void *)addr, (size_t)len, (int)prot, (int)flags, (int)fd, offset);
+}
+
+static long do_fallocate(long fd, long mode, long offset, long len, long e, long f)
+{
+	return OURS(fallocate)((int)fd, (int)mode, offset, len);
 }
 
 static long do_close(long fd, long b, long c, long d, long e, long f)
@@ -137,6 +143,7 @@ static const struct {
 	{ SYS_mmap, FD_MAP, do_mmap },
 	{ SYS_open, PATH, do_open },
 	{ SYS_openat, PATH_AT, do_openat },
+	{ SYS_fallocate, FD, do_fallocate },
 	{ SYS_close_range, ANY, do_close_range },
 	{ SYS_dup, FD, do_dup },
 	{ SYS_dup2, FD_BOTH, do_dup2 },

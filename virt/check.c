@@ -7,6 +7,8 @@ static const struct {
 } generic_caps[] = {
 	{ KVM_CAP_USER_MEMORY, 1 },
 	{ KVM_CAP_USER_MEMORY2, 1 },
+	{ KVM_CAP_MEMORY_FAULT_INFO, 1 },
+	{ KVM_CAP_PRE_FAULT_MEMORY, 1 },
 	{ KVM_CAP_DESTROY_MEMORY_REGION_WORKS, 1 },
 	{ KVM_CAP_JOIN_MEMORY_REGIONS_WORKS, 1 },
 	{ KVM_CAP_INTERNAL_ERROR_DATA, 1 },
@@ -36,6 +38,12 @@ static const struct {
 
 int kvm_vm_ioctl_check_extension_generic(struct kvm *kvm, long ext)
 {
+	if (ext == KVM_CAP_MEMORY_ATTRIBUTES)
+		return (int)kvm_supported_mem_attributes(kvm);
+	if (ext == KVM_CAP_MULTI_ADDRESS_SPACE && kvm)
+		return kvm_arch_nr_memslot_as_ids(kvm);
+	if (ext == KVM_CAP_GUEST_MEMFD)
+		return !kvm || kvm_arch_has_private_mem(kvm);
 	for (size_t i = 0; i < ARRAY_SIZE(generic_caps); i++)
 		if (generic_caps[i].cap == ext)
 			return generic_caps[i].value;

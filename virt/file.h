@@ -15,6 +15,7 @@ struct kvm_file_operations {
 	const char *name;
 	long (*ioctl)(struct kvm_file *file, unsigned int cmd, unsigned long arg);
 	void (*release)(struct kvm_file *file);
+	int (*fallocate)(struct kvm_file *file, int mode, off_t off, off_t len); /* 0 or -errno. NULL: ENODEV */
 	/* Maps the file for the client as mmap(2): an address or MAP_FAILED with errno. NULL: ENODEV. */
 	void *(*mmap)(struct kvm_file *file, int fd, void *addr, size_t len, int prot, int flags, off_t off);
 };

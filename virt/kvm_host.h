@@ -183,7 +183,7 @@ int kvm_write_guest(struct kvm *kvm, gpa_t gpa, const void *data, unsigned long 
 int kvm_vcpu_read_guest(struct kvm_vcpu *vcpu, gpa_t gpa, void *data, unsigned long len);
 int kvm_vcpu_write_guest(struct kvm_vcpu *vcpu, gpa_t gpa, const void *data, unsigned long len);
 
-/* One slot of KVM_SET_USER_MEMORY_REGION. Immutable but for the bitmap's contents. */
+/* One slot of KVM_SET_USER_MEMORY_REGION(2). Immutable but for the bitmap's contents and gmem. */
 struct kvm_memory_slot {
 	u32 id; /* as_id << 16 | slot */
 	u32 flags;
@@ -191,6 +191,9 @@ struct kvm_memory_slot {
 	u64 npages;
 	u64 userspace_addr;
 	u64 *dirty_bitmap; /* one bit a page, atomic ORs; NULL where not logging */
+	struct kvm_gmem *gmem; /* with gmem_link under kvm->slots_lock; NULL: no private pages */
+	u64 gmem_pgoff;
+	struct list_head gmem_link;
 };
 
 /* The slots of one address space by number. Writers hold kvm->slots_lock, readers that or kvm->srcu, or run

@@ -206,6 +206,8 @@ VM_IOCTL(vm_enable_cap, kvm_vm_ioctl_enable_cap_generic(kvm, data))
 VM_IOCTL(vm_set_memory_region2, kvm_vm_ioctl_set_memory_region(kvm, data))
 VM_IOCTL(vm_get_dirty_log, kvm_vm_ioctl_get_dirty_log(kvm, data))
 VM_IOCTL(vm_clear_dirty_log, kvm_vm_ioctl_clear_dirty_log(kvm, data))
+VM_IOCTL(vm_create_guest_memfd, kvm_gmem_create(kvm, data))
+VM_IOCTL(vm_set_mem_attributes, kvm_vm_ioctl_set_mem_attributes(kvm, data))
 VM_IOCTL(vm_reset_dirty_rings, kvm_vm_ioctl_reset_dirty_pages(kvm))
 VM_IOCTL(vm_register_coalesced, kvm_vm_ioctl_register_coalesced_mmio(kvm, data))
 VM_IOCTL(vm_unregister_coalesced, kvm_vm_ioctl_unregister_coalesced_mmio(kvm, data))
@@ -242,6 +244,8 @@ static const struct kvm_ioctl_row vm_ioctls[] = {
 	IOCTL_ROW(KVM_SET_USER_MEMORY_REGION2, ARG_IN, vm_set_memory_region2),
 	IOCTL_ROW(KVM_GET_DIRTY_LOG, ARG_IN, vm_get_dirty_log),
 	IOCTL_ROW(KVM_CLEAR_DIRTY_LOG, ARG_IN, vm_clear_dirty_log),
+	IOCTL_ROW(KVM_CREATE_GUEST_MEMFD, ARG_IN, vm_create_guest_memfd),
+	IOCTL_ROW(KVM_SET_MEMORY_ATTRIBUTES, ARG_IN, vm_set_mem_attributes),
 	IOCTL_ROW(KVM_RESET_DIRTY_RINGS, ARG_PLAIN, vm_reset_dirty_rings),
 	IOCTL_ROW(KVM_REGISTER_COALESCED_MMIO, ARG_IN, vm_register_coalesced),
 	IOCTL_ROW(KVM_UNREGISTER_COALESCED_MMIO, ARG_IN, vm_unregister_coalesced),

@@ -16,6 +16,7 @@
 struct slot_change {
 	struct kvm_memory_slot *old; /* in the table; NULL: create */
 	struct kvm_memory_slot *new; /* NULL: delete */
+	struct kvm_file *gmem;       /* what guest_memfd refers to, where it counts */
 };
 
 int kvm_memslots_init(struct kvm *kvm)
@@ -82,9 +83,25 @@ bool kvm_memslot_id_valid(struct kvm *kvm, u32 id)
 
 /* ---- validate -------------------------------------------------------------------------------------- */
 
+/* Private memory can be neither logged nor read-only: the one is not supported, the other is MMIO. */
+static u32 valid_flags(struct kvm *kvm, u32 flags)
+{
+	if (flags & KVM_MEM_GUEST_MEMFD)
+		return kvm_arch_has_private_mem(kvm) ? KVM_MEM_GUEST_MEMFD : 0;
+	return KVM_MEM_LOG_DIRTY_PAGES | kvm_arch_valid_mem_flags();
+}
+
+static bool gmem_range_valid(const struct kvm_userspace_memory_region2 *mem)
+{
+	return !(mem->guest_memfd_offset & ~PAGE_MASK) &&
+	       mem->guest_memfd_offset + mem->memory_size >= mem->guest_memfd_offset;
+}
+
 static int check_region(struct kvm *kvm, const struct kvm_userspace_memory_region2 *mem)
 {
-	if (mem->flags & ~(KVM_MEM_LOG_DIRTY_PAGES | kvm_arch_valid_mem_flags()))
+	if (mem->flags & ~valid_flags(kvm, mem->flags))
+		return -EINVAL;
+	if (mem->flags & KVM_MEM_GUEST_MEMFD && !gmem_range_valid(mem))
 		return -EINVAL;
 	if ((mem->memory_size | mem->guest_phys_addr | mem->userspace_addr) & ~PAGE_MASK)
 		return -EINVAL;
@@ -113,9 +130,11 @@ static int check_change(struct kvm *kvm, const struct kvm_memory_slot *old,
 	if (!mem->memory_size)
 		return old ? 0 : -EINVAL;
 	if (old) {
+		if (mem->flags & KVM_MEM_GUEST_MEMFD) /* those can only be deleted */
+			return -EINVAL;
 		if (mem->userspace_addr != old->userspace_addr ||
 		    mem->memory_size >> PAGE_SHIFT != old->npages ||
-		    ((mem->flags ^ old->flags) & KVM_MEM_READONLY))
+		    ((mem->flags ^ old->flags) & (KVM_MEM_READONLY | KVM_MEM_GUEST_MEMFD)))
 			return -EINVAL;
 		if (mem->guest_phys_addr >> PAGE_SHIFT == old->base_gfn)
 			return mem->flags == old->flags;
@@ -154,14 +173,19 @@ static int prepare(struct kvm *kvm, struct slot_change *c, const struct kvm_user
 					    .base_gfn = mem->guest_phys_addr >> PAGE_SHIFT,
 					    .npages = mem->memory_size >> PAGE_SHIFT,
 					    .userspace_addr = mem->userspace_addr };
+	if (c->gmem)
+		return kvm_gmem_bind(kvm, c->new, c->gmem, mem->guest_memfd_offset);
 	return prepare_bitmap(kvm, c);
 }
 
 /* Frees a slot that is no longer, or never was, in the table; its bitmap unless `heir` has it. */
 static void drop_slot(struct kvm_memory_slot *slot, const struct kvm_memory_slot *heir)
 {
-	if (slot && heir && heir->dirty_bitmap == slot->dirty_bitmap)
+	if (!slot)
+		return;
+	if (heir && heir->dirty_bitmap == slot->dirty_bitmap)
 		slot->dirty_bitmap = NULL;
+	kvm_gmem_unbind(slot);
 	free_slot(slot);
 }
 
@@ -177,8 +201,12 @@ static const struct hyp_region *region_of(const struct kvm_memory_slot *s, struc
 {
 	if (!s)
 		return NULL;
-	*r = (struct hyp_region){ .gpa = s->base_gfn << PAGE_SHIFT, .size = s->npages << PAGE_SHIFT,
-				  .hva = (u8 *)s->userspace_addr, .flags = region_flags(s->flags), .id = s->id };
+	*r = (struct hyp_region){ .gpa = s->base_gfn << PAGE_SHIFT,
+				  .size = s->npages << PAGE_SHIFT,
+				  .hva = (u8 *)s->userspace_addr,
+				  .private_hva = kvm_gmem_hva(s),
+				  .flags = region_flags(s->flags),
+				  .id = s->id };
 	return r;
 }
 
@@ -223,20 +251,44 @@ static int set_memslot(struct kvm *kvm, struct slot_change *c, const struct kvm_
 	return 0;
 }
 
+int kvm_memslot_drop_gmem(struct kvm *kvm, struct kvm_memory_slot *slot)
+{
+	struct hyp_region old, new;
+
+	region_of(slot, &old);
+	new = old;
+	new.private_hva = NULL;
+	kvm_gmem_unbind(slot);
+	return hyp_as_replace(kvm->as, slot->id >> 16, &old, &new);
+}
+
+static long change_slot(struct kvm *kvm, const struct kvm_userspace_memory_region2 *mem,
+			struct slot_change *c)
+{
+	long ret;
+
+	pthread_mutex_lock(&kvm->slots_lock);
+	c->old = kvm_id_to_memslot(kvm, mem->slot);
+	ret = check_change(kvm, c->old, mem);
+	if (!ret)
+		ret = set_memslot(kvm, c, mem);
+	pthread_mutex_unlock(&kvm->slots_lock);
+	return ret < 0 ? ret : 0;
+}
+
+/* The file is held across the lock: to let it go may be to release it, which takes the lock. */
 long kvm_vm_ioctl_set_memory_region(struct kvm *kvm, const struct kvm_userspace_memory_region2 *mem)
 {
 	struct slot_change c = { 0 };
 	long ret = check_region(kvm, mem);
 
-	if (ret)
-		return ret;
-	pthread_mutex_lock(&kvm->slots_lock);
-	c.old = kvm_id_to_memslot(kvm, mem->slot);
-	ret = check_change(kvm, c.old, mem);
+	if (!ret && mem->memory_size && mem->flags & KVM_MEM_GUEST_MEMFD)
+		ret = kvm_gmem_get((int)mem->guest_memfd, &c.gmem);
 	if (!ret)
-		ret = set_memslot(kvm, &c, mem);
-	pthread_mutex_unlock(&kvm->slots_lock);
-	return ret < 0 ? ret : 0;
+		ret = change_slot(kvm, mem, &c);
+	if (c.gmem)
+		kvm_fput(c.gmem);
+	return ret;
 }
 
 /* ---- KVM's own accesses ----------------------------------------------------------------------------- */

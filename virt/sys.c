@@ -167,6 +167,18 @@ void *kuse_mmap(void *addr, size_t len, int prot, int flags, int fd, off_t offse
 	return ret;
 }
 
+int kuse_fallocate(int fd, int mode, off_t offset, off_t len)
+{
+	struct kvm_file *file = kvm_fget(fd, true);
+	int ret;
+
+	if (!file)
+		return (int)syscall(SYS_fallocate, fd, mode, offset, len);
+	ret = file->ops->fallocate ? file->ops->fallocate(file, mode, offset, len) : -ENODEV;
+	kvm_fput(file);
+	return sys_return(ret);
+}
+
 int kuse_munmap(void *addr, size_t len)
 {
 	return (int)syscall(SYS_munmap, addr, len);

@@ -40,6 +40,7 @@ int kuse_open(int flags);
 int kuse_close(int fd);
 int kuse_ioctl(int fd, unsigned long request, unsigned long arg);
 void *kuse_mmap(void *addr, size_t len, int prot, int flags, int fd, off_t offset);
+int kuse_fallocate(int fd, int mode, off_t offset, off_t len);
 int kuse_munmap(void *addr, size_t len);
 bool kuse_owns_fd(int fd);
 /* newfd was made from oldfd by dup, dup2, dup3 or fcntl: both refer to the same KVM object now. 0 or -1. */

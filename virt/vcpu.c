@@ -278,6 +278,11 @@ static long vcpu_set_signal_mask(void *obj, void *data, unsigned long arg)
 	return 0;
 }
 
+static long vcpu_pre_fault_memory(void *obj, void *data, unsigned long arg)
+{
+	return kvm_vcpu_pre_fault_memory(obj, arg);
+}
+
 static long vcpu_get_stats_fd(void *obj, void *data, unsigned long arg)
 {
 	return kvm_vcpu_ioctl_get_stats_fd(obj);
@@ -286,6 +291,7 @@ static long vcpu_get_stats_fd(void *obj, void *data, unsigned long arg)
 static const struct kvm_ioctl_row vcpu_ioctls[] = {
 	IOCTL_ROW(KVM_RUN, ARG_PLAIN, vcpu_run),
 	IOCTL_ROW(KVM_SET_SIGNAL_MASK, ARG_PLAIN, vcpu_set_signal_mask),
+	IOCTL_ROW(KVM_PRE_FAULT_MEMORY, ARG_PLAIN, vcpu_pre_fault_memory),
 	IOCTL_ROW(KVM_GET_STATS_FD, ARG_PLAIN, vcpu_get_stats_fd),
 };
 IOCTL_TABLE('C', vcpu_ioctls);

@@ -56,6 +56,22 @@ int kvm_dirty_ring_map(struct kvm_vcpu *vcpu, char *at, size_t len, off_t off, s
 long kvm_vm_ioctl_enable_dirty_log_ring(struct kvm *kvm, u32 size);
 long kvm_vm_ioctl_reset_dirty_pages(struct kvm *kvm);
 
+/* guest_memfd.c; all but create and get with kvm->slots_lock held */
+extern const struct kvm_file_operations kvm_gmem_fops;
+long kvm_gmem_create(struct kvm *kvm, const struct kvm_create_guest_memfd *args);
+/* A reference to what the client's descriptor is, which need not be a guest_memfd. 0, -EBADF, -EINVAL. */
+int kvm_gmem_get(int fd, struct kvm_file **file);
+int kvm_gmem_bind(struct kvm *kvm, struct kvm_memory_slot *slot, struct kvm_file *file, u64 offset);
+void kvm_gmem_unbind(struct kvm_memory_slot *slot);
+u8 *kvm_gmem_hva(const struct kvm_memory_slot *slot); /* NULL: not bound */
+/* memslot.c: the slot's private pages are gone. 0 or -ENOMEM: the CPU still has them. */
+int kvm_memslot_drop_gmem(struct kvm *kvm, struct kvm_memory_slot *slot);
+
+/* attributes.c */
+u64 kvm_supported_mem_attributes(struct kvm *kvm);
+long kvm_vm_ioctl_set_mem_attributes(struct kvm *kvm, const struct kvm_memory_attributes *attrs);
+long kvm_vcpu_pre_fault_memory(struct kvm_vcpu *vcpu, unsigned long arg);
+
 /* io_bus.c */
 int kvm_io_buses_init(struct kvm *kvm);
 void kvm_io_buses_destroy(struct kvm *kvm);

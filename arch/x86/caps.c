@@ -86,7 +86,7 @@ static const struct {
 	{ KVM_CAP_SMALLER_MAXPHYADDR, 1 },
 	{ KVM_CAP_STEAL_TIME, 1 },
 	{ KVM_CAP_READONLY_MEM, 1 },
-	{ KVM_CAP_VM_TYPES, 1 },
+	{ KVM_CAP_VM_TYPES, 1 << KVM_X86_DEFAULT_VM | 1 << KVM_X86_SW_PROTECTED_VM },
 	{ KVM_CAP_X86_APIC_BUS_CYCLES_NS, 1 },
 	{ KVM_CAP_LAST_CPU, 1 },
 	{ KVM_CAP_X86_GUEST_MODE, 1 }, /* the flag in kvm_run: never set, as there are no nested guests */
@@ -110,7 +110,7 @@ static const struct {
 	{ KVM_CAP_HYPERV_ENFORCE_CPUID, 1 },
 	{ KVM_CAP_SYS_HYPERV_CPUID, 1 },
 	/* Known and not offered: ASYNC_PF(_INT), HYPERV_ENLIGHTENED_VMCS, HYPERV_DIRECT_TLBFLUSH,
-	 * NESTED_STATE, PMU_*, SGX_ATTRIBUTE, X86_BUS_LOCK_EXIT, X86_NOTIFY_VMEXIT, GUEST_MEMFD. */
+	 * NESTED_STATE, PMU_*, SGX_ATTRIBUTE, X86_BUS_LOCK_EXIT, X86_NOTIFY_VMEXIT. */
 };
 
 int kvm_vm_ioctl_check_extension(struct kvm *kvm, long ext)

@@ -283,6 +283,11 @@ static int handle_host_fault(struct kvm_vcpu *vcpu)
 	return -EFAULT;
 }
 
+static int handle_memory_fault(struct kvm_vcpu *vcpu)
+{
+	return kvm_exit_memory_fault(vcpu, x86s(vcpu)->exit.memory_fault.gpa, true);
+}
+
 /* Our own fault: the VM is dead from here on, others live. */
 static int handle_internal(struct kvm_vcpu *vcpu)
 {
@@ -318,6 +323,7 @@ static int (*const exit_handlers[HYP_EXIT_NR])(struct kvm_vcpu *vcpu) = {
 	[HYP_EXIT_RSM] = handle_rsm,
 	[HYP_EXIT_EVENT_DELIVERY] = handle_event_delivery,
 	[HYP_EXIT_HOST_FAULT] = handle_host_fault,
+	[HYP_EXIT_MEMORY_FAULT] = handle_memory_fault,
 	[HYP_EXIT_INTERNAL] = handle_internal,
 };
 
@@ -331,6 +337,7 @@ static const char *const exit_names[HYP_EXIT_NR] = {
 	[HYP_EXIT_SHUTDOWN] = "shutdown", [HYP_EXIT_EMULATION] = "emulation", [HYP_EXIT_RSM] = "rsm",
 	[HYP_EXIT_EVENT_DELIVERY] = "event-delivery", [HYP_EXIT_INTERNAL] = "internal",
 	[HYP_EXIT_HOST_FAULT] = "host-fault",
+	[HYP_EXIT_MEMORY_FAULT] = "memory-fault",
 };
 
 /* The one number that tells most about an exit. */

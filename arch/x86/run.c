@@ -105,6 +105,16 @@ int kvm_exit_set_tpr(struct kvm_vcpu *vcpu)
 	return 0;
 }
 
+/* KVM_RUN fails as well: the client is to look at kvm_run all the same. */
+int kvm_exit_memory_fault(struct kvm_vcpu *vcpu, gpa_t gpa, bool private)
+{
+	struct kvm_run_memory_fault *f = (struct kvm_run_memory_fault *)&vcpu->run->hw;
+
+	vcpu->run->exit_reason = KVM_EXIT_MEMORY_FAULT;
+	*f = (struct kvm_run_memory_fault){ private ? KVM_MEMORY_EXIT_FLAG_PRIVATE : 0, gpa & PAGE_MASK, PAGE_SIZE };
+	return -EFAULT;
+}
+
 int kvm_exit_shutdown(struct kvm_vcpu *vcpu)
 {
 	vcpu->run->exit_reason = KVM_EXIT_SHUTDOWN;

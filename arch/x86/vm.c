@@ -10,8 +10,9 @@
 
 int kvm_arch_init_vm(struct kvm *kvm, unsigned long type)
 {
-	if (type)
+	if (type != KVM_X86_DEFAULT_VM && type != KVM_X86_SW_PROTECTED_VM)
 		return -EINVAL;
+	kvm->arch.has_private_mem = type == KVM_X86_SW_PROTECTED_VM;
 	pthread_mutex_init(&kvm->arch.apic_map_lock, NULL);
 	kvm->arch.irq_sources_bitmap = BIT_ULL(KVM_USERSPACE_IRQ_SOURCE_ID) |
 				       BIT_ULL(KVM_IRQFD_RESAMPLE_IRQ_SOURCE_ID);
@@ -44,7 +45,13 @@ void kvm_arch_destroy_vm(struct kvm *kvm)
 
 int kvm_arch_nr_memslot_as_ids(struct kvm *kvm)
 {
-	return KVM_MAX_NR_ADDRESS_SPACES; /* the second one is what a CPU in SMM sees */
+	/* The second one is what a CPU in SMM sees; which of them would be private is nowhere said. */
+	return kvm_arch_has_private_mem(kvm) ? 1 : KVM_MAX_NR_ADDRESS_SPACES;
+}
+
+bool kvm_arch_has_private_mem(struct kvm *kvm)
+{
+	return kvm->arch.has_private_mem;
 }
 
 u32 kvm_arch_valid_mem_flags(void)

@@ -130,6 +130,7 @@ int kvm_exit_io(struct kvm_vcpu *vcpu, const struct x86_exit *e);
 int kvm_exit_mmio(struct kvm_vcpu *vcpu, const struct x86_exit *e);
 int kvm_exit_hlt(struct kvm_vcpu *vcpu);
 int kvm_exit_set_tpr(struct kvm_vcpu *vcpu);
+int kvm_exit_memory_fault(struct kvm_vcpu *vcpu, gpa_t gpa, bool private);
 int kvm_exit_shutdown(struct kvm_vcpu *vcpu);
 int kvm_exit_debug(struct kvm_vcpu *vcpu, const struct x86_exit *e);
 int kvm_exit_emulation_failure(struct kvm_vcpu *vcpu, const struct x86_exit *e);

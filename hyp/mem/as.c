@@ -190,7 +190,8 @@ static struct hyp_map *changed_map(const struct hyp_map *cur, const struct hyp_r
 
 static bool same_memory(const struct hyp_region *a, const struct hyp_region *b)
 {
-	return a && b && a->gpa == b->gpa && a->size == b->size && a->hva == b->hva;
+	return a && b && a->gpa == b->gpa && a->size == b->size && a->hva == b->hva &&
+	       a->private_hva == b->private_hva;
 }
 
 /* Translations go when no CPU can make new ones from the old map, and are gone when this returns. */
@@ -242,6 +243,53 @@ void hyp_as_rearm_sync(struct hyp_as *as)
 	hyp_as_sync(as, NULL);
 }
 
+/* ---- private pages --------------------------------------------------------------------------------- */
+
+/* Sets or clears a flag of all pages of [gpa, end), which are in one chunk; eight at a time where it can. */
+static void write_flags(u8 *pf, gpa_t gpa, gpa_t end, u8 flag, bool on)
+{
+	u64 wide = flag * 0x0101010101010101ull;
+
+	for (; gpa < end; gpa += PAGE_SIZE, pf++) {
+		while (!(gpa & (8 * PAGE_SIZE - 1)) && end - gpa >= 8 * PAGE_SIZE) {
+			if (on)
+				__atomic_fetch_or((u64 *)pf, wide, __ATOMIC_SEQ_CST);
+			else if (__atomic_load_n((u64 *)pf, __ATOMIC_RELAXED) & wide)
+				__atomic_fetch_and((u64 *)pf, ~wide, __ATOMIC_SEQ_CST);
+			gpa += 8 * PAGE_SIZE;
+			pf += 8;
+			if (gpa == end)
+				return;
+		}
+		if (on)
+			__atomic_fetch_or(pf, flag, __ATOMIC_SEQ_CST);
+		else
+			__atomic_fetch_and(pf, (u8)~flag, __ATOMIC_SEQ_CST);
+	}
+}
+
+int hyp_as_set_private(struct hyp_as *as, gpa_t gpa, u64 size, bool private)
+{
+	gpa_t end = gpa + size;
+
+	if (gpa >> 48 || size > (1ull << 48) - gpa || reserve_flags(as, gpa, size))
+		return -ENOMEM;
+	__atomic_store_n(&as->has_private, true, __ATOMIC_SEQ_CST);
+	for (gpa_t at = gpa, stop; at < end; at = stop) {
+		stop = chunk_end(at, end);
+		write_flags(hyp_as_pf(as, at), at, stop, HYP_PF_PRIVATE, private);
+	}
+	hyp_as_sync(as, NULL);
+	if (drop_translations(as, gpa, size))
+		hyp_as_sync(as, NULL);
+	return 0;
+}
+
+bool hyp_as_is_private(struct hyp_as *as, gpa_t gpa)
+{
+	return hyp_gpa_private(as, gpa);
+}
+
 /* ---- KVM's own accesses -------------------------------------------------------------------------- */
 
 static const struct hyp_region *find_region(struct hyp_as *as, gpa_t gpa)
@@ -258,6 +306,25 @@ u8 *hyp_as_hva(struct hyp_as *as, gpa_t gpa, bool write)
 	if (!r || (write && r->flags & HYP_REGION_READONLY))
 		return NULL;
 	return r->hva + (gpa - r->gpa);
+}
+
+int hyp_as_touch(struct hyp_as *as, gpa_t gpa, bool *private)
+{
+	const struct hyp_region *r = find_region(as, gpa);
+	struct hyp_guard g;
+	const u8 *base;
+
+	*private = hyp_gpa_private(as, gpa);
+	if (*private && (!r || !r->private_hva))
+		return -EFAULT;
+	if (!r)
+		return -ENOENT;
+	base = *private ? r->private_hva : r->hva;
+	if (HYP_GUARD(&g, as))
+		return -EFAULT;
+	(void)*(const volatile u8 *)(base + (gpa - r->gpa));
+	hyp_guard_end(&g);
+	return 0;
 }
 
 static void mark_page_written(struct hyp_as *as, gpa_t gpa, size_t len)

@@ -36,6 +36,7 @@ struct hyp_map {
 #define HYP_PF_CODE 1u  /* some CPU has translations of this page */
 #define HYP_PF_WTLB 2u  /* some CPU may hold a write entry for it */
 #define HYP_PF_DIRTY 4u /* already reported to ops->mark_dirty since the last rearm; << view */
+#define HYP_PF_PRIVATE 16u /* hyp_as_set_private */
 
 #define HYP_PF_CHUNK_SHIFT 30 /* one chunk of flags covers 1 GiB */
 #define HYP_PF_CHUNKS (1u << (48 - HYP_PF_CHUNK_SHIFT))
@@ -46,6 +47,7 @@ struct hyp_as {
 	const struct hyp_map *map[HYP_AS_VIEWS]; /* atomic */
 	u32 lock;                  /* spin lock, held for microseconds */
 	struct hyp_cpu *cpus;
+	bool has_private;          /* some page is or was private */
 	u32 client_epoch;          /* atomic; counts hyp_as_client_ran */
 	u8 **pf;       /* [HYP_PF_CHUNKS], lazily filled */
 	u8 *code_seen; /* [HYP_PF_CHUNKS]: some page of the chunk has or had HYP_PF_CODE */
@@ -72,6 +74,17 @@ static inline u8 *hyp_as_pf(struct hyp_as *as, gpa_t gpa)
 	u8 *chunk = gpa >> 48 ? NULL : __atomic_load_n(&as->pf[gpa >> HYP_PF_CHUNK_SHIFT], __ATOMIC_ACQUIRE);
 
 	return chunk ? &chunk[(gpa & ((1ull << HYP_PF_CHUNK_SHIFT) - 1)) >> PAGE_SHIFT] : NULL;
+}
+
+/* Is the page at gpa private? Guest-live. */
+static inline bool hyp_gpa_private(struct hyp_as *as, gpa_t gpa)
+{
+	const u8 *pf;
+
+	if (likely(!as->has_private))
+		return false;
+	pf = hyp_as_pf(as, gpa);
+	return pf && __atomic_load_n(pf, __ATOMIC_ACQUIRE) & HYP_PF_PRIVATE;
 }
 
 /* Every other CPU takes the current map and drops its soft TLB before this returns. `self` is the

@@ -24,7 +24,7 @@ struct hyp_guard {
 	void *place[5]; /* of __builtin_setjmp */
 	struct hyp_as *as;
 	struct hyp_guard *outer;
-	u64 hva; /* the address that faulted */
+	u64 hva; /* the address that faulted; 0: s.exit says what happened */
 };
 
 extern __thread struct hyp_guard *hyp_guard_top __attribute__((tls_model("initial-exec")));
@@ -47,5 +47,8 @@ static inline void hyp_guard_end(struct hyp_guard *g)
 
 /* Is there guest RAM of the address space at this host address? Signal handler. */
 bool hyp_as_is_ram(struct hyp_as *as, u64 hva);
+
+/* Goes to the guard of the thread: the instruction needs a private page that is not there. */
+__attribute__((noreturn)) void hyp_memory_fault(struct hyp_cpu *cpu, gpa_t gpa);
 
 #endif

@@ -5,7 +5,7 @@
  * An entry covers 4 KiB whatever the guest's page size. To make INVLPG of a large page exact without
  * emptying everything, a filter remembers the 2 MiB areas that entries were filled from large pages in.
  */
-#include "hyp/mem/as.h"
+#include "hyp/mem/guard.h"
 #include "hyp/sys/x86/sys.h"
 
 static inline void filter_set(u64 *filter, u64 n)
@@ -30,6 +30,17 @@ static unsigned part_of(struct hyp_cpu *cpu, unsigned acc)
 static const struct hyp_map *current_map(struct hyp_cpu *cpu)
 {
 	return cpu->map ? cpu->map : cpu->as->map[cpu->view];
+}
+
+/* Host address of gpa, which r (NULL: no region) contains. Private pages are elsewhere; where they are
+ * missing, this does not return. */
+static u8 *host_of(struct hyp_cpu *cpu, const struct hyp_region *r, gpa_t gpa)
+{
+	if (likely(!hyp_gpa_private(cpu->as, gpa)))
+		return r ? r->hva + (gpa - r->gpa) : NULL;
+	if (!r || !r->private_hva)
+		hyp_memory_fault(cpu, gpa);
+	return r->private_hva + (gpa - r->gpa);
 }
 
 /* What must happen before the first store to a page: dirty logging, dropping translations.
@@ -99,9 +110,9 @@ static u8 *walk_to_host(struct hyp_cpu *cpu, gva_t gva, unsigned acc, struct x86
 	fail->ret = X86_EXIT;
 	fail->gpa = w->gpa;
 	*r = hyp_map_find(current_map(cpu), w->gpa, &cpu->last_region);
-	if (!*r || (acc & X86_ACC_W && (*r)->flags & HYP_REGION_READONLY))
+	if (*r && acc & X86_ACC_W && (*r)->flags & HYP_REGION_READONLY)
 		return NULL;
-	return (*r)->hva + (w->gpa - (*r)->gpa);
+	return host_of(cpu, *r, w->gpa);
 }
 
 u8 *hyp_mem_ptr_size(struct hyp_cpu *cpu, gva_t gva, unsigned acc, unsigned size, struct hyp_fail *fail)
@@ -167,11 +178,13 @@ u8 *hyp_phys_ptr(struct hyp_cpu *cpu, gpa_t gpa, bool write)
 {
 	const struct hyp_region *r = hyp_map_find(current_map(cpu), gpa, &cpu->last_region);
 
-	if (!r || (write && r->flags & HYP_REGION_READONLY))
+	u8 *host = host_of(cpu, r, gpa);
+
+	if (!host || (write && r->flags & HYP_REGION_READONLY))
 		return NULL;
 	if (write)
 		prepare_write(cpu, r, gpa, 8);
-	return r->hva + (gpa - r->gpa);
+	return host;
 }
 
 /* ---- flushes ------------------------------------------------------------------------------- */

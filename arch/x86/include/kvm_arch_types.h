@@ -193,6 +193,7 @@ struct kvm_arch {
 	struct x86_msr_filter *msr_filter; /* srcu: kvm->srcu */
 	u32 notify_window, notify_vmexit_flags;
 
+	bool has_private_mem; /* KVM_X86_SW_PROTECTED_VM */
 	gpa_t tss_addr, identity_map_addr;
 	bool tss_addr_set;
 

@@ -170,11 +170,8 @@ static int site_check(struct hyp_cpu *cpu, const struct hyp_site *site, u64 *cod
 	bool found = (gva & ~PAGE_MASK) <= ref->limit &&
 		     hyp_mem_ptr_size(cpu, gva, site->write ? X86_ACC_W : X86_ACC_R, site->size, &fail);
 
-	if (found && site->write && unlikely(cpu->attention & HYP_ATTN_KICK)) {
-		cpu->s.rip = b->pc + site->guest_off; /* the dirty ring is full */
-		sync_flags(cpu);
-		return X86_OK;
-	}
+	if (found && site->write && unlikely(cpu->attention & HYP_ATTN_KICK))
+		return X86_OK; /* the dirty ring is full */
 	if (found && !b->dead && hyp_cell_refill(cpu, ref, site, gva)) {
 		hyp_cell_judge(cpu, ref, site);
 		*code = cpu->resume + sizeof(*site);
@@ -182,8 +179,6 @@ static int site_check(struct hyp_cpu *cpu, const struct hyp_site *site, u64 *cod
 	}
 	cpu->s.cr2 = cr2;
 	cpu->fault.type = X86_EVENT_NONE;
-	cpu->s.rip = b->pc + site->guest_off;
-	sync_flags(cpu);
 	if (!b->dead)
 		hyp_cell_failed(cpu, ref, b);
 	return interpret(cpu);
@@ -197,31 +192,25 @@ static int site_mem(struct hyp_cpu *cpu, const struct hyp_site *site, u64 *code)
 	u8 *p = NULL;
 
 	cpu->stats[HYP_STAT_tlb_miss]++;
+	cpu->s.rip = b->pc + site->guest_off; /* now: the access may end in a guard (mem/guard.h) */
+	sync_flags(cpu);
 	if (site->plain && ((struct hyp_cell_ref *)cpu->scratch[3])->group)
 		return site_check(cpu, site, code);
 	if ((gva & ~PAGE_MASK) + site->size <= PAGE_SIZE) {
 		fail.ret = X86_OK;
 		p = hyp_mem_ptr_size(cpu, gva, site->write ? X86_ACC_W : X86_ACC_R, site->size, &fail);
-		if (p && site->write && unlikely(cpu->attention & HYP_ATTN_KICK)) {
-			cpu->s.rip = b->pc + site->guest_off; /* the dirty ring is full: the store waits */
-			sync_flags(cpu);
-			return X86_OK;
-		}
+		if (p && site->write && unlikely(cpu->attention & HYP_ATTN_KICK))
+			return X86_OK; /* the dirty ring is full: the store waits */
 		if (p && !b->dead) {
 			resume_access(cpu, site, gva, p);
 			*code = cpu->resume + sizeof(*site);
 			return GO_ON;
 		}
-		if (!p && fail.ret == X86_FAULT && cpu->fault.vector == X86_PF) {
-			cpu->s.rip = b->pc + site->guest_off;
-			sync_flags(cpu);
+		if (!p && fail.ret == X86_FAULT && cpu->fault.vector == X86_PF)
 			return X86_FAULT;
-		}
 	}
 	cpu->stats[HYP_STAT_mem_slow]++;
 	cpu->fault.type = X86_EVENT_NONE;
-	cpu->s.rip = b->pc + site->guest_off;
-	sync_flags(cpu);
 	return interpret(cpu);
 }
 
@@ -285,11 +274,10 @@ static int site_edge(struct hyp_cpu *cpu, const struct hyp_site *site, u64 *code
 	enum x86_ret ret;
 
 	cpu->s.rip = e.target;
+	sync_flags(cpu);
 	b = find_block(cpu, e.target, hyp_block_key(cpu), &ret);
-	if (!b) {
-		sync_flags(cpu);
+	if (!b)
 		return ret == X86_FAULT ? X86_FAULT : interpret(cpu);
-	}
 	if (generation == eng->generation && b->gpa2 == TCACHE_NO_GPA && !from->dead &&
 	    (from->gpa ^ b->gpa) >> PAGE_SHIFT == 0) {
 		*(u32 *)(eng->rw + e.patch) = b->direct - (e.patch + 4);

@@ -137,6 +137,8 @@ static __attribute__((noinline)) enum hyp_exit guarded_loop(struct hyp_cpu *cpu)
 	enum hyp_exit reason;
 
 	if (HYP_GUARD(&g, cpu->as)) {
+		if (!g.hva)
+			return HYP_EXIT_MEMORY_FAULT;
 		cpu->s.exit.host_fault.hva = g.hva;
 		return HYP_EXIT_HOST_FAULT;
 	}

@@ -154,6 +154,7 @@ struct x86_exit {
 			u8 data[8]; /* write: the bytes. read: KVM fills, then hyp_x86_complete_mmio */
 		} mmio;
 		struct { u64 hva; } host_fault;
+		struct { gpa_t gpa; } memory_fault; /* of a private page */
 		struct { bool vmmcall; } hypercall;
 		struct { u64 dr6, dr7, pc; u8 vector; } debug;
 		struct { u8 len; u8 bytes[15]; } emulation;
