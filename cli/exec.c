@@ -95,7 +95,7 @@ static int find_library(char path[PATH_MAX])
 	path[n < 0 ? 0 : n] = '\0';
 	slash = strrchr(path, '/');
 	if (slash)
-		strcpy(slash + 1, LIBRARY);
+		memcpy(slash + 1, LIBRARY, sizeof(LIBRARY));
 	if (!slash || access(path, R_OK))
 		snprintf(path, PATH_MAX, "%s/%s", KUSE_PRELOAD_DIR, LIBRARY);
 	if (access(path, R_OK))

@@ -33,7 +33,6 @@ char *__realpath_chk(const char *path, char *resolved, size_t size);
 ssize_t __read_chk(int fd, void *buf, size_t n, size_t size);
 int __sigaction(int sig, const struct sigaction *act, struct sigaction *old);
 sighandler_t bsd_signal(int sig, sighandler_t handler);
-sighandler_t __sysv_signal(int sig, sighandler_t handler);
 
 /* next_<name>: what comes after us for that name, as dlsym(RTLD_NEXT) said. */
 #define CALL(name) extern void *next_##name __attribute__((visibility("hidden")));

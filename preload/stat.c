@@ -149,7 +149,7 @@ static char *real_path(const char *path, char *resolved)
 {
 	if (kuse_faccessat(AT_FDCWD, path, F_OK))
 		return NULL;
-	return resolved ? strcpy(resolved, path) : strdup(path);
+	return resolved ? memcpy(resolved, path, strlen(path) + 1) : strdup(path);
 }
 
 char *realpath(const char *restrict path, char *restrict resolved)
