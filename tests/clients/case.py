@@ -6,7 +6,7 @@ import shutil
 import tempfile
 import time
 
-from machine import Failed, Guest, Monitor, Process
+from machine import Failed, Guest, Monitor, Process, Skipped
 
 COMMAND_LINE = "console=ttyS0 quiet panic=-1"
 CASES = []
@@ -61,8 +61,8 @@ class Case:
         """A program of ours next to the client."""
         return Process(self, command, name)
 
-    def process(self, command, name="client"):
-        return Process(self, self.client(command), name)
+    def process(self, command, name="client", environment=None):
+        return Process(self, self.client(command), name, environment)
 
     def qemu(self, *arguments, machine="q35", accel="", name="qemu"):
         """Starts QEMU with its serial port on our pipe. accel: properties, such as kernel-irqchip=off."""
@@ -93,4 +93,4 @@ class Case:
         guest.need("dmesg | grep -cE 'BUG:|Oops|WARNING|self-detected stall|lockup' || true", "^0$")
 
 
-__all__ = ["CASES", "COMMAND_LINE", "Case", "Failed", "case"]
+__all__ = ["CASES", "COMMAND_LINE", "Case", "Failed", "Skipped", "case"]

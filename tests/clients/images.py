@@ -79,18 +79,36 @@ class Images:
     def kernel(self):
         return run([os.path.join(ROOT, "tools/fetch-kernel"), "--print"]).strip().splitlines()[-1]
 
+    @staticmethod
+    def unpack_generic_kernel(work):
+        """Downloads Debian's generic kernel and unpacks the whole package into work/x."""
+        depends = run(["apt-cache", "depends", "linux-image-amd64"])
+        package = re.search(r"Depends: (linux-image-\S+)", depends).group(1)
+        print(f"clients: downloading {package}", file=sys.stderr)
+        run(["apt-get", "-q", "-o", "APT::Sandbox::User=root", "download", package], cwd=work)
+        run(["dpkg-deb", "-x", glob.glob(f"{work}/*.deb")[0], f"{work}/x"])
+
+    @functools.lru_cache(maxsize=None)
+    def whole_kernel(self):
+        """(vmlinuz, release, folder of all modules) of the generic kernel: 400 MB in the cache."""
+        folder = os.path.join(cache(), "kernel")
+        if not os.path.exists(folder):
+            with tempfile.TemporaryDirectory(dir=cache()) as work:
+                self.unpack_generic_kernel(work)
+                release = os.listdir(f"{work}/x/lib/modules")[0]
+                run(["busybox", "depmod", "-b", f"{work}/x", release])
+                os.rename(f"{work}/x", folder)
+        release = os.listdir(f"{folder}/lib/modules")[0]
+        return f"{folder}/boot/vmlinuz-{release}", release, f"{folder}/lib/modules/{release}"
+
     @functools.lru_cache(maxsize=None)
     def generic_kernel(self):
         """The folder with vmlinuz and modules/NN-name.ko of Debian's generic kernel."""
         folder = os.path.join(cache(), "generic")
         if os.path.exists(os.path.join(folder, "vmlinuz")):
             return folder
-        depends = run(["apt-cache", "depends", "linux-image-amd64"])
-        package = re.search(r"Depends: (linux-image-\S+)", depends).group(1)
         with tempfile.TemporaryDirectory(dir=cache()) as work:
-            print(f"clients: downloading {package}", file=sys.stderr)
-            run(["apt-get", "-q", "-o", "APT::Sandbox::User=root", "download", package], cwd=work)
-            run(["dpkg-deb", "-x", glob.glob(f"{work}/*.deb")[0], f"{work}/x"])
+            self.unpack_generic_kernel(work)
             os.makedirs(f"{work}/new/modules")
             for number, path in enumerate(module_closure(f"{work}/x/lib/modules", MODULES)):
                 shutil.copy(path, f"{work}/new/modules/{number:02}-{os.path.basename(path)}")

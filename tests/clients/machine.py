@@ -20,15 +20,20 @@ class Failed(Exception):
     pass
 
 
+class Skipped(Exception):
+    """The case cannot run here, for a reason that is not the client's."""
+
+
 class Process:
     """A child with its output on a pipe; stderr goes to the same one."""
 
-    def __init__(self, case, command, name="client"):
+    def __init__(self, case, command, name="client", environment=None):
         self.case, self.command, self.name = case, command, name
         self.log, self.unread = "", ""
         case.processes.append(self)
         self.child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                                      start_new_session=True, cwd=case.folder)
+                                      start_new_session=True, cwd=case.folder,
+                                      env={**os.environ, **(environment or {})})
 
     def read(self, seconds):
         """Takes in what comes within seconds; False at the end of output."""
