@@ -142,7 +142,8 @@ static unsigned long fill_enable_cap(struct ctx *c, int fd, const struct row *r)
 	if (chance(c, 40)) {
 		static const u32 common[] = { KVM_CAP_SPLIT_IRQCHIP, KVM_CAP_X2APIC_API, KVM_CAP_X86_DISABLE_EXITS,
 					      KVM_CAP_EXCEPTION_PAYLOAD, KVM_CAP_X86_USER_SPACE_MSR, KVM_CAP_DISABLE_QUIRKS2,
-					      KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2, KVM_CAP_DIRTY_LOG_RING, KVM_CAP_MAX_VCPU_ID };
+					      KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2, KVM_CAP_DIRTY_LOG_RING, KVM_CAP_MAX_VCPU_ID,
+					      KVM_CAP_HYPERV_SYNIC, KVM_CAP_HYPERV_SYNIC2, KVM_CAP_HYPERV_ENFORCE_CPUID };
 
 		e->cap = common[rnd_below(c, COUNT(common))];
 	}
@@ -184,9 +185,11 @@ static unsigned long fill_routing(struct ctx *c, int fd, const struct row *r)
 
 		memset(e, 0, sizeof(*e));
 		e->gsi = chance(c, 90) ? i : (u32)rnd_interesting(c);
-		e->type = chance(c, 95) ? 1 + (u32)rnd_below(c, 2) : (u32)rnd_below(c, 7);
+		e->type = chance(c, 90) ? 1 + (u32)rnd_below(c, 2) : (u32)rnd_below(c, 7);
 		e->u.irqchip.irqchip = (u32)rnd_below(c, 4);
 		e->u.irqchip.pin = (u32)(chance(c, 90) ? rnd_below(c, 8) : rnd_interesting(c));
+		if (e->type == KVM_IRQ_ROUTING_HV_SINT)
+			e->u.hv_sint.vcpu = (u32)rnd_below(c, 3); /* and a SINT, where the pin is */
 		if (e->type == KVM_IRQ_ROUTING_MSI)
 			e->u.msi.address_lo = 0xfee00000u | (u32)rnd_below(c, 1 << 20);
 	}
@@ -218,6 +221,17 @@ static unsigned long fill_ioeventfd(struct ctx *c, int fd, const struct row *r)
 	f->len = lens[rnd_below(c, COUNT(lens))];
 	f->datamatch = rnd_below(c, 4);
 	f->flags = chance(c, 95) ? (u32)rnd_below(c, 8) : (u32)rnd(c);
+	return (unsigned long)f;
+}
+
+static unsigned long fill_hv_eventfd(struct ctx *c, int fd, const struct row *r)
+{
+	struct kvm_hyperv_eventfd *f = arg_at_end(c, sizeof(*f));
+
+	memset(f, 0, sizeof(*f));
+	f->conn_id = (u32)(chance(c, 90) ? rnd_below(c, 4) : rnd_interesting(c));
+	f->fd = chance(c, 95) ? world_pick(c, c->w->event, NR_EVENT) : world_pick(c, c->w->vm, NR_VM);
+	f->flags = chance(c, 90) ? (u32)rnd_below(c, 2) : (u32)rnd_interesting(c);
 	return (unsigned long)f;
 }
 
@@ -263,7 +277,9 @@ static unsigned long fill_list(struct ctx *c, int fd, const struct row *r)
 	memcpy(buf, &claimed, 4);
 	memset(buf + 4, 0, head - 4);
 	for (u32 i = 0; r->cmd == KVM_SET_MSRS && i < n; i++) {
-		u32 index = chance(c, 50) ? (u32)rnd_below(c, 0x500) : 0xc0000080u + (u32)rnd_below(c, 8);
+		static const u32 ranges[][2] = { { 0, 0x500 }, { 0xc0000080, 8 }, { 0x40000000, 0x120 } /* Hyper-V */ };
+		const u32 *range = ranges[rnd_below(c, COUNT(ranges))];
+		u32 index = range[0] + (u32)rnd_below(c, range[1]);
 
 		memcpy(buf + head + i * entry, &index, 4);
 	}
@@ -282,6 +298,8 @@ static unsigned long fill_cpuid(struct ctx *c, int fd, const struct row *r)
 	cpuid->padding = 0;
 	if (kuse_ioctl(world_pick(c, c->w->kvm, NR_KVM), KVM_GET_SUPPORTED_CPUID, (unsigned long)cpuid))
 		cpuid->nent = 0;
+	if (cpuid->nent && cpuid->nent < n && chance(c, 30)) /* a guest on Hyper-V */
+		cpuid->entries[cpuid->nent++] = (struct kvm_cpuid_entry2){ .function = 0x40000001, .eax = 0x31237648 };
 	if (chance(c, 50))
 		mutate(c, cpuid->entries, cpuid->nent * sizeof(cpuid->entries[0]));
 	return (unsigned long)cpuid;
@@ -340,6 +358,7 @@ static const struct row rows[] = {
 	R(KVM_GET_MSR_FEATURE_INDEX_LIST, 'D', P, fill_list, 0, EFAULT, E2BIG),
 	R(KVM_GET_SUPPORTED_CPUID, 'D', P, fill_list, 0, EFAULT, E2BIG, ENOMEM),
 	R(KVM_GET_EMULATED_CPUID, 'D', P, fill_list, 0, EFAULT, E2BIG, ENOMEM, EINVAL),
+	R(KVM_GET_SUPPORTED_HV_CPUID, 'D', P, fill_list, 0, EFAULT, E2BIG),
 	R(KVM_GET_MSRS, 'D', P, fill_list, 0, EFAULT, E2BIG, ENOMEM),
 	R(KVM_X86_GET_MCE_CAP_SUPPORTED, 'D', P, fill_zero, 0, EFAULT),
 	R(KVM_GET_DEVICE_ATTR, 'D', P, fill_attr, 0, EFAULT, ENXIO),
@@ -371,6 +390,7 @@ static const struct row rows[] = {
 	R(KVM_SET_GSI_ROUTING, 'V', P, fill_routing, 0, EFAULT, EINVAL, ENOMEM),
 	R(KVM_IRQFD, 'V', P, fill_irqfd, 0, EFAULT, EINVAL, EBADF, EBUSY, ENOMEM),
 	R(KVM_IOEVENTFD, 'V', P, fill_ioeventfd, 0, EFAULT, EINVAL, EBADF, EEXIST, ENOENT, ENOSPC, ENOMEM),
+	R(KVM_HYPERV_EVENTFD, 'V', P, fill_hv_eventfd, 0, EFAULT, EINVAL, EBADF, EEXIST, ENOENT, ENOMEM),
 	R(KVM_REGISTER_COALESCED_MMIO, 'V', P, fill_zone, 0, EFAULT, EINVAL, ENOSPC, ENOMEM),
 	R(KVM_UNREGISTER_COALESCED_MMIO, 'V', P, fill_zone, 0, EFAULT, EINVAL),
 	R(KVM_ENABLE_CAP, 'V', P, fill_enable_cap, 0, EFAULT, EINVAL, EEXIST, ENXIO, EPERM, EBUSY, ENOMEM,
@@ -401,6 +421,7 @@ static const struct row rows[] = {
 	R(KVM_SET_CPUID, 'C', P, fill_list, 0, EFAULT, E2BIG, EINVAL, ENOMEM),
 	R(KVM_SET_CPUID2, 'C', P, fill_cpuid, 0, EFAULT, E2BIG, EINVAL, ENOMEM),
 	R(KVM_GET_CPUID2, 'C', P, fill_list, 0, EFAULT, E2BIG),
+	R(KVM_GET_SUPPORTED_HV_CPUID, 'C', P, fill_list, 0, EFAULT, E2BIG),
 	R(KVM_SET_SIGNAL_MASK, 'C', 0, fill_sigmask, 0, EFAULT, EINVAL),
 	R(KVM_GET_FPU, 'C', P, fill_zero, 0, EFAULT),
 	R(KVM_SET_FPU, 'C', P, fill_changed, KVM_GET_FPU, EFAULT),
@@ -418,7 +439,7 @@ static const struct row rows[] = {
 	R(KVM_SET_VCPU_EVENTS, 'C', P, fill_changed, KVM_GET_VCPU_EVENTS, EFAULT, EINVAL),
 	R(KVM_GET_DEBUGREGS, 'C', P, fill_zero, 0, EFAULT),
 	R(KVM_SET_DEBUGREGS, 'C', P, fill_changed, KVM_GET_DEBUGREGS, EFAULT, EINVAL),
-	R(KVM_ENABLE_CAP, 'C', P, fill_enable_cap, 0, EFAULT, EINVAL, ENOTTY),
+	R(KVM_ENABLE_CAP, 'C', P, fill_enable_cap, 0, EFAULT, EINVAL, ENOTTY, ENOMEM),
 	R(KVM_GET_XSAVE, 'C', P, fill_xsave, 0, EFAULT, EINVAL),
 	R(KVM_SET_XSAVE, 'C', P, fill_xsave, KVM_GET_XSAVE, EFAULT, EINVAL),
 	R(KVM_GET_XSAVE2, 'C', P, fill_xsave, 0, EFAULT),
