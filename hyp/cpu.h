@@ -64,6 +64,7 @@ static inline void hyp_cell_empty(struct hyp_cell *c)
 #define HYP_CELL_SHIFT 5 /* log2(sizeof(struct hyp_cell)) */
 #define HYP_CELLS 4096
 #define HYP_CELL_STACK 0
+#define HYP_MAX_CHECKS 48
 
 /* Instruction fetches have their own small TLB. */
 struct hyp_itlb_entry {
@@ -120,6 +121,7 @@ struct hyp_cpu {
 	/* FS, GS in 32-bit code: the first offset beyond a writable data segment that does not expand down; 0:
 	 * another kind of segment, the interpreter's. */
 	u64 seg_end[2];
+	u64 addend[HYP_MAX_CHECKS]; /* host - linear address, of a block's planned checks without a cell */
 	u64 host_rsp;   /* stack of hyp_enter while translated code runs */
 	u64 resume;     /* where emitted code called hyp_leave from */
 	u64 ax_flags;   /* guest arithmetic flags: AH as LAHF has them, AL = OF */

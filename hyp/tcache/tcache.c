@@ -27,6 +27,7 @@ struct hyp_block *tcache_add(struct hyp_engine *e)
 
 	b->gpa2 = TCACHE_NO_GPA;
 	b->dead = false;
+	b->fails = 0;
 	b->map = e->n_maps;
 	return b;
 }

@@ -34,6 +34,7 @@ struct hyp_block {
 	u8 n_insns;
 	u8 live_in; /* arithmetic flags the block reads before writing: CF PF AF ZF SF OF packed */
 	bool dead;
+	u8 fails; /* planned checks given up */
 };
 
 /* Host offset from the block's direct entry -> guest offset from its pc, and which guest registers are

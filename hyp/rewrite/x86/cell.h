@@ -12,8 +12,7 @@ struct hyp_cell_ref {
 	u16 limit;  /* greatest offset in the page that does not cross its end */
 	u8 based;   /* 1: the operand becomes [its own base + S2]; 0: [S1 + S2] */
 	u8 demoted; /* the place does without its cell */
-	u8 group;   /* a planned check (xlate_plan.c): the cell itself is what is wanted */
-	u8 fails;   /* how often a planned check had to be given up */
+	u16 unused;
 } __attribute__((packed));
 
 #define HYP_CELL_MISSES 255
@@ -28,14 +27,15 @@ enum { CELL_FILL, CELL_PASS, CELL_STUBS }; /* fill the cell; leave it alone (dem
 extern const char *const hyp_cell_stubs[HYP_TLB_PARTS * 2 * CELL_STUBS];
 
 /* A place missed and is about to go on at host page `p`: is its cell worth keeping? Guest-live. */
-void hyp_cell_judge(struct hyp_cpu *cpu, struct hyp_cell_ref *ref, const struct hyp_site *site);
+void hyp_cell_judge(struct hyp_cpu *cpu, const struct hyp_cell_ref *ref, const struct hyp_site *site);
 
-/* Copies the soft-TLB entry of the page of gva to the place's cell; false: there is none that would do. */
+/* Copies the soft-TLB entry of gva's page to the cell of a SITE_CHECK (ref NULL: it has none, and only the
+ * entry is wanted); false: there is no entry that would do. */
 bool hyp_cell_refill(struct hyp_cpu *cpu, const struct hyp_cell_ref *ref, const struct hyp_site *site,
 		     gva_t gva);
 
 /* A planned check did not find its range. Often enough, and block b is made anew without plans. */
-void hyp_cell_failed(struct hyp_cpu *cpu, struct hyp_cell_ref *ref, struct hyp_block *b);
+void hyp_cell_failed(struct hyp_cpu *cpu, struct hyp_block *b);
 bool hyp_cell_unplanned(const struct hyp_engine *e, u64 pc);
 
 #endif

@@ -160,28 +160,39 @@ static void resume_access(struct hyp_cpu *cpu, const struct hyp_site *site, u64 
 	hyp_cell_judge(cpu, ref, site);
 }
 
-/* A planned check: its cell is what is wanted; what fails is the range, not yet an access. */
-static int site_check(struct hyp_cpu *cpu, const struct hyp_site *site, u64 *code)
+/* What fails is the range, not yet an access: the instruction the check stands before is interpreted. */
+static int give_check_up(struct hyp_cpu *cpu, const struct hyp_site *site, u64 cr2)
 {
-	struct hyp_cell_ref *ref = (struct hyp_cell_ref *)cpu->scratch[3];
 	struct hyp_block *b = block_of(cpu, site);
-	u64 gva = cpu->scratch[4], cr2 = cpu->s.cr2;
-	struct hyp_fail fail;
-	bool found = (gva & ~PAGE_MASK) <= ref->limit &&
-		     hyp_mem_ptr_size(cpu, gva, site->write ? X86_ACC_W : X86_ACC_R, site->size, &fail);
 
-	if (found && site->write && unlikely(cpu->attention & HYP_ATTN_KICK))
-		return X86_OK; /* the dirty ring is full */
-	if (found && !b->dead && hyp_cell_refill(cpu, ref, site, gva)) {
-		hyp_cell_judge(cpu, ref, site);
-		*code = cpu->resume + sizeof(*site);
-		return GO_ON;
-	}
 	cpu->s.cr2 = cr2;
 	cpu->fault.type = X86_EVENT_NONE;
-	if (!b->dead)
-		hyp_cell_failed(cpu, ref, b);
+	hyp_cell_failed(cpu, b);
 	return interpret(cpu);
+}
+
+static int site_check(struct hyp_cpu *cpu, const struct hyp_site *site, u64 *code)
+{
+	struct hyp_cell_ref *ref = site->plain ? (struct hyp_cell_ref *)cpu->scratch[3] : NULL;
+	struct hyp_block *b = block_of(cpu, site);
+	u64 gva = missed_address(cpu, site), cr2 = cpu->s.cr2;
+	struct hyp_fail fail;
+	u8 *p = NULL;
+
+	cpu->stats[HYP_STAT_tlb_miss]++;
+	cpu->s.rip = b->pc + site->guest_off; /* now: the access may end in a guard (mem/guard.h) */
+	sync_flags(cpu);
+	if ((gva & ~PAGE_MASK) + site->size <= PAGE_SIZE)
+		p = hyp_mem_ptr_size(cpu, gva, site->write ? X86_ACC_W : X86_ACC_R, site->size, &fail);
+	if (p && site->write && unlikely(cpu->attention & HYP_ATTN_KICK))
+		return X86_OK; /* the dirty ring is full */
+	if (!p || b->dead || !hyp_cell_refill(cpu, ref, site, gva))
+		return give_check_up(cpu, site, cr2);
+	if (ref)
+		hyp_cell_judge(cpu, ref, site);
+	cpu->scratch[4] = (u64)p;
+	*code = cpu->resume + sizeof(*site);
+	return GO_ON;
 }
 
 static int site_mem(struct hyp_cpu *cpu, const struct hyp_site *site, u64 *code)
@@ -194,8 +205,6 @@ static int site_mem(struct hyp_cpu *cpu, const struct hyp_site *site, u64 *code)
 	cpu->stats[HYP_STAT_tlb_miss]++;
 	cpu->s.rip = b->pc + site->guest_off; /* now: the access may end in a guard (mem/guard.h) */
 	sync_flags(cpu);
-	if (site->plain && ((struct hyp_cell_ref *)cpu->scratch[3])->group)
-		return site_check(cpu, site, code);
 	if ((gva & ~PAGE_MASK) + site->size <= PAGE_SIZE) {
 		fail.ret = X86_OK;
 		p = hyp_mem_ptr_size(cpu, gva, site->write ? X86_ACC_W : X86_ACC_R, site->size, &fail);
@@ -322,7 +331,8 @@ static int site_dead(struct hyp_cpu *cpu, const struct hyp_site *site, u64 *code
 typedef int (*site_handler)(struct hyp_cpu *cpu, const struct hyp_site *site, u64 *code);
 
 static const site_handler handlers[SITE_NR] = {
-	[SITE_MEM] = site_mem,       [SITE_INTERP] = site_interp,   [SITE_EDGE] = site_edge,
+	[SITE_MEM] = site_mem, [SITE_CHECK] = site_check,
+       [SITE_INTERP] = site_interp,   [SITE_EDGE] = site_edge,
 	[SITE_POLL] = site_poll,     [SITE_JC_MISS] = site_jc_miss, [SITE_DEAD] = site_dead,
 	[SITE_HELPER] = site_helper,
 };

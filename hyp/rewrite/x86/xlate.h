@@ -19,7 +19,7 @@ struct cold {
 	bool restore_flags;
 	u32 resume_check; /* with a cell: behind the look, the cell's number, how the operand is addressed */
 	u16 cell;
-	bool has_cell, based, group;
+	bool has_cell, based;
 	bool hold_again; /* SITE_MEM: the code at resume expects the flags in RAX */
 	u8 kind; /* enum hyp_site_kind */
 	struct hyp_site site;
@@ -46,8 +46,9 @@ struct check {
 	s64 lo, hi;            /* displacements, as the registers are at `at` */
 	s64 moved;             /* while planning: how far base is from there */
 	u16 cell;
+	u32 addend; /* gs offset */
 };
-#define XLATE_MAX_CHECKS 48
+#define XLATE_MAX_CHECKS HYP_MAX_CHECKS
 #define PLAN_NOWHERE 0xff
 
 struct xlate {
@@ -141,6 +142,8 @@ struct address {
 void x_address_of(struct xlate *x, const struct address *a);
 /* S1: linear -> host address; `live`: the guest's flags must survive. Destroys S2. */
 void x_check(struct xlate *x, unsigned size, bool write, bool live);
+/* The soft TLB's part of x_check: S1 = host address; flags destroyed. x_end_check follows. */
+struct cold *x_look_up(struct xlate *x, unsigned size, bool write);
 /* Keeps the flags in RAX from here on if they are live; returns whether they stay there. */
 bool x_begin_check(struct xlate *x, bool live);
 void x_end_check(struct xlate *x, struct cold *c, unsigned size, bool write);
@@ -159,7 +162,8 @@ struct memref x_stack(struct xlate *x, s32 disp, bool write, bool live);
 /* A register of S1 and S2 that the operand does not need (any more). */
 int x_spare(struct xlate *x, struct memref *m);
 void x_to_s1(struct xlate *x, struct memref *m);
-bool x_has_cells(const struct xlate *x); /* does the current partition use cells? */
+bool x_has_cells(const struct xlate *x); /* does the current partition use cells? (The stack does always.) */
+bool x_check_is_stack(const struct check *p);
 void x_planned_checks(struct xlate *x, unsigned i); /* those that stand before instruction i */
 void x_emit_cell_cold(struct xlate *x, struct cold *c);
 

@@ -57,8 +57,7 @@ static void check_cell(struct xlate *x, struct cold how, unsigned size, bool wri
 /* lea s2, [rip + 5]; jmp stub; reference; the code for a miss follows */
 void x_emit_cell_cold(struct xlate *x, struct cold *c)
 {
-	struct hyp_cell_ref ref = { .cell = c->cell, .limit = (u16)(PAGE_SIZE - c->site.size), .based = c->based,
-				    .group = c->group };
+	struct hyp_cell_ref ref = { .cell = c->cell, .limit = (u16)(PAGE_SIZE - c->site.size), .based = c->based };
 	bool write = c->site.write || c->cell == HYP_CELL_STACK; /* whose page must be writable */
 	u32 stub = x->eng->cell_stub[CELL_STUB(c->site.ac_part, write, CELL_FILL)];
 
@@ -95,25 +94,43 @@ bool x_has_cells(const struct xlate *x)
 
 /* ---- with a plan ------------------------------------------------------------------------------ */
 
+/* In its cell: S1 = address. */
+static struct cold *look_into_cell(struct xlate *x, struct check *p)
+{
+	p->cell = x_check_is_stack(p) ? HYP_CELL_STACK : new_cell(x);
+	p->addend = cell_offset(x, p->cell) + (u32)offsetof(struct hyp_cell, addend);
+	return look(x, p->cell, (unsigned)(p->hi - p->lo));
+}
+
+/* Without a cell: from S1 = host address to the addend, which is kept where accesses find it again. */
+static void keep_addend(struct xlate *x, struct check *p)
+{
+	p->addend = OFF(addend) + 8 * (u32)(p - x->check);
+	e_gs(&x->e, true, 0x2b, S1, OFF(scratch[6]));
+	e_store_gs(&x->e, p->addend, S1);
+	e_mov_rr(&x->e, S2, S1);
+	x->s2_check = (int)(p - x->check);
+}
+
 static void planned_check(struct xlate *x, struct check *p)
 {
 	struct address a = { p->base_reg, p->index_reg, p->scale, true, p->lo };
-	bool live = x->cur->live_in, hold;
-	unsigned size = (unsigned)(p->hi - p->lo);
+	bool live = x->cur->live_in, cell = x_check_is_stack(p) || x_has_cells(x), hold;
 	struct cold *c;
 
-	p->cell = p->base == X86_RSP && p->index == GPR_NONE && p->seg == ZYDIS_REGISTER_NONE ? HYP_CELL_STACK
-											      : new_cell(x);
 	x_address_of(x, &a);
 	x_segment_base(x, p->seg);
+	if (!cell)
+		e_store_gs(&x->e, OFF(scratch[6]), S1);
 	hold = x_begin_check(x, live);
-	c = look(x, p->cell, size);
-	c->group = true;
-	c->restore_flags = live;
-	c->hold_again = hold;
+	c = cell ? look_into_cell(x, p) : x_look_up(x, (unsigned)(p->hi - p->lo), p->write);
+	x_end_check(x, c, (unsigned)(p->hi - p->lo), p->write);
+	c->kind = c->site.kind = SITE_CHECK;
+	c->restore_flags = c->hold_again = live; /* what follows needs them in RAX */
+	if (!cell)
+		keep_addend(x, p);
 	if (live && !hold)
 		x_restore_flags(x);
-	x_end_check(x, c, size, p->write);
 }
 
 void x_planned_checks(struct xlate *x, unsigned i)
@@ -128,8 +145,7 @@ static void load_addend(struct xlate *x, int id)
 	x->insn_state |= x->flags_held ? INSN_MAP_HELD : 0;
 	if (x->s2_check == id)
 		return;
-	e_gs(&x->e, true, 0x8b, S2,
-	     cell_offset(x, x->check[id].cell) + (u32)offsetof(struct hyp_cell, addend));
+	e_load_gs(&x->e, S2, x->check[id].addend);
 	x->s2_check = id;
 }
 
@@ -155,7 +171,7 @@ struct memref x_operand(struct xlate *x, const struct insn *in, unsigned size, b
 	if (in->check[0] >= 0)
 		return planned_operand(x, in, in->check[0]);
 	x_address(x, in);
-	if (!x_has_cells(x) || size > CELL_MAX_SIZE) {
+	if ((!x_has_cells(x) && !is_stack(m)) || size > CELL_MAX_SIZE) {
 		x_check(x, size, write, in->live_in);
 		return (struct memref){ S1, NO_REG, 0 };
 	}

@@ -169,15 +169,22 @@ void x_end_check(struct xlate *x, struct cold *c, unsigned size, bool write)
 	x->s2_check = -1;
 }
 
-void x_check(struct xlate *x, unsigned size, bool write, bool live)
+struct cold *x_look_up(struct xlate *x, unsigned size, bool write)
 {
 	u32 part = x_part_offset(x->part);
-	bool hold = x_begin_check(x, live);
 	struct cold *c;
 
 	emit_lookup(&x->e, part, write, size);
 	c = x_cold(x, SITE_MEM, jcc_rel32(x, 7));
 	e_gs_base(&x->e, true, 0x03, S1, S2, part + (u32)offsetof(struct hyp_tlb_entry, host));
+	return c;
+}
+
+void x_check(struct xlate *x, unsigned size, bool write, bool live)
+{
+	bool hold = x_begin_check(x, live);
+	struct cold *c = x_look_up(x, size, write);
+
 	if (live && !hold)
 		x_restore_flags(x);
 	c->restore_flags = live;
@@ -217,7 +224,7 @@ static void emit_one_cold(struct xlate *x, struct cold *c)
 	}
 	call_leave(x);
 	e_bytes(&x->e, &c->site, sizeof(c->site));
-	if (c->kind == SITE_MEM) {
+	if (c->kind == SITE_MEM || c->kind == SITE_CHECK) {
 		if (c->hold_again)
 			x_save_flags(x);
 		e_1(&x->e, 0xe9);

@@ -234,10 +234,16 @@ static void pass(struct xlate *x, const struct insn *in)
 	}
 }
 
-/* A check for one access, in its place: the access makes it itself, as it would without a plan. */
-static bool is_single(const struct check *c)
+bool x_check_is_stack(const struct check *p)
 {
-	return c->n == 1 && c->at == c->first;
+	return p->base == X86_RSP && p->index == GPR_NONE && p->seg == ZYDIS_REGISTER_NONE;
+}
+
+/* A check for one access, in its place: the access makes it itself, as it would without a plan. (Without a
+ * cell, keeping the addend costs what saving flags does.) */
+static bool is_single(const struct xlate *x, const struct check *c)
+{
+	return c->n == 1 && (c->at == c->first || !(x_has_cells(x) || x_check_is_stack(c)));
 }
 
 static void drop_singles(struct xlate *x)
@@ -246,11 +252,11 @@ static void drop_singles(struct xlate *x)
 		for (unsigned k = 0; k < 2; k++) {
 			s8 *id = &x->insn[i].check[k];
 
-			if (*id >= 0 && is_single(&x->check[*id]))
+			if (*id >= 0 && is_single(x, &x->check[*id]))
 				*id = -1;
 		}
 	for (unsigned i = 0; i < x->n_checks; i++)
-		if (is_single(&x->check[i]))
+		if (is_single(x, &x->check[i]))
 			x->check[i].at = PLAN_NOWHERE;
 }
 
@@ -263,7 +269,7 @@ void x_plan(struct xlate *x)
 		struct insn *in = &x->insn[i];
 
 		in->check[0] = in->check[1] = -1;
-		if (!x_has_cells(x) || !x_is64(x) || hyp_cell_unplanned(x->eng, x->b->pc))
+		if (!x_is64(x) || hyp_cell_unplanned(x->eng, x->b->pc))
 			continue;
 		if (has_operand_access(in) && operand_place(in, &p))
 			in->check[0] = plan_access(x, &p, i);
