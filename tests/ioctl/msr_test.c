@@ -97,7 +97,7 @@ static void absent(void **state)
 	assert_int_equal(IOCTL(m.vcpu, KVM_SET_MSRS, &io), 1);
 }
 
-/* Where PV features are enforced a vCPU without them has no PV MSRs; 0 can be saved and restored all the same. */
+/* Where PV features are enforced a vCPU without them has no PV MSRs; but 0 can be saved and restored. */
 static void enforced_pv(void **state)
 {
 	struct kvm_enable_cap cap = { .cap = KVM_CAP_ENFORCE_PV_FEATURE_CPUID, .args = { 1 } };
