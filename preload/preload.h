@@ -55,6 +55,9 @@ static inline void *preload_next(void **slot)
 
 /* signal.c */
 void preload_signal_init(void);
+/* The system calls of that name. */
+long preload_rt_sigaction(int sig, const void *act, void *old, size_t size);
+long preload_rt_sigprocmask(int how, const void *set, void *old, size_t size);
 /* Before this thread's first call of KVM: its faults must reach KVM. */
 void preload_open_faults(void);
 void preload_open_faults_everywhere(void);

@@ -31,7 +31,17 @@
 
 typedef void (*handler3)(int sig, siginfo_t *si, void *ctx);
 
+/* The kernel's struct sigaction. */
+struct kernel_action {
+	handler3 handler;
+	unsigned long flags;
+	void (*restorer)(void);
+	uint64_t mask;
+};
+
 #define NSIGNALS 65
+#define SIGCANCEL 32           /* libc's; the next one, too */
+#define SA_RESTORER 0x04000000ul /* the kernel's: kernel_action.restorer is set */
 #define SIGINFO_BIT (1ul << 63) /* in a word: the client set SA_SIGINFO */
 
 /* The client's handler for each signal, as an address and SIGINFO_BIT. */
@@ -417,17 +427,58 @@ int sigprocmask(int how, const sigset_t *restrict set, sigset_t *restrict old)
 	return err ? -1 : 0;
 }
 
+/* ---- the same by syscall(2): the kernel's structures, and its eight bytes of a mask
+ * ------------------------ */
+
+static void from_kernel(struct sigaction *act, const struct kernel_action *k)
+{
+	*act = (struct sigaction){ .sa_sigaction = k->handler, .sa_flags = (int)(k->flags & ~SA_RESTORER) };
+	memcpy(&act->sa_mask, &k->mask, sizeof(k->mask));
+}
+
+static void to_kernel(struct kernel_action *k, const struct sigaction *act)
+{
+	*k = (struct kernel_action){ .handler = act->sa_sigaction, .flags = (unsigned int)act->sa_flags };
+	memcpy(&k->mask, &act->sa_mask, sizeof(k->mask));
+}
+
+long preload_rt_sigaction(int sig, const void *act, void *old, size_t size)
+{
+	struct sigaction new_action, old_action;
+
+	if (size != sizeof(uint64_t) || sig == SIGCANCEL || sig == SIGCANCEL + 1)
+		return NEXT(syscall)(SYS_rt_sigaction, sig, act, old, size);
+	if (act)
+		from_kernel(&new_action, act);
+	if (sigaction(sig, act ? &new_action : NULL, &old_action))
+		return -1;
+	if (old)
+		to_kernel(old, &old_action);
+	return 0;
+}
+
+long preload_rt_sigprocmask(int how, const void *set, void *old, size_t size)
+{
+	sigset_t new_set, old_set;
+	int err;
+
+	if (size != sizeof(uint64_t) || (!opened && !on_all_threads))
+		return NEXT(syscall)(SYS_rt_sigprocmask, how, set, old, size);
+	sigemptyset(&new_set);
+	sigemptyset(&old_set);
+	if (set)
+		memcpy(&new_set, set, size);
+	err = change_mask(how, set ? &new_set : NULL, &old_set);
+	if (err) {
+		errno = err;
+		return -1;
+	}
+	if (old)
+		memcpy(old, &old_set, size);
+	return 0;
+}
+
 /* ---- pthread_cancel ---- */
-
-#define SIGCANCEL 32 /* libc's */
-
-/* The kernel's struct sigaction. */
-struct kernel_action {
-	handler3 handler;
-	unsigned long flags;
-	void (*restorer)(void);
-	uint64_t mask;
-};
 
 static void *wait_to_be_cancelled(void *arg)
 {

@@ -122,6 +122,16 @@ static long do_faccessat(long dirfd, long path, long mode, long d, long e, long 
 	return OURS(faccessat)((int)dirfd, (const char *)path, (int)mode, 0);
 }
 
+static long do_rt_sigaction(long sig, long act, long old, long size, long e, long f)
+{
+	return preload_rt_sigaction((int)sig, (const void *)act, (void *)old, (size_t)size);
+}
+
+static long do_rt_sigprocmask(long how, long set, long old, long size, long e, long f)
+{
+	return preload_rt_sigprocmask((int)how, (const void *)set, (void *)old, (size_t)size);
+}
+
 /* Which of its arguments make a system call one about KVM. */
 enum concern {
 	FD,      /* the first is a descriptor */
@@ -155,6 +165,8 @@ static const struct {
 	{ SYS_statx, PATH_AT, do_statx },
 	{ SYS_access, PATH, do_access },
 	{ SYS_faccessat, PATH_AT, do_faccessat },
+	{ SYS_rt_sigaction, ANY, do_rt_sigaction },
+	{ SYS_rt_sigprocmask, ANY, do_rt_sigprocmask },
 };
 
 static bool concerns_kvm(enum concern concern, const long *a)

@@ -232,6 +232,34 @@ static void blocked(void)
 	CHECK("and can be unblocked one by one", !(result & 4));
 }
 
+/* By number, past libc's sigaction: the kernel's own structure. */
+static void by_syscall(void)
+{
+	struct {
+		void (*handler)(int);
+		unsigned long flags;
+		void (*restorer)(void);
+		uint64_t mask;
+	} act = { .handler = count }, old;
+	struct sigaction told;
+	void *page = mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	uint64_t mask = 1ull << (SIGSEGV - 1), before = 0;
+
+	handled = 0;
+	CHECK("rt_sigaction", !syscall(SYS_rt_sigaction, SIGSEGV, &act, NULL, 8l));
+	FAILS("KVM still sees a bad pointer first", ioctl(spin.vcpu, KVM_GET_REGS, page), EFAULT);
+	CHECK("sigaction tells it", !sigaction(SIGSEGV, NULL, &told) && told.sa_handler == count);
+	CHECK("and rt_sigaction",
+	      !syscall(SYS_rt_sigaction, SIGSEGV, NULL, &old, 8l) && old.handler == count);
+	raise(SIGSEGV);
+	CHECK("it is called", handled == 1);
+	CHECK("rt_sigprocmask",
+	      !syscall(SYS_rt_sigprocmask, SIG_BLOCK, &mask, &before, 8l) && !(before & mask));
+	FAILS("which does not take it from KVM", ioctl(spin.vcpu, KVM_GET_REGS, page), EFAULT);
+	CHECK("and undone", !syscall(SYS_rt_sigprocmask, SIG_UNBLOCK, &mask, &before, 8l) && before & mask);
+	set(SIGSEGV, SIG_DFL, 0);
+}
+
 /* ---- masks --------------------------------------------------------------------------------------------- */
 
 /* A child that unblocks a signal and gets it. */
@@ -367,6 +395,7 @@ int main(void)
 	actions();
 	faults();
 	blocked();
+	by_syscall();
 	signal_mask();
 	threads();
 	vm_end(&spin);
