@@ -44,13 +44,13 @@ static int down(void **state)
 		memcpy((at), bytes, sizeof(bytes));            \
 	} while (0)
 
-/* At 0x1000: mov al,1; out 0x42,al; mov al,2; out 0x43,al; hlt. In SMM: out 0x99,al; rsm */
+/* At 0x1000: mov al,1; out 0x42,al; mov al,2; out 0x43,al; hlt. In SMM: in al,0x99; rsm */
 static void program(void)
 {
 	static const uint8_t code[] = { 0xb0, 1, 0xe6, 0x42, 0xb0, 2, 0xe6, 0x43, 0xf4 };
 
 	machine_code(&m, code, sizeof(code));
-	BYTES(m.mem + SMBASE + 0x8000, 0xe6, 0x99, 0x0f, 0xaa);
+	BYTES(m.mem + SMBASE + 0x8000, 0xe4, 0x99, 0x0f, 0xaa);
 }
 
 static void run_to_port(unsigned port)
@@ -143,7 +143,7 @@ static void entry_and_rsm(void **state)
 	assert_int_equal(events().nmi.masked, 1);
 	assert_int_equal(events().smi.smm_inside_nmi, 0);
 	ok(IOCTL(m.vcpu, KVM_GET_REGS, &r));
-	assert_int_equal(r.rip, 0x8002);
+	assert_int_equal(r.rip, 0x8000);
 	assert_int_equal(r.rflags, 2);
 	ok(IOCTL(m.vcpu, KVM_GET_SREGS, &s));
 	assert_int_equal(s.cs.base, SMBASE);
@@ -195,12 +195,14 @@ static void code_beyond_64k(void **state)
 
 	program();
 	BYTES(m.mem + SMBASE + 0x8000, 0x66, 0xb8, 0x00, 0x00, 0x02, 0x00, 0x66, 0xff, 0xe0);
-	BYTES(m.mem + SMBASE + 0x20000, 0x90, 0xe6, 0x99, 0x90, 0xeb, 0x00, 0x0f, 0xaa);
+	BYTES(m.mem + SMBASE + 0x20000, 0x90, 0xe4, 0x99, 0x90, 0xeb, 0x00, 0x0f, 0xaa);
 	run_to_port(0x42);
 	ok(IOCTL(m.vcpu, KVM_SMI, 0));
 	run_to_port(0x99);
 	ok(IOCTL(m.vcpu, KVM_GET_REGS, &r));
-	assert_int_equal(r.rip, 0x20003);
+	assert_int_equal(r.rip, 0x20001);
+	if (kvm_is_real())
+		return; /* QEMU's TCG, where Linux's KVM was asked, keeps EIP in what follows; the SDM (JMP) does not */
 	/* A branch of 16 bits cuts EIP. */
 	BYTES(m.mem + SMBASE + 0x6, 0xe6, 0x98, 0x0f, 0xaa);
 	run_to_port(0x98);
@@ -378,11 +380,22 @@ static void no_smram(void **state)
 	fails(EIO, IOCTL(m.vcpu, KVM_SMI, 0));
 }
 
+/* Linux looks anew for who has which APIC id when an APIC is enabled or set. */
+static void enable_apic(void)
+{
+	struct kvm_lapic_state lapic;
+
+	ok(IOCTL(m.vcpu, KVM_GET_LAPIC, &lapic));
+	lapic.regs[0xf1] |= 1; /* SPIV bit 8 */
+	ok(IOCTL(m.vcpu, KVM_SET_LAPIC, &lapic));
+}
+
 static void smi_message(void **state)
 {
 	struct kvm_msi msi = { .address_lo = 0xfee00000, .data = 0x200 };
 
 	program();
+	enable_apic();
 	run_to_port(0x42);
 	assert_int_equal(IOCTL(m.vm, KVM_SIGNAL_MSI, &msi), 1);
 	assert_int_equal(events().smi.pending, 1);
@@ -399,6 +412,7 @@ static void init_is_latched(void **state)
 	struct kvm_regs r;
 
 	program();
+	enable_apic();
 	run_to_port(0x42);
 	ok(IOCTL(m.vcpu, KVM_SMI, 0));
 	run_to_port(0x99);
