@@ -345,6 +345,85 @@ static unsigned long fill_mp_state(struct ctx *c, int fd, const struct row *r)
 	return (unsigned long)m;
 }
 
+/* ---- Xen ---- */
+
+/* An address of guest memory or ours, nothing, or anything. */
+static u64 xen_address(struct ctx *c)
+{
+	switch (rnd_below(c, 5)) {
+	case 0:
+		return ~0ull;
+	case 1:
+		return rnd_interesting(c);
+	case 2:
+		return (u64)(unsigned long)arg_at_end(c, PAGE_SIZE) & PAGE_MASK;
+	default:
+		return rnd_below(c, 0x4000) * (chance(c, 80) ? 4 : 1);
+	}
+}
+
+static unsigned long fill_xen_config(struct ctx *c, int fd, const struct row *r)
+{
+	struct kvm_xen_hvm_config *x = arg_at_end(c, sizeof(*x));
+
+	memset(x, 0, sizeof(*x));
+	x->msr = chance(c, 80) ? 0x40000000 : (u32)rnd_interesting(c);
+	x->flags = (u32)(chance(c, 80) ? rnd(c) & (KVM_XEN_HVM_CONFIG_INTERCEPT_HCALL |
+						   KVM_XEN_HVM_CONFIG_EVTCHN_SEND)
+				       : rnd_interesting(c));
+	if (chance(c, 20))
+		mutate(c, x, sizeof(*x));
+	return (unsigned long)x;
+}
+
+static unsigned long fill_xen_vm(struct ctx *c, int fd, const struct row *r)
+{
+	struct kvm_xen_hvm_attr *a = arg_at_end(c, sizeof(*a));
+
+	memset(a, 0, sizeof(*a));
+	a->type = (u16)rnd_below(c, 8);
+	if (a->type == KVM_XEN_ATTR_TYPE_EVTCHN) {
+		a->u.evtchn.send_port = (u32)rnd_below(c, 6);
+		a->u.evtchn.type = (u32)(chance(c, 50) ? 2 : rnd_below(c, 6));
+		a->u.evtchn.flags = (u32)rnd_below(c, 6);
+		a->u.evtchn.deliver.port.port = (u32)rnd_below(c, 6);
+		a->u.evtchn.deliver.port.vcpu = (u32)rnd_below(c, 3);
+		a->u.evtchn.deliver.port.priority = KVM_IRQ_ROUTING_XEN_EVTCHN_PRIO_2LEVEL;
+	} else {
+		a->u.shared_info.gfn = chance(c, 50) ? rnd_below(c, 16) : xen_address(c);
+	}
+	if (chance(c, 10))
+		mutate(c, a, sizeof(*a));
+	return (unsigned long)a;
+}
+
+static unsigned long fill_xen_vcpu(struct ctx *c, int fd, const struct row *r)
+{
+	struct kvm_xen_vcpu_attr *a = arg_at_end(c, sizeof(*a));
+
+	memset(a, 0, sizeof(*a));
+	a->type = (u16)rnd_below(c, 11);
+	a->u.gpa = xen_address(c);
+	if (a->type == KVM_XEN_VCPU_ATTR_TYPE_TIMER) {
+		a->u.timer.port = (u32)rnd_below(c, 6);
+		a->u.timer.priority = KVM_IRQ_ROUTING_XEN_EVTCHN_PRIO_2LEVEL;
+		a->u.timer.expires_ns = rnd_interesting(c);
+	}
+	if (chance(c, 10))
+		mutate(c, a, sizeof(*a));
+	return (unsigned long)a;
+}
+
+static unsigned long fill_evtchn(struct ctx *c, int fd, const struct row *r)
+{
+	struct kvm_irq_routing_xen_evtchn *e = arg_at_end(c, sizeof(*e));
+
+	e->port = (u32)(chance(c, 80) ? rnd_below(c, 64) : rnd_interesting(c));
+	e->vcpu = (u32)rnd_below(c, 3);
+	e->priority = chance(c, 90) ? KVM_IRQ_ROUTING_XEN_EVTCHN_PRIO_2LEVEL : 0;
+	return (unsigned long)e;
+}
+
 /* ---- the rows ---- */
 
 #define R(cmd, level, flags, fill, get, ...) { #cmd, cmd, level, flags, fill, get, { __VA_ARGS__ } }
@@ -402,6 +481,11 @@ static const struct row rows[] = {
 	R(KVM_GET_TSC_KHZ, 'V', 0, fill_nothing, 0),
 	R(KVM_X86_SET_MSR_FILTER, 'V', P, fill_msr_filter, 0, EFAULT, EINVAL, ENOMEM),
 	R(KVM_SET_PMU_EVENT_FILTER, 'V', P, fill_noise, 0, EFAULT, EINVAL, E2BIG, ENOMEM),
+	R(KVM_XEN_HVM_CONFIG, 'V', P, fill_xen_config, 0, EFAULT, EINVAL),
+	R(KVM_XEN_HVM_GET_ATTR, 'V', P, fill_xen_vm, 0, EFAULT, ENOENT, EOPNOTSUPP),
+	R(KVM_XEN_HVM_SET_ATTR, 'V', P, fill_xen_vm, 0, EFAULT, ENOENT, EINVAL, EOPNOTSUPP, EEXIST, EBADF, ENOMEM, EMFILE),
+	R(KVM_XEN_HVM_SET_ATTR, 'V', P, fill_xen_vm, 0, EFAULT, ENOENT, EINVAL, EOPNOTSUPP, EEXIST, EBADF, ENOMEM, EMFILE),
+	R(KVM_XEN_HVM_EVTCHN_SEND, 'V', P, fill_evtchn, 0, EFAULT, EINVAL),
 	R(KVM_GET_STATS_FD, 'V', NEW_FD, fill_nothing, 0),
 	R(KVM_CREATE_DEVICE, 'V', P, fill_noise, 0, EFAULT, ENODEV, EINVAL, EPERM),
 
@@ -415,7 +499,10 @@ static const struct row rows[] = {
 	R(KVM_TRANSLATE, 'C', P, fill_noise, 0, EFAULT),
 	R(KVM_INTERRUPT, 'C', P, fill_noise, 0, EFAULT, EINVAL, ENXIO, EEXIST),
 	R(KVM_NMI, 'C', 0, fill_nothing, 0),
-	R(KVM_SMI, 'C', 0, fill_nothing, 0, ENOTTY),
+	R(KVM_SMI, 'C', 0, fill_nothing, 0),
+	R(KVM_XEN_VCPU_GET_ATTR, 'C', P, fill_xen_vcpu, 0, EFAULT, ENOENT, EINVAL, EOPNOTSUPP),
+	R(KVM_XEN_VCPU_SET_ATTR, 'C', P, fill_xen_vcpu, 0, EFAULT, ENOENT, EINVAL, EOPNOTSUPP, ENXIO),
+	R(KVM_XEN_VCPU_SET_ATTR, 'C', P, fill_xen_vcpu, 0, EFAULT, ENOENT, EINVAL, EOPNOTSUPP, ENXIO),
 	R(KVM_GET_MSRS, 'C', P, fill_list, 0, EFAULT, E2BIG, ENOMEM),
 	R(KVM_SET_MSRS, 'C', P, fill_list, 0, EFAULT, E2BIG, ENOMEM),
 	R(KVM_SET_CPUID, 'C', P, fill_list, 0, EFAULT, E2BIG, EINVAL, ENOMEM),

@@ -172,6 +172,15 @@ static void vcpu_attributes(void **state)
 	fails(EINVAL, IOCTL(m.vcpu, KVM_XEN_VCPU_SET_ATTR, &a));
 }
 
+/* Run states may lie at any address. */
+static uint64_t value(uint64_t gpa)
+{
+	uint64_t v;
+
+	memcpy(&v, m.mem + gpa, sizeof(v));
+	return v;
+}
+
 static void run_states(void **state)
 {
 	struct kvm_xen_vcpu_attr a = { .type = KVM_XEN_VCPU_ATTR_TYPE_RUNSTATE_DATA };
@@ -189,25 +198,25 @@ static void run_states(void **state)
 			      .type = KVM_XEN_VCPU_ATTR_TYPE_RUNSTATE_ADDR }));
 	fails(EFAULT, set_vcpu(KVM_XEN_VCPU_ATTR_TYPE_RUNSTATE_ADDR, MEM_SIZE - 8)); /* reaches beyond RAM */
 	ok(set_vcpu(KVM_XEN_VCPU_ATTR_TYPE_RUNSTATE_ADDR, RUNSTATE + 4096 - 14)); /* across pages, 32-bit layout */
-	assert_int_equal(*word(RUNSTATE + 4096 - 14 + 4), 100);
-	assert_int_equal(*word(RUNSTATE + 4096 - 14 + 12), 60);
-	assert_int_equal(*word(RUNSTATE + 4096 - 14 + 28), 40);
+	assert_int_equal(value(RUNSTATE + 4096 - 14 + 4), 100);
+	assert_int_equal(value(RUNSTATE + 4096 - 14 + 12), 60);
+	assert_int_equal(value(RUNSTATE + 4096 - 14 + 28), 40);
 	ok(set_vm(KVM_XEN_ATTR_TYPE_LONG_MODE, 1));
 	ok(set_vcpu(KVM_XEN_VCPU_ATTR_TYPE_RUNSTATE_ADDR, RUNSTATE + 3));
-	assert_int_equal(*word(RUNSTATE + 3 + 8), 100);
-	assert_int_equal(*word(RUNSTATE + 3 + 16), 60);
+	assert_int_equal(value(RUNSTATE + 3 + 8), 100);
+	assert_int_equal(value(RUNSTATE + 3 + 16), 60);
 	fails(EINVAL, set_vcpu(KVM_XEN_VCPU_ATTR_TYPE_RUNSTATE_CURRENT, 4));
 	ok(set_vcpu(KVM_XEN_VCPU_ATTR_TYPE_RUNSTATE_CURRENT, 2));
 	assert_int_equal(get_vcpu(KVM_XEN_VCPU_ATTR_TYPE_RUNSTATE_CURRENT), 2);
-	assert_int_equal(*word(RUNSTATE + 3) & 0xffffffff, 2);
-	assert_int_equal(*word(RUNSTATE + 3 + 8), *word(RUNSTATE + 3 + 16) + *word(RUNSTATE + 3 + 24) + 40);
+	assert_int_equal(value(RUNSTATE + 3) & 0xffffffff, 2);
+	assert_int_equal(value(RUNSTATE + 3 + 8), value(RUNSTATE + 3 + 16) + value(RUNSTATE + 3 + 24) + 40);
 	a = (struct kvm_xen_vcpu_attr){ .type = KVM_XEN_VCPU_ATTR_TYPE_RUNSTATE_ADJUST };
 	fails(EINVAL, IOCTL(m.vcpu, KVM_XEN_VCPU_GET_ATTR, &a));
 	a.u.runstate.state = ~0ull;
 	a.u.runstate.time_blocked = 5;
 	a.u.runstate.time_offline = -5ull;
 	ok(IOCTL(m.vcpu, KVM_XEN_VCPU_SET_ATTR, &a));
-	assert_int_equal(*word(RUNSTATE + 3 + 32), 45);
+	assert_int_equal(value(RUNSTATE + 3 + 32), 45);
 }
 
 /* Both layouts of the shared info page. */
@@ -243,6 +252,25 @@ static void events_32(void **state)
 static void events_64(void **state)
 {
 	check_events(true);
+}
+
+/* Pages that the client takes away are an error, not its end. */
+static void pages_taken_away(void **state)
+{
+	uint8_t *page = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	ok(set_vm(KVM_XEN_ATTR_TYPE_LONG_MODE, 1));
+	ok(set_vm(KVM_XEN_ATTR_TYPE_SHARED_INFO_HVA, (uintptr_t)page));
+	ok(set_vcpu(KVM_XEN_VCPU_ATTR_TYPE_VCPU_INFO_HVA, (uintptr_t)page + 4096));
+	ok(send(5, 0, PRIO));
+	assert_int_equal(*(uint32_t *)(page + PENDING), 1 << 5);
+	assert_int_equal(page[4096], 1);
+	ok(munmap(page + 4096, 4096));
+	ok(send(70, 0, PRIO)); /* kept until vcpu_info is back */
+	ok(munmap(page, 4096));
+	fails(EFAULT, send(6, 0, PRIO));
+	ok(set_vm(KVM_XEN_ATTR_TYPE_SHARED_INFO, NOWHERE));
+	ok(set_vcpu(KVM_XEN_VCPU_ATTR_TYPE_VCPU_INFO, NOWHERE));
 }
 
 static void routes(void **state)
@@ -466,7 +494,7 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, up, down)
 	static const struct CMUnitTest tests[] = {
 		T(capability), T(config), T(vm_attributes), T(shared_info), T(vcpu_attributes), T(run_states),
-		T(events_32), T(events_64), T(routes), T(ports),
+		T(events_32), T(events_64), T(pages_taken_away), T(routes), T(ports),
 		T(hypercall_exit), T(version), T(blob), T(send_to_eventfd), T(timer_ends_poll), T(upcall),
 	};
 
