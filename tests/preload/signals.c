@@ -282,9 +282,9 @@ static bool dies_of(int sig)
 static void signal_mask(void)
 {
 	struct {
-		struct kvm_signal_mask head;
+		uint32_t len; /* struct kvm_signal_mask, and what its array holds */
 		uint8_t bits[8];
-	} arg = { .head = { .len = 8 } };
+	} arg = { .len = 8 };
 	struct timespec none = { 0 };
 	struct signalfd_siginfo info;
 	sigset_t block, pending;
@@ -317,7 +317,7 @@ static void signal_mask(void)
 	CHECK("and acts when it is unblocked", dies_of(SIGALRM));
 	sigprocmask(SIG_UNBLOCK, &block, NULL);
 	CHECK("no mask again", !ioctl(spin.vcpu, KVM_SET_SIGNAL_MASK, NULL));
-	arg.head.len = 4;
+	arg.len = 4;
 	FAILS("a mask of another length", ioctl(spin.vcpu, KVM_SET_SIGNAL_MASK, &arg), EINVAL);
 }
 
