@@ -10,6 +10,7 @@
 #define STUBS 0x7000 /* 256 handlers of 8 bytes */
 #define CODE 0x9000
 #define HANDLER 0xa000
+#define TSS 0xb000
 #define STACK 0x4000
 #define PORT_DONE 0x99
 #define MAX_LEAVES 300
@@ -94,6 +95,20 @@ static void hyperv_cpuid(void)
 	add_leaves(cpuid, all, true);
 	ok(IOCTL(m.vcpu, KVM_SET_CPUID2, cpuid));
 	free(all);
+}
+
+void guest_user_mode(void)
+{
+	uint32_t tss[26] = { [1] = STACK, [2] = 16 }; /* ESP0, SS0 */
+	struct kvm_sregs s;
+
+	memcpy(m.mem + TSS, tss, sizeof(tss));
+	ok(IOCTL(m.vcpu, KVM_GET_SREGS, &s));
+	s.tr = (struct kvm_segment){ .base = TSS, .limit = sizeof(tss) - 1, .selector = 32, .type = 11, .present = 1 };
+	s.cs.dpl = s.ss.dpl = 3;
+	s.cs.selector |= 3;
+	s.ss.selector |= 3;
+	ok(IOCTL(m.vcpu, KVM_SET_SREGS, &s));
 }
 
 void guest_up(int irqchip, bool hyperv)

@@ -32,6 +32,7 @@ void guest_set_leaf(uint32_t function, uint32_t eax, uint32_t ebx, uint32_t edx)
 /* Another handler, at most 256 bytes; it leaves by OUT to PORT_VECTOR and goes on with IRET. */
 void guest_set_handler(unsigned vector, const uint8_t *code, size_t len);
 void guest_enable_apic(void);
+void guest_user_mode(void); /* CPL 3 from now on, until an exception */
 void guest_enable_cap(uint32_t cap, uint64_t arg);
 
 int guest_wrmsr(uint32_t msr, uint64_t val);

@@ -95,6 +95,61 @@ static void enforced_flush(void **state)
 	assert_int_equal(guest_hypercall(HVCALL_FLUSH_VIRTUAL_ADDRESS_SPACE | FAST, 0, 0, &result), UD);
 }
 
+static void user_mode(void **state)
+{
+	uint64_t result;
+
+	guest_user_mode();
+	assert_int_equal(guest_hypercall(HVCALL_NOTIFY_LONG_SPIN_WAIT, 0, 0, &result), UD);
+}
+
+static uint64_t any(uint64_t *seed)
+{
+	*seed ^= *seed << 13;
+	*seed ^= *seed >> 7;
+	*seed ^= *seed << 17;
+	return *seed;
+}
+
+static uint64_t any_input(uint64_t *seed)
+{
+	static const uint16_t codes[] = { HVCALL_FLUSH_VIRTUAL_ADDRESS_SPACE, HVCALL_FLUSH_VIRTUAL_ADDRESS_LIST,
+					  HVCALL_SEND_IPI, HVCALL_FLUSH_VIRTUAL_ADDRESS_SPACE_EX,
+					  HVCALL_FLUSH_VIRTUAL_ADDRESS_LIST_EX, HVCALL_SEND_IPI_EX, HVCALL_SIGNAL_EVENT };
+	uint64_t r = any(seed);
+
+	return codes[r % 7] | (r >> 8 & 1 ? FAST : 0) | (r >> 9 & 1 ? VAR(r >> 10 & 0x7f) : 0) |
+	       (r >> 20 & 1 ? REPS(r >> 21 & 0x1f) : 0) | (r >> 30 & 7 ? 0 : any(seed));
+}
+
+/* Whatever the input, the answer is one of the TLFS's, or goes to user space. */
+static void random_input(void **state)
+{
+	uint64_t seed = 0x9e3779b97f4a7c15, result;
+	int done = 0, refused = 0;
+
+	guest_enable_apic();
+	for (int i = 0; i < 4000; i++) {
+		uint64_t input = any_input(&seed),
+			 gpa = any(&seed) % 3 ? HCALL_IN : any(&seed) % (2 * MEM_SIZE);
+		int ret;
+
+		for (unsigned j = 0; j < 16; j++)
+			((uint64_t *)(m.mem + HCALL_IN))[j] = any(&seed) & (any(&seed) % 2 ? 0xff : ~0ull);
+		ret = guest_hypercall(input, gpa, any(&seed) % 4, &result);
+		if (ret == OTHER_EXIT) {
+			assert_int_equal(m.run->exit_reason, KVM_EXIT_HYPERV);
+			ret = guest_continue();
+		} else {
+			*(result & 0xffff ? &refused : &done) += 1;
+			assert_true((result & 0xffff) <= HV_STATUS_INVALID_PORT_ID);
+			assert_true(!(result >> 32) || result >> 32 == HV_HYPERCALL_REP_COUNT(input));
+		}
+		assert_int_equal(ret, NONE);
+	}
+	assert_true(done > 400 && refused > 400);
+}
+
 /* ---- flushes, IPIs ---- */
 
 static void flush(void **state)
@@ -283,7 +338,8 @@ static void eventfd_errors(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(input_value), T(not_enabled), T(enforced), T(enforced_flush), T(flush), T(flush_ex), T(ipi),
+		T(input_value), T(not_enabled), T(enforced), T(enforced_flush), T(user_mode), T(random_input),
+		T(flush), T(flush_ex), T(ipi),
 		T(ipi_ex), T(post_message), T(extended), T(debug_session), T(no_debugger), T(signal_event), T(eventfd_errors),
 	};
 
