@@ -136,6 +136,7 @@ static void killed_at_any_moment(void **state)
 {
 	static const uint8_t loop[] = { 0xeb, 0xfe };
 
+	stop = false;
 	for (int i = 0; i < 20; i++) {
 		pid_t pid = fork();
 
@@ -147,7 +148,9 @@ static void killed_at_any_moment(void **state)
 			machine_code(&m, loop, sizeof(loop));
 			pthread_create(&t, NULL, run_for_ever, &m);
 			busy(NULL);
+			_exit(1);
 		}
+		assert_true(pid > 0); /* kill(0) and kill(-1) would hit others */
 		nanosleep(&(struct timespec){ .tv_nsec = 1000000 * (i + 1) }, NULL);
 		kill(pid, SIGKILL);
 		assert_int_equal(wait_for(pid, 10), SIGKILL);
