@@ -374,8 +374,8 @@ u32 kvm_hypervisor_cpuid_base(struct kvm_vcpu *vcpu, const char *signature)
 }
 
 /*
- * KVM's leaves are not at 0x40000000 where user space has put another hypervisor's there. A vCPU whose HLT does
- * not exit has nothing to be unhalted from.
+ * KVM's leaves are not at 0x40000000 where user space has put another hypervisor's there. A vCPU whose HLT
+ * does not exit has nothing to be unhalted from.
  */
 static void pv_features(struct kvm_vcpu *vcpu)
 {

@@ -232,8 +232,8 @@ void hyp_x86_skip(struct hyp_cpu *cpu);
  * one already queued, SDM table 6-5). cr2 is set by the caller for #PF. */
 void hyp_x86_queue_exception(struct hyp_cpu *cpu, u8 vector, bool has_error, u32 error);
 
-/* The answer to HYP_EXIT_IO with .in: exit.io.data holds it (.string: ins_data). Finishes the instruction. For .in ==
- * false the instruction was finished before the exit and nothing is to be called. */
+/* The answer to HYP_EXIT_IO with .in: exit.io.data holds it (.string: ins_data). Finishes the instruction.
+ * For .in == false the instruction was finished before the exit and nothing is to be called. */
 void hyp_x86_complete_io(struct hyp_cpu *cpu);
 
 /* The answer to a HYP_EXIT_MMIO read: exit.mmio.data holds it. The next hyp_cpu_run finishes the
