@@ -171,7 +171,7 @@ void kvm_synchronize_tsc(struct kvm_vcpu *vcpu, u64 value)
 
 void kvm_tsc_vcpu_create(struct kvm_vcpu *vcpu)
 {
-	u32 khz = vcpu->kvm->arch.default_tsc_khz;
+	u32 khz = __atomic_load_n(&vcpu->kvm->arch.default_tsc_khz, __ATOMIC_RELAXED);
 
 	kvm_set_tsc_khz(vcpu, khz ? khz : host_khz);
 	kvm_synchronize_tsc(vcpu, 0);

@@ -140,8 +140,15 @@ static int set_vm_tsc_khz(struct kvm *kvm, unsigned long khz)
 {
 	if ((u32)khz >= KVM_MAX_GUEST_TSC_KHZ)
 		return -EINVAL;
-	kvm->arch.default_tsc_khz = (u32)khz ? (u32)khz : kvm_host_tsc_khz();
+	__atomic_store_n(&kvm->arch.default_tsc_khz, (u32)khz ? (u32)khz : kvm_host_tsc_khz(), __ATOMIC_RELAXED);
 	return 0;
+}
+
+static long get_vm_tsc_khz(struct kvm *kvm)
+{
+	u32 khz = __atomic_load_n(&kvm->arch.default_tsc_khz, __ATOMIC_RELAXED);
+
+	return khz ? khz : kvm_host_tsc_khz();
 }
 
 static int set_nr_mmu_pages(unsigned long n)
@@ -187,7 +194,7 @@ VM_ROW(vm_set_nr_mmu_pages, set_nr_mmu_pages(arg))
 VM_ROW(vm_get_clock, kvm_get_clock(kvm, data))
 VM_ROW(vm_set_clock, kvm_set_clock(kvm, data))
 VM_ROW(vm_set_tsc_khz, set_vm_tsc_khz(kvm, arg))
-VM_ROW(vm_get_tsc_khz, kvm->arch.default_tsc_khz ? kvm->arch.default_tsc_khz : kvm_host_tsc_khz())
+VM_ROW(vm_get_tsc_khz, get_vm_tsc_khz(kvm))
 VM_ROW(vm_set_pmu_event_filter, kvm_vm_ioctl_set_pmu_event_filter(arg))
 VM_ROW(vm_hv_eventfd, kvm_vm_ioctl_hv_eventfd(kvm, data))
 VM_ROW(vm_set_msr_filter, kvm_vm_ioctl_set_msr_filter(kvm, arg))

@@ -776,6 +776,9 @@ static void scribble(struct ctx *c, struct kvm_run *run)
 		mutate(c, (u8 *)run + 256, PAGE - 256);
 	if (chance(c, 5))
 		mutate(c, run, PAGE);
+#ifdef __SANITIZE_THREAD__
+	run->immediate_exit = 1; /* the sanitizer delays the signals that end a KVM_RUN */
+#endif
 }
 
 static void op_run(struct ctx *c)
