@@ -352,7 +352,7 @@ void hyp_as_mark_written(struct hyp_as *as, gpa_t gpa, size_t len)
 	}
 }
 
-/* Copies page by page; the whole range is checked before the first byte of a write. */
+/* Copies page by page; the whole range is checked before a write begins. A slot may go meanwhile. */
 static int as_copy(struct hyp_as *as, gpa_t gpa, void *buf, size_t len, bool write)
 {
 	struct hyp_guard g;
@@ -366,6 +366,10 @@ static int as_copy(struct hyp_as *as, gpa_t gpa, void *buf, size_t len, bool wri
 		size_t chunk = MIN(len - done, PAGE_SIZE - ((gpa + done) & ~PAGE_MASK));
 		u8 *hva = hyp_as_hva(as, gpa + done, write);
 
+		if (!hva) {
+			hyp_guard_end(&g);
+			return -EFAULT;
+		}
 		memcpy(write ? hva : (u8 *)buf + done, write ? (u8 *)buf + done : hva, chunk);
 		done += chunk;
 	}
