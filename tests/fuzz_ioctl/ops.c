@@ -13,6 +13,13 @@
 #include <unistd.h>
 #include "tests/fuzz_ioctl/fuzz.h"
 
+/* ThreadSanitizer delays signals, also those that end a KVM_RUN: guests do not run under it. */
+#ifdef __SANITIZE_THREAD__
+#define UNDER_TSAN true
+#else
+#define UNDER_TSAN false
+#endif
+
 /* ---- arguments ---- */
 
 struct row {
@@ -776,9 +783,32 @@ static void scribble(struct ctx *c, struct kvm_run *run)
 		mutate(c, (u8 *)run + 256, PAGE - 256);
 	if (chance(c, 5))
 		mutate(c, run, PAGE);
-#ifdef __SANITIZE_THREAD__
-	run->immediate_exit = 1; /* the sanitizer delays the signals that end a KVM_RUN */
-#endif
+	if (UNDER_TSAN)
+		run->immediate_exit = 1;
+}
+
+/* In a race the number may by now be another file, without a page to scribble on: the guest runs as it is. */
+static struct kvm_run *map_run(struct ctx *c, int fd)
+{
+	struct kvm_run *run;
+
+	if (c->w->racing)
+		return NULL;
+	run = kuse_mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (run == MAP_FAILED)
+		fuzz_wrong("kvm_run cannot be mapped: %s", strerror(errno));
+	return run;
+}
+
+static void judge_run(struct ctx *c, const struct kvm_run *run, int ret, int err)
+{
+	if (!run)
+		return;
+	if (ret < 0 && err != EINTR && err != EAGAIN && err != EINVAL && err != EFAULT && err != EIO)
+		fuzz_wrong("errno %d (%s)", err, strerror(err));
+	if (!ret && run->exit_reason == KVM_EXIT_INTERNAL_ERROR &&
+	    run->internal.suberror == KVM_INTERNAL_ERROR_UNEXPECTED_EXIT_REASON)
+		fuzz_wrong("the CPU gave up: internal error at %#llx", run->internal.data[0]);
 }
 
 static void op_run(struct ctx *c)
@@ -786,26 +816,18 @@ static void op_run(struct ctx *c)
 	int fd = world_pick(c, c->w->vcpu, NR_VCPU), ret;
 	struct kvm_run *run;
 
-	if (fd < 0)
+	if (fd < 0 || (c->w->racing && UNDER_TSAN))
 		return;
 	fuzz_note("KVM_RUN");
-	run = kuse_mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	if (run == MAP_FAILED) {
-		if (!c->w->racing)
-			fuzz_wrong("kvm_run cannot be mapped: %s", strerror(errno));
-		return;
-	}
+	run = map_run(c, fd);
 	for (unsigned n = 1 + (unsigned)rnd_below(c, 4); n--;) {
-		scribble(c, run);
+		if (run)
+			scribble(c, run);
 		ret = kuse_ioctl(fd, KVM_RUN, chance(c, 98) ? 0 : rnd_interesting(c));
-		if (ret < 0 && !c->w->racing && errno != EINTR && errno != EAGAIN && errno != EINVAL &&
-		    errno != EFAULT && errno != EIO)
-			fuzz_wrong("errno %d (%s)", errno, strerror(errno));
-		if (!ret && run->exit_reason == KVM_EXIT_INTERNAL_ERROR &&
-		    run->internal.suberror == KVM_INTERNAL_ERROR_UNEXPECTED_EXIT_REASON)
-			fuzz_wrong("the CPU gave up: internal error at %#llx", run->internal.data[0]);
+		judge_run(c, run, ret, errno);
 	}
-	kuse_munmap(run, PAGE);
+	if (run)
+		kuse_munmap(run, PAGE);
 }
 
 /* A plausible start: real mode at a page of one of the blocks. */
