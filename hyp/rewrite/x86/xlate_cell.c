@@ -85,6 +85,13 @@ static bool is_stack(const ZydisDecodedOperandMem *m)
 	       m->segment != ZYDIS_REGISTER_GS;
 }
 
+/* The stack's cell is a planned check's until its last access: accesses that plans do not see keep off it. */
+static bool uses_stack_cell(const struct xlate *x, const struct insn *in)
+{
+	return is_stack(&in->op[in->mem_idx].mem) &&
+	       (!x_is64(x) || (in->cls != INSN_POP && in->z.address_width == 64));
+}
+
 #define CELL_MAX_SIZE 64
 
 bool x_has_cells(const struct xlate *x)
@@ -171,11 +178,11 @@ struct memref x_operand(struct xlate *x, const struct insn *in, unsigned size, b
 	if (in->check[0] >= 0)
 		return planned_operand(x, in, in->check[0]);
 	x_address(x, in);
-	if ((!x_has_cells(x) && !is_stack(m)) || size > CELL_MAX_SIZE) {
+	if ((!x_has_cells(x) && !uses_stack_cell(x, in)) || size > CELL_MAX_SIZE) {
 		x_check(x, size, write, in->live_in);
 		return (struct memref){ S1, NO_REG, 0 };
 	}
-	how.cell = is_stack(m) ? HYP_CELL_STACK : new_cell(x);
+	how.cell = uses_stack_cell(x, in) ? HYP_CELL_STACK : new_cell(x);
 	check_cell(x, how, size, write, in->live_in);
 	if (!how.based)
 		return (struct memref){ S1, S2, 0 };

@@ -202,8 +202,11 @@ static int open_check(struct xlate *x, const struct place *p, unsigned i)
 {
 	struct check *c = &x->check[x->n_checks];
 
-	if (x->n_checks == XLATE_MAX_CHECKS)
+	if (x->n_checks == XLATE_MAX_CHECKS) {
+		for (unsigned k = 0; k < x->n_checks; k++)
+			x->check[k].open = false; /* an access without a plan may use the stack's cell */
 		return -1;
+	}
 	*c = (struct check){ .at = (u8)i, .first = (u8)i, .open = true, .write = p->write, .n = 1, .seg = p->seg,
 			     .base_reg = p->base_reg, .index_reg = p->index_reg, .base = p->base,
 			     .index = p->index, .scale = p->scale, .lo = p->lo, .hi = p->hi };
