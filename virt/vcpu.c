@@ -168,8 +168,8 @@ void kvm_destroy_vcpus(struct kvm *kvm)
 	for (u32 i = 0; i < n; i++)
 		kvm_arch_vcpu_destroy(kvm->vcpus[i]);
 	__atomic_store_n(&kvm->online_vcpus, 0, __ATOMIC_RELEASE);
-	for (u32 i = 0; i < n; i++)
-		vcpu_free(kvm->vcpus[i]);
+	while (n--) /* the newest is the first of the CPUs' list */
+		vcpu_free(kvm->vcpus[n]);
 }
 
 static void vcpu_release(struct kvm_file *file)
