@@ -143,8 +143,12 @@ u32 tcache_block_sum(const struct hyp_block *b, unsigned which, const u8 *page)
 	const u8 *p = which ? page : page + off, *end = p + (which ? b->guest_len - in_first : in_first);
 	u64 h = 0xcbf29ce484222325ull;
 
-	for (; p + 8 <= end; p += 8)
-		h = (h ^ *(const u64 *)p) * 0x9e3779b97f4a7c15ull, h ^= h >> 29;
+	for (; p + 8 <= end; p += 8) {
+		u64 word;
+
+		__builtin_memcpy(&word, p, sizeof(word)); /* not aligned */
+		h = (h ^ word) * 0x9e3779b97f4a7c15ull, h ^= h >> 29;
+	}
 	for (; p < end; p++)
 		h = (h ^ *p) * 0x9e3779b97f4a7c15ull, h ^= h >> 29;
 	return (u32)(h ^ h >> 32);

@@ -200,8 +200,6 @@ static bool note_mem_operand(struct insn *in, unsigned idx)
 		in->gpr_used |= 1u << g;
 	if ((g = insn_gpr(o->mem.index, NULL)) != GPR_NONE)
 		in->gpr_used |= 1u << g;
-	if (o->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE)
-		in->gpr_written |= 1u << g;
 	if (o->visibility != ZYDIS_OPERAND_VISIBILITY_EXPLICIT || in->has_mem)
 		return false;
 	if (o->mem.type != ZYDIS_MEMOP_TYPE_MEM && o->mem.type != ZYDIS_MEMOP_TYPE_AGEN)
