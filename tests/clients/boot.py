@@ -29,6 +29,23 @@ for mode, cpus in (("split", 2), ("off", 1)):
               accels=("kuse", "kvm"))
 for model in ("host", "max", "qemu64", "kvm64", "Nehalem", "EPYC"):
     boots(f"q35, 2 vCPU, -cpu {model}", arguments=("-cpu", model), cpus=2, accels=("kuse", "kvm"))
+for title, arguments in {
+        "HLT and MWAIT not intercepted (cpu-pm)": ("-overcommit", "cpu-pm=on"),
+        "invariant TSC": ("-cpu", "host,migratable=off,+invtsc"),
+        "RAM in a shared memfd": ("-object", "memory-backend-memfd,id=m,size=512M,share=on", "-machine", "memory-backend=m"),
+        "no kvm-clock, no x2APIC": ("-cpu", "qemu64,-kvmclock,-kvmclock-stable-bit,-x2apic"),
+}.items():
+    case(f"q35, 2 vCPU, {title}", accels=("kuse", "kvm"))(lambda c, arguments=arguments: variant(c, arguments))
+
+
+def variant(c, arguments):
+    q = c.qemu("-smp", 2, "-m", 512, *c.direct(), *arguments)
+    q.shell()
+    c.note(q.run("dmesg | grep 'Hypervisor detected' | cut -d] -f2").strip() + ", clock " +
+           q.run("cat /sys/devices/system/clocksource/clocksource0/current_clocksource"))
+    q.need("judge 16 2 2", "judge: ok")
+    c.check_quiet(q)
+    q.power_off()
 
 
 @case("microvm, 1 vCPU")
