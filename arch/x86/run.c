@@ -372,8 +372,9 @@ static int exit_tpr_access(struct kvm_vcpu *vcpu)
 	return exit_reason(vcpu, KVM_EXIT_TPR_ACCESS, 0);
 }
 
-/* Requests whose only purpose is to be noticed, or that nothing offered here can make sense of. */
-static const u8 no_action[] = { KVM_REQ_UNBLOCK, KVM_REQ_PMI, KVM_REQ_MCE };
+/* Requests that nothing offered here can make sense of. KVM_REQ_UNBLOCK is none of them: it gives up the
+ * entry, so that vcpu_run looks at timers that expired while the vCPU was not in KVM_RUN. */
+static const u8 no_action[] = { KVM_REQ_PMI, KVM_REQ_MCE };
 
 /* > 0: go on. */
 static int handle_requests(struct kvm_vcpu *vcpu)

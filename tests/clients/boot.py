@@ -32,6 +32,7 @@ for model in ("host", "max", "qemu64", "kvm64", "Nehalem", "EPYC"):
 for title, arguments in {
         "HLT and MWAIT not intercepted (cpu-pm)": ("-overcommit", "cpu-pm=on"),
         "invariant TSC": ("-cpu", "host,migratable=off,+invtsc"),
+        "QEMU's seccomp sandbox": ("-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"),
         "RAM in a shared memfd": ("-object", "memory-backend-memfd,id=m,size=512M,share=on", "-machine", "memory-backend=m"),
         "no kvm-clock, no x2APIC": ("-cpu", "qemu64,-kvmclock,-kvmclock-stable-bit,-x2apic"),
 }.items():

@@ -25,18 +25,31 @@ class Case:
 
     def __init__(self, entry, options, images):
         self.entry, self.options, self.images = entry, options, images
-        self.processes, self.notes = [], []
+        self.processes, self.monitors, self.notes = [], [], []
 
     def __enter__(self):
         self.folder = tempfile.mkdtemp(prefix="kuse-client.")
         self.end = time.monotonic() + self.entry["seconds"] * self.options.patience
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, failure, *_):
+        if failure:
+            self.post_mortem()
         for process in self.processes:
             process.kill()
         self.keep_logs()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def post_mortem(self):
+        """What QEMU says of its vCPUs goes into the log of a case that failed."""
+        self.end = time.monotonic() + 10
+        for monitor in self.monitors:
+            for line in ("info status", "info registers -a", "info lapic", "info pic"):
+                try:
+                    answer = monitor.human(line)
+                except (Failed, OSError, ValueError) as problem:
+                    answer = str(problem)
+                self.processes[-1].log += f"\n==== {line}\n{answer}\n"
 
     def keep_logs(self):
         slug = re.sub(r"\W+", "-", self.entry["name"]).strip("-")
@@ -74,7 +87,8 @@ class Case:
         return Guest(self, self.client(command), name)
 
     def monitor(self, name="qemu"):
-        return Monitor(self, self.path(name) + ".qmp")
+        self.monitors.append(Monitor(self, self.path(name) + ".qmp"))
+        return self.monitors[-1]
 
     def direct(self, extra=""):
         """Arguments that boot the cloud kernel into our initramfs."""

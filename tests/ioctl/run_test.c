@@ -474,6 +474,34 @@ static void irqfd_wakes_a_halted_guest(void **state)
 	close(ev);
 }
 
+static void lapic_set(struct kvm_lapic_state *l, unsigned reg, uint32_t value)
+{
+	memcpy(l->regs + reg, &value, 4);
+}
+
+/* As after a migration: the timer restored by KVM_SET_LAPIC expires before the first KVM_RUN, into a guest
+ * that never leaves by itself. */
+static void timer_expired_before_the_run(void **state)
+{
+	struct sigaction sa = { .sa_handler = on_alarm };
+	struct kvm_lapic_state l;
+
+	handler(0x25);
+	CODE(0xfb, 0xeb, 0xfe); /* sti; jmp $ */
+	ok(IOCTL(m.vcpu, KVM_GET_LAPIC, &l));
+	lapic_set(&l, 0xf0, 0x1ff);
+	lapic_set(&l, 0x320, 0x25);
+	lapic_set(&l, 0x3e0, 0xb);
+	lapic_set(&l, 0x380, 1000);
+	lapic_set(&l, 0x390, 1);
+	ok(IOCTL(m.vcpu, KVM_SET_LAPIC, &l));
+	usleep(20000);
+	sigaction(SIGALRM, &sa, NULL);
+	alarm(5);
+	expect_handler();
+	alarm(0);
+}
+
 static void cpuid_is_fixed_after_run(void **state)
 {
 	struct kvm_cpuid2 *c = calloc(1, sizeof(*c) + 256 * sizeof(c->entries[0]));
@@ -547,7 +575,8 @@ int main(void)
 		T(interrupt_window), T(nmi),
 		T(injected_exception), T(cpuid_instruction), T(rdmsr_unknown_is_gp), T(msr_exits), T(sync_regs),
 		T(single_step), T(software_breakpoint), T(hardware_breakpoint), T(dirty_log), T(ioeventfd),
-		T(coalesced_ring), T(coalesced_ring_is_shared), TI(irqfd_wakes_a_halted_guest), T(cpuid_is_fixed_after_run),
+		T(coalesced_ring), T(coalesced_ring_is_shared), TI(irqfd_wakes_a_halted_guest),
+		TI(timer_expired_before_the_run), T(cpuid_is_fixed_after_run),
 		T(slot_removed_under_the_guest), T(slots_change_while_running),
 	};
 
