@@ -5,11 +5,11 @@
  * but sets KVM_VCPU_FLUSH_TLB in the flag; the flush is done before that vCPU runs again.
  *
  * Stolen time is the kernel's run delay of the thread, /proc/thread-self/schedstat: how long it was
- * runnable and did not run, inside KVM_RUN or not. Reading that costs some microseconds. So there are three
- * sieves: the TSC says whether it is time to look (STEAL_PERIOD, and RETURN_PERIOD for a vCPU that comes back
- * from user space), the clocks whether the thread was off its CPU for STEAL_MIN_NS meanwhile, and schedstat how
- * much of that it did not want. Nothing is lost in between, it is a sum. Without such a file, time off the CPU within
- * KVM_RUN counts.
+ * runnable and did not run, inside KVM_RUN or not. Reading that costs some microseconds. So there are
+ * three sieves: the TSC says whether it is time to look (STEAL_PERIOD, and RETURN_PERIOD for a vCPU that
+ * comes back from user space), the clocks whether the thread was off its CPU for STEAL_MIN_NS meanwhile,
+ * and schedstat how much of that it did not want. Nothing is lost in between, it is a sum. Without such a
+ * file, time off the CPU within KVM_RUN counts.
  */
 #include <fcntl.h>
 #include <stdlib.h>
