@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 #include "virt/vm.h"
@@ -74,7 +75,7 @@ void kvm_eventfd_signal(struct kvm_eventfd *ev)
 	ssize_t n;
 
 	do
-		n = write(ev->fd, &one, sizeof(one));
+		n = syscall(SYS_write, ev->fd, &one, sizeof(one)); /* no cancellation point: sys.c */
 	while (n < 0 && errno == EINTR);
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* futex(2), private to the process, with an absolute CLOCK_MONOTONIC deadline. */
+/* futex(2), private to the process, with an absolute CLOCK_MONOTONIC deadline.
+ * No cancellation points (sys.c). */
 #ifndef KUSE_VIRT_FUTEX_H
 #define KUSE_VIRT_FUTEX_H
 
@@ -23,6 +24,13 @@ static inline int futex_wait_until(u32 *word, u32 expected, u64 deadline_ns)
 	if (!ret || errno == EAGAIN)
 		return 0;
 	return -errno;
+}
+
+static inline void futex_nap(long ns)
+{
+	struct timespec ts = { 0, ns };
+
+	syscall(SYS_nanosleep, &ts, NULL);
 }
 
 static inline void futex_wake(u32 *word)

@@ -2,7 +2,7 @@
 #include "virt/srcu.h"
 
 #include <string.h>
-#include <time.h>
+#include "virt/futex.h"
 
 void init_srcu_struct(struct srcu_struct *ssp)
 {
@@ -17,14 +17,13 @@ void cleanup_srcu_struct(struct srcu_struct *ssp)
 
 static void wait_for_readers(s64 *count)
 {
-	struct timespec ts = { 0, 20000 };
 	unsigned spins = 0;
 
 	while (__atomic_load_n(count, __ATOMIC_SEQ_CST) != 0) {
 		if (++spins < 200)
 			__builtin_ia32_pause();
 		else
-			nanosleep(&ts, NULL);
+			futex_nap(20000);
 	}
 }
 

@@ -3,6 +3,7 @@
 #include "virt/sys.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -131,10 +132,43 @@ static long do_ioctl(int fd, unsigned int cmd, unsigned long arg)
 	return ret;
 }
 
+/*
+ * libc's cancellation points wait for pthread_cancel's signal to be handled, and we put it off until KVM is
+ * left: the two would wait for each other. So no call of ours is one. KVM_RUN, which the signal has to end,
+ * keeps to system calls of its own; everything else holds cancellation off.
+ */
+struct cancel {
+	int state, type;
+};
+
+static void cancel_hold(struct cancel *c)
+{
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &c->state);
+	pthread_setcanceltype(PTHREAD_CANCEL_DEFERRED, &c->type);
+}
+
+/* The type last: only there glibc 2.36 says PTHREAD_CANCELED to who joins. */
+static void cancel_release(const struct cancel *c)
+{
+	int old;
+
+	pthread_setcancelstate(c->state, &old);
+	pthread_setcanceltype(c->type, &old);
+}
+
 int kuse_ioctl(int fd, unsigned long request, unsigned long arg)
 {
+	bool run = (unsigned int)request == KVM_RUN;
+	struct cancel c;
+	int ret;
+
+	if (!run)
+		cancel_hold(&c);
 	kvm_client_enter();
-	return sys_return(do_ioctl(fd, (unsigned int)request, arg));
+	ret = sys_return(do_ioctl(fd, (unsigned int)request, arg));
+	if (!run)
+		cancel_release(&c);
+	return ret;
 }
 
 /* ---- the rest ------------------------------------------------------------------------------------------ */

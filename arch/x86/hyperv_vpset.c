@@ -10,7 +10,9 @@
  */
 #include "arch/x86/hyperv.h"
 
+#include <sys/syscall.h>
 #include <time.h>
+#include <unistd.h>
 #include "arch/x86/lapic.h"
 
 #define MAX_BANKS ((KVM_MAX_VCPUS + HV_VCPUS_PER_SPARSE_BANK - 1) / HV_VCPUS_PER_SPARSE_BANK)
@@ -138,7 +140,7 @@ static void wait_until_noticed(struct kvm_vcpu *vcpu)
 	for (int i = 0; i < SPINS && may_run_on(vcpu); i++)
 		__builtin_ia32_pause();
 	for (int i = 0; i < MAX_NAPS && may_run_on(vcpu); i++)
-		nanosleep(&nap, NULL);
+		syscall(SYS_nanosleep, &nap, NULL); /* no cancellation point (virt/sys.c) */
 }
 
 static void flush(struct kvm_vcpu *self, const struct vp_set *set)

@@ -14,6 +14,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 #include <x86intrin.h>
@@ -195,19 +196,24 @@ void kvm_steal_time_tick(struct kvm_vcpu *vcpu)
 
 /* ---- the scheduler's run delay ---- */
 
+#define SCHEDSTAT "/proc/thread-self/schedstat"
+
 bool kvm_sched_info_on(void)
 {
-	return !access("/proc/thread-self/schedstat", R_OK);
+	return !access(SCHEDSTAT, R_OK);
 }
 
 void kvm_sched_stat_close(struct kvm_vcpu *vcpu)
 {
 	if (vcpu->arch.sched_stat.tid)
-		close(vcpu->arch.sched_stat.fd);
+		syscall(SYS_close, vcpu->arch.sched_stat.fd);
 	vcpu->arch.sched_stat.tid = 0;
 }
 
-/* "time on a CPU, run delay, time slices". The descriptor is of the thread that opened it. */
+/*
+ * "time on a CPU, run delay, time slices". The descriptor is of the thread that opened it. No cancellation
+ * points in here (virt/sys.c).
+ */
 u64 kvm_run_delay_ns(struct kvm_vcpu *vcpu)
 {
 	struct kvm_sched_stat *ss = &vcpu->arch.sched_stat;
@@ -217,10 +223,10 @@ u64 kvm_run_delay_ns(struct kvm_vcpu *vcpu)
 
 	if (ss->tid != self) {
 		kvm_sched_stat_close(vcpu);
-		ss->fd = open("/proc/thread-self/schedstat", O_RDONLY | O_CLOEXEC);
+		ss->fd = (int)syscall(SYS_openat, AT_FDCWD, SCHEDSTAT, O_RDONLY | O_CLOEXEC);
 		ss->tid = ss->fd >= 0 ? self : 0;
 	}
-	n = ss->tid ? pread(ss->fd, text, sizeof(text) - 1, 0) : 0;
+	n = ss->tid ? syscall(SYS_pread64, ss->fd, text, sizeof(text) - 1, 0) : 0;
 	if (n <= 0)
 		return 0;
 	text[n] = '\0';
