@@ -131,8 +131,14 @@ static bool zydis_decode(struct insn *in, const u8 *bytes, unsigned avail, unsig
 						   &in->z, in->op));
 }
 
-bool insn_decode(struct insn *in, const u8 *bytes, unsigned avail, u64 pc, unsigned code_size)
+/* The guest's bytes are read once: another CPU may change them at any moment, and what is decoded here must
+ * be what is copied later. */
+bool insn_decode(struct insn *in, const u8 *code, unsigned avail, u64 pc, unsigned code_size)
 {
+	u8 bytes[15];
+
+	avail = MIN(avail, (unsigned)sizeof(bytes));
+	memcpy(bytes, code, avail);
 	if (!zydis_decode(in, bytes, avail, code_size))
 		return false;
 	in->pc = pc;

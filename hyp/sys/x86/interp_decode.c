@@ -384,13 +384,21 @@ static int undecodable(ZyanStatus status, enum x86_dmode mode, const u8 *bytes, 
 	return decode_wide_nop(mode, bytes, n, in);
 }
 
-int x86_decode(enum x86_dmode mode, const u8 *bytes, unsigned n, struct x86_insn *in)
+/*
+ * The guest's bytes are read once: another CPU may change them at any moment, and what is decoded here must
+ * be what runs natively later.
+ */
+int x86_decode(enum x86_dmode mode, const u8 *code, unsigned n, struct x86_insn *in)
 {
+	u8 bytes[15];
 	ZydisDecodedOperand zo[ZYDIS_MAX_OPERAND_COUNT];
 	ZydisDecodedInstruction zi;
 	const struct x86_op *op;
-	ZyanStatus status = ZydisDecoderDecodeFull(&decoders[mode], bytes, n, &zi, zo);
+	ZyanStatus status;
 
+	n = MIN(n, (unsigned)sizeof(bytes));
+	memcpy(bytes, code, n);
+	status = ZydisDecoderDecodeFull(&decoders[mode], bytes, n, &zi, zo);
 	if (!ZYAN_SUCCESS(status))
 		return undecodable(status, mode, bytes, n, in);
 	memset(in, 0, sizeof(*in));

@@ -405,13 +405,28 @@ static enum x86_ret prioritize(struct hyp_cpu *cpu, struct x86_insn *in, gva_t g
 	return X86_FAULT;
 }
 
-/* In place: plain RAM within a page. That is what makes LOCK mean something. NULL: *ret says why not. */
+/* An operand over two pages that lie side by side on the host as well. NULL: not so, or something faults. */
+static u8 *adjoining(struct hyp_cpu *cpu, const struct x86_insn *in, gva_t gva)
+{
+	gva_t second = ALIGN_DOWN(gva, PAGE_SIZE) + PAGE_SIZE;
+	enum x86_ret ret;
+	gpa_t gpa;
+	u8 *a = hyp_mem_ptr(cpu, gva, in->mem.acc, &gpa, &ret);
+	bool wraps = cpu->code_size == 64 ? !x86_canonical(cpu, second) : second >> 32;
+	u8 *b = a && !wraps ? hyp_mem_ptr(cpu, second, in->mem.acc, &gpa, &ret) : NULL;
+
+	return b && b - a == (ptrdiff_t)(second - gva) ? a : NULL;
+}
+
+/* In place: plain RAM. That is what makes LOCK mean something. NULL: *ret says why not. */
 static u8 *in_place(struct hyp_cpu *cpu, const struct x86_insn *in, gva_t gva, enum x86_ret *ret)
 {
 	gpa_t gpa;
 
 	*ret = X86_EXIT;
-	return crosses_page(gva, in->mem.size) ? NULL : hyp_mem_ptr(cpu, gva, in->mem.acc, &gpa, ret);
+	if (!crosses_page(gva, in->mem.size))
+		return hyp_mem_ptr(cpu, gva, in->mem.acc, &gpa, ret);
+	return in->mask_reg ? NULL : adjoining(cpu, in, gva);
 }
 
 /*
