@@ -263,6 +263,8 @@ static void drop_singles(struct xlate *x)
 			x->check[i].at = PLAN_NOWHERE;
 }
 
+/* Accesses through RSP get no plan: with them, Debian's ld on four vCPUs dies of a wrong word on its stack, about
+ * once in ten runs (tests/clients, Debian 12 by -kernel). The cause is not found yet. */
 void x_plan(struct xlate *x)
 {
 	struct place p;
@@ -274,10 +276,8 @@ void x_plan(struct xlate *x)
 		in->check[0] = in->check[1] = -1;
 		if (!x_is64(x) || hyp_cell_unplanned(x->eng, x->b->pc))
 			continue;
-		if (has_operand_access(in) && operand_place(in, &p))
+		if (has_operand_access(in) && operand_place(in, &p) && p.base != X86_RSP)
 			in->check[0] = plan_access(x, &p, i);
-		if (stack_place(in, &p))
-			in->check[1] = plan_access(x, &p, i);
 		pass(x, in);
 	}
 	drop_singles(x);
