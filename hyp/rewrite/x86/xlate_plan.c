@@ -263,7 +263,7 @@ static void drop_singles(struct xlate *x)
 			x->check[i].at = PLAN_NOWHERE;
 }
 
-/* Accesses through RSP get no plan: with them, Debian's ld on four vCPUs dies of a wrong word on its stack, about
+/* Accesses through RSP get no plan: with them, ld in a Debian guest on four vCPUs dies of a wrong word, about
  * once in ten runs (tests/clients, Debian 12 by -kernel). The cause is not found yet. */
 void x_plan(struct xlate *x)
 {
