@@ -46,6 +46,7 @@ struct check {
 	s64 lo, hi;            /* displacements, as the registers are at `at` */
 	s64 moved;             /* while planning: how far base is from there */
 	u16 cell;
+	bool stack_cell;
 	u32 addend; /* gs offset */
 };
 #define XLATE_MAX_CHECKS HYP_MAX_CHECKS

@@ -104,7 +104,7 @@ bool x_has_cells(const struct xlate *x)
 /* In its cell: S1 = address. */
 static struct cold *look_into_cell(struct xlate *x, struct check *p)
 {
-	p->cell = x_check_is_stack(p) ? HYP_CELL_STACK : new_cell(x);
+	p->cell = p->stack_cell ? HYP_CELL_STACK : new_cell(x);
 	p->addend = cell_offset(x, p->cell) + (u32)offsetof(struct hyp_cell, addend);
 	return look(x, p->cell, (unsigned)(p->hi - p->lo));
 }

@@ -263,8 +263,21 @@ static void drop_singles(struct xlate *x)
 			x->check[i].at = PLAN_NOWHERE;
 }
 
-/* Accesses through RSP get no plan: with them, ld in a Debian guest on four vCPUs dies of a wrong word, about
- * once in ten runs (tests/clients, Debian 12 by -kernel). The cause is not found yet. */
+/*
+ * Accesses through RSP without a plan use the stack's cell. So may a planned check, if it is the only one of
+ * the block: else two of them may stand before one instruction (PUSH [rsp + 0x140], whose operand and stack slot
+ * are far apart), or one moves up across it, and the later turns the page that the earlier's accesses need.
+ */
+static void choose_stack_cells(struct xlate *x)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < x->n_checks; i++)
+		n += x_check_is_stack(&x->check[i]);
+	for (unsigned i = 0; i < x->n_checks; i++)
+		x->check[i].stack_cell = n == 1 && x_check_is_stack(&x->check[i]);
+}
+
 void x_plan(struct xlate *x)
 {
 	struct place p;
@@ -276,9 +289,12 @@ void x_plan(struct xlate *x)
 		in->check[0] = in->check[1] = -1;
 		if (!x_is64(x) || hyp_cell_unplanned(x->eng, x->b->pc))
 			continue;
-		if (has_operand_access(in) && operand_place(in, &p) && p.base != X86_RSP)
+		if (has_operand_access(in) && operand_place(in, &p))
 			in->check[0] = plan_access(x, &p, i);
+		if (stack_place(in, &p))
+			in->check[1] = plan_access(x, &p, i);
 		pass(x, in);
 	}
+	choose_stack_cells(x);
 	drop_singles(x);
 }
