@@ -264,9 +264,9 @@ static void drop_singles(struct xlate *x)
 }
 
 /*
- * Accesses through RSP without a plan use the stack's cell. So may a planned check, if it is the only one of
- * the block: else two of them may stand before one instruction (PUSH [rsp + 0x140], its operand and its slot far
- * apart), or one moves up across it, and the later turns the page that the earlier's accesses need.
+ * Accesses through RSP without a plan use the stack's cell. So may a planned check, if it is the only one
+ * of the block: else two of them may stand before one instruction (PUSH [rsp + 0x140], its operand and its
+ * slot far apart), or one moves up across it, and the later turns the page that the earlier's accesses need.
  */
 static void choose_stack_cells(struct xlate *x)
 {
