@@ -32,7 +32,6 @@ struct hyp_block {
 	u32 sum[2]; /* of the guest's bytes in the first and the second page */
 	u16 guest_len;
 	u8 n_insns;
-	u8 live_in; /* arithmetic flags the block reads before writing: CF PF AF ZF SF OF packed */
 	bool dead;
 	u8 fails; /* planned checks given up */
 };

@@ -23,7 +23,7 @@
 #include "hyp/rewrite/x86/cell.h"
 
 _Static_assert(sizeof(struct hyp_cell) == 1 << HYP_CELL_SHIFT, "emitted index arithmetic");
-_Static_assert(sizeof(struct hyp_cell_ref) == 12, "stubs step over it");
+_Static_assert(sizeof(struct hyp_cell_ref) == 10, "stubs step over it");
 _Static_assert(offsetof(struct hyp_cell_ref, cell) == 4 && offsetof(struct hyp_cell_ref, limit) == 6 &&
 		       offsetof(struct hyp_cell_ref, based) == 8,
 	       "stubs read it");
@@ -53,7 +53,7 @@ __asm__(".text\n"
 	"9:	mov %gs:cell_gva, %r14\n"
 	"	mov %gs:cell_rcx, %rcx\n"
 	"	mov %gs:cell_ref, %r13\n"
-	"	lea 12(%r13), %r13\n"
+	"	lea 10(%r13), %r13\n"
 	"	jmp *%r13\n"
 	".endm\n"
 	".macro cell_fill name cells tlb tag fills\n"
@@ -150,104 +150,104 @@ __attribute__((used)) static void offsets(void)
 			 : : "i"(HYP_TLB_BITS), "i"((HYP_TLB_SIZE - 1) << HYP_TLB_SLOT_SHIFT), "i"(HYP_FILLS_MAX));
 }
 
-#define STUB(part, rw) extern const char hyp_cell_fill_##part##rw[], hyp_cell_pass_##part##rw[];
-STUB(0, r)
-STUB(0, w)
-STUB(1, r)
-STUB(1, w)
-STUB(2, r)
-STUB(2, w)
+#define STUB(part, rw) extern const char hyp_cell_fill_##part##rw[], hyp_cell_pass_##part##rw[]
+STUB(0, r);
+STUB(0, w);
+STUB(1, r);
+STUB(1, w);
+STUB(2, r);
+STUB(2, w);
 #undef STUB
 
 #define STUB(part, rw) hyp_cell_fill_##part##rw, hyp_cell_pass_##part##rw
-	const
-	char *const hyp_cell_stubs[HYP_TLB_PARTS * 2 * CELL_STUBS] = { STUB(0, r), STUB(0, w), STUB(1, r),
-								       STUB(1, w), STUB(2, r), STUB(2, w) };
+const char *const hyp_cell_stubs[HYP_TLB_PARTS * 2 * CELL_STUBS] = {
+	STUB(0, r), STUB(0, w), STUB(1, r), STUB(1, w), STUB(2, r), STUB(2, w),
+};
 
-	static u64 host_tsc(void)
-	{
-		u32 lo, hi;
+static u64 host_tsc(void)
+{
+	u32 lo, hi;
 
-		__asm__ volatile("rdtsc" : "=a"(lo), "=d"(hi));
-		return (u64)hi << 32 | lo;
-	}
+	__asm__ volatile("rdtsc" : "=a"(lo), "=d"(hi));
+	return (u64)hi << 32 | lo;
+}
 
-	/*
+/*
  * The check becomes a jump to the cold side, which starts 12 bytes before the reference. That of a planned
  * check goes on filling its cell: only the comparison goes.
  */
-	static void demote(struct hyp_engine *e, const struct hyp_cell_ref *ref, const struct hyp_site *site)
-	{
-		u32 at = (u32)((u8 *)ref - e->rx), check = at + (u32)ref->resume - CELL_CHECK_LEN;
-		u32 stub = e->cell_stub[CELL_STUB(site->ac_part, site->write, CELL_PASS)];
+static void demote(struct hyp_engine *e, const struct hyp_cell_ref *ref, const struct hyp_site *site)
+{
+	u32 at = (u32)((u8 *)ref - e->rx), check = at + (u32)ref->resume - CELL_CHECK_LEN;
+	u32 stub = e->cell_stub[CELL_STUB(site->ac_part, site->write, CELL_PASS)];
 
-		((struct hyp_cell_ref *)(e->rw + at))->demoted = 1;
-		if (site->kind == SITE_CHECK)
-			check += CELL_SUB_LEN;
-		else
-			*(u32 *)(e->rw + at - 4) = stub - at;
-		e->rw[check] = 0xe9;
-		*(u32 *)(e->rw + check + 1) = at - 12 - (check + 5);
+	((struct hyp_cell_ref *)(e->rw + at))->demoted = 1;
+	if (site->kind == SITE_CHECK)
+		check += CELL_SUB_LEN;
+	else
+		*(u32 *)(e->rw + at - 4) = stub - at;
+	e->rw[check] = 0xe9;
+	*(u32 *)(e->rw + check + 1) = at - 12 - (check + 5);
+}
+
+void hyp_cell_judge(struct hyp_cpu *cpu, const struct hyp_cell_ref *ref, const struct hyp_site *site)
+{
+	struct hyp_cell *c = &cpu->cell[site->ac_part][ref->cell];
+	u32 now;
+
+	if (c->misses >= 0)
+		return;
+	c->misses = ref->demoted ? HYP_CELL_NEVER : HYP_CELL_MISSES;
+	if (ref->demoted)
+		return;
+	now = (u32)(host_tsc() >> 10);
+	if (now - c->since < HYP_CELL_MISSES * HYP_CELL_CYCLES >> 10 && ref->cell != HYP_CELL_STACK) {
+		demote(cpu->engine, ref, site);
+		cpu->stats[HYP_STAT_demoted]++;
 	}
+	c->since = now;
+}
 
-	void hyp_cell_judge(struct hyp_cpu *cpu, const struct hyp_cell_ref *ref, const struct hyp_site *site)
-	{
-		struct hyp_cell *c = &cpu->cell[site->ac_part][ref->cell];
-		u32 now = (u32)(host_tsc() >> 10);
+bool hyp_cell_refill(struct hyp_cpu *cpu, const struct hyp_cell_ref *ref, const struct hyp_site *site,
+		     gva_t gva)
+{
+	const struct hyp_tlb_entry *e = &cpu->tlb[site->ac_part][hyp_tlb_slot(gva)];
+	bool write = site->write || (ref && ref->cell == HYP_CELL_STACK);
+	gva_t page = gva & PAGE_MASK;
+	struct hyp_cell *c;
 
-		if (c->misses >= 0)
-			return;
-		c->misses = ref->demoted ? HYP_CELL_NEVER : HYP_CELL_MISSES;
-		if (ref->demoted)
-			return;
-		if (now - c->since < HYP_CELL_MISSES * HYP_CELL_CYCLES >> 10 && ref->cell != HYP_CELL_STACK) {
-			demote(cpu->engine, ref, site);
-			cpu->stats[HYP_STAT_demoted]++;
-		}
-		c->since = now;
-	}
-
-	bool hyp_cell_refill(struct hyp_cpu *cpu, const struct hyp_cell_ref *ref, const struct hyp_site *site,
-			     gva_t gva)
-	{
-		const struct hyp_tlb_entry *e = &cpu->tlb[site->ac_part][hyp_tlb_slot(gva)];
-		bool write = site->write || (ref && ref->cell == HYP_CELL_STACK);
-		gva_t page = gva & PAGE_MASK;
-		struct hyp_cell *c;
-
-		if ((write ? e->write_tag : e->read_tag) != page)
-			return false;
-		if (!ref)
-			return true;
-		c = &cpu->cell[site->ac_part][ref->cell];
-		if (c->host == HYP_CELL_NO_HOST)
-			hyp_fills_add(&cpu->cell_fills[site->ac_part], ref->cell);
-		*c = (struct hyp_cell){ page, e->host, e->host - page, c->misses, c->since };
+	if ((write ? e->write_tag : e->read_tag) != page)
+		return false;
+	if (!ref)
 		return true;
-	}
+	c = &cpu->cell[site->ac_part][ref->cell];
+	if (c->host == HYP_CELL_NO_HOST)
+		hyp_fills_add(&cpu->cell_fills[site->ac_part], ref->cell);
+	*c = (struct hyp_cell){ page, e->host, e->host - page, c->misses, c->since };
+	return true;
+}
 
-	/* ---- blocks that are better off without plans ------------------------------------------------ */
+/* ---- blocks that are better off without plans ------------------------------------------------ */
 
 #define FAILS_MAX 16
 
-	static unsigned unplanned_slot(u64 pc)
-	{
-		return (unsigned)(pc * 0x9e3779b97f4a7c15ull >> 56) %
-		       ARRAY_SIZE(((struct hyp_engine *)0)->unplanned);
-	}
+static unsigned unplanned_slot(u64 pc)
+{
+	return (unsigned)(pc * 0x9e3779b97f4a7c15ull >> 56) % ARRAY_SIZE(((struct hyp_engine *)0)->unplanned);
+}
 
-	bool hyp_cell_unplanned(const struct hyp_engine *e, u64 pc)
-	{
-		return e->unplanned[unplanned_slot(pc)] == (pc ^ HYP_CELL_NO_TAG);
-	}
+bool hyp_cell_unplanned(const struct hyp_engine *e, u64 pc)
+{
+	return e->unplanned[unplanned_slot(pc)] == (pc ^ HYP_CELL_NO_TAG);
+}
 
-	void hyp_cell_failed(struct hyp_cpu *cpu, struct hyp_block *b)
-	{
-		struct hyp_engine *e = cpu->engine;
+void hyp_cell_failed(struct hyp_cpu *cpu, struct hyp_block *b)
+{
+	struct hyp_engine *e = cpu->engine;
 
-		if (b->dead || ++b->fails < FAILS_MAX)
-			return;
-		e->unplanned[unplanned_slot(b->pc)] = b->pc ^ HYP_CELL_NO_TAG;
-		tcache_kill(e, b);
-		cpu->stats[HYP_STAT_unplanned]++;
-	}
+	if (b->dead || ++b->fails < FAILS_MAX)
+		return;
+	e->unplanned[unplanned_slot(b->pc)] = b->pc ^ HYP_CELL_NO_TAG;
+	tcache_kill(e, b);
+	cpu->stats[HYP_STAT_unplanned]++;
+}

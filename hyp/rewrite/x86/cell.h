@@ -12,7 +12,6 @@ struct hyp_cell_ref {
 	u16 limit;  /* greatest offset in the page that does not cross its end */
 	u8 based;   /* 1: the operand becomes [its own base + S2]; 0: [S1 + S2] */
 	u8 demoted; /* the place does without its cell */
-	u16 unused;
 } __attribute__((packed));
 
 #define HYP_CELL_MISSES 255

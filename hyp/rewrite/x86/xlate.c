@@ -131,7 +131,6 @@ static void find_liveness(struct xlate *x)
 		live = (u8)((live & ~in->fl_write) | in->fl_read);
 		in->live_in = live;
 	}
-	x->b->live_in = live;
 }
 
 static void cld_std(struct xlate *x, const struct insn *in)

@@ -92,6 +92,12 @@ static inline bool x_is64(const struct xlate *x)
 	return x->code_size == 64;
 }
 
+/* The other segments start at 0 in the code that is translated. */
+static inline bool x_has_segment_base(ZydisRegister seg)
+{
+	return seg == ZYDIS_REGISTER_FS || seg == ZYDIS_REGISTER_GS;
+}
+
 /* Bytes of a stack slot, of a return address, of a branch target in memory. */
 static inline unsigned x_word(const struct xlate *x)
 {

@@ -74,15 +74,13 @@ static bool is_based(const struct insn *in, const ZydisDecodedOperandMem *m)
 	u8 base = insn_gpr(m->base, NULL);
 
 	return base != GPR_NONE && host_of(base) != NO_REG && m->index == ZYDIS_REGISTER_NONE &&
-	       in->z.address_width == 64 && m->segment != ZYDIS_REGISTER_FS &&
-	       m->segment != ZYDIS_REGISTER_GS;
+	       in->z.address_width == 64 && !x_has_segment_base(m->segment);
 }
 
 static bool is_stack(const ZydisDecodedOperandMem *m)
 {
 	return (m->base == ZYDIS_REGISTER_RSP || m->base == ZYDIS_REGISTER_ESP) &&
-	       m->index == ZYDIS_REGISTER_NONE && m->segment != ZYDIS_REGISTER_FS &&
-	       m->segment != ZYDIS_REGISTER_GS;
+	       m->index == ZYDIS_REGISTER_NONE && !x_has_segment_base(m->segment);
 }
 
 /* The stack's cell is a planned check's until its last access: accesses that plans do not see keep off it. */

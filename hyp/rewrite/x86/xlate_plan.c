@@ -104,7 +104,7 @@ static bool operand_place(const struct insn *in, struct place *p)
 			     .hi = disp + size, .write = in->cls == INSN_COPY && in->mem_write };
 	p->base = insn_gpr(m->base, NULL);
 	p->index = insn_gpr(m->index, NULL);
-	if (m->segment == ZYDIS_REGISTER_FS || m->segment == ZYDIS_REGISTER_GS)
+	if (x_has_segment_base(m->segment))
 		p->seg = m->segment;
 	if (m->base == ZYDIS_REGISTER_RIP) {
 		p->base_reg = ZYDIS_REGISTER_NONE;
@@ -280,6 +280,7 @@ static void choose_stack_cells(struct xlate *x)
 
 void x_plan(struct xlate *x)
 {
+	bool planned = x_is64(x) && !hyp_cell_unplanned(x->eng, x->b->pc);
 	struct place p;
 
 	x->n_checks = 0;
@@ -287,7 +288,7 @@ void x_plan(struct xlate *x)
 		struct insn *in = &x->insn[i];
 
 		in->check[0] = in->check[1] = -1;
-		if (!x_is64(x) || hyp_cell_unplanned(x->eng, x->b->pc))
+		if (!planned)
 			continue;
 		if (has_operand_access(in) && operand_place(in, &p))
 			in->check[0] = plan_access(x, &p, i);

@@ -30,7 +30,7 @@ void x_segment_base(struct xlate *x, ZydisRegister seg)
 {
 	bool gs = seg == ZYDIS_REGISTER_GS;
 
-	if (!gs && seg != ZYDIS_REGISTER_FS)
+	if (!x_has_segment_base(seg))
 		return;
 	x->s2_check = -1;
 	e_load_gs(&x->e, S2, gs ? OFF(s.seg[X86_GS].base) : OFF(s.seg[X86_FS].base));
@@ -41,7 +41,7 @@ void x_segment(struct xlate *x, const struct insn *in)
 {
 	ZydisRegister seg = in->op[in->mem_idx].mem.segment;
 
-	if (!x_is64(x) && (seg == ZYDIS_REGISTER_GS || seg == ZYDIS_REGISTER_FS))
+	if (!x_is64(x) && x_has_segment_base(seg))
 		check_end(x, in, seg == ZYDIS_REGISTER_GS);
 	x_segment_base(x, seg);
 }
