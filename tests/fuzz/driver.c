@@ -15,6 +15,10 @@
 
 #define HANG_SECONDS 30
 #define HEAP_GROWTH_MAX (1u << 20)
+#define EXIT_WRONG 3
+#define EXIT_SUSPECT 4
+#define REPEATS 8     /* of a suspect case */
+#define MAX_CHANCES 3 /* suspects a run may have that are not found again */
 #define WARM_CASES 20 /* after these the heap should not grow any more */
 
 struct fuzz_options fuzz_opt = { .seed = 1, .cases = ~0ull, .seconds = 20 };
@@ -86,17 +90,29 @@ u64 fuzz_case(void)
 	return progress->nr;
 }
 
+static void __attribute__((noreturn)) end_child(int status, const char *fmt, va_list ap)
+{
+	fprintf(stderr, "%s: case %lu, %s: ", name, (unsigned long)progress->nr, progress->op);
+	vfprintf(stderr, fmt, ap);
+	fprintf(stderr, "\n");
+	fflush(NULL);
+	_exit(status);
+}
+
 void fuzz_wrong(const char *fmt, ...)
 {
 	va_list ap;
 
-	fprintf(stderr, "%s: case %lu, %s: ", name, (unsigned long)progress->nr, progress->op);
 	va_start(ap, fmt);
-	vfprintf(stderr, fmt, ap);
-	va_end(ap);
-	fprintf(stderr, "\n");
-	fflush(NULL);
-	_exit(3);
+	end_child(EXIT_WRONG, fmt, ap);
+}
+
+void fuzz_suspect(const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	end_child(EXIT_SUSPECT, fmt, ap);
 }
 
 static double seconds_now(void)
@@ -117,9 +133,8 @@ static void run_case(const struct fuzz_program *p, u64 nr)
 	p->run_case(&r);
 }
 
-static int run_cases(const struct fuzz_program *p)
+static int run_cases(const struct fuzz_program *p, double end)
 {
-	double end = seconds_now() + fuzz_opt.seconds;
 	u64 nr = fuzz_opt.first;
 	size_t heap = 0;
 	int status;
@@ -144,6 +159,7 @@ static int run_cases(const struct fuzz_program *p)
 
 /* ---- the parent ---------------------------------------------------------------------------------------- */
 
+/* Until the child has ended; its wait status. */
 static int watch(pid_t pid)
 {
 	double last = seconds_now();
@@ -160,14 +176,69 @@ static int watch(pid_t pid)
 			kill(pid, SIGKILL);
 		}
 	}
-	if (WIFEXITED(status) && !WEXITSTATUS(status))
-		return 0;
+	return status;
+}
+
+/* The case under way, by itself, in a process with other addresses: its wait status. */
+static int repeat(void)
+{
+	char seed[32], nr[32], ops[32];
+	pid_t pid;
+
+	snprintf(seed, sizeof(seed), "%lu", (unsigned long)fuzz_opt.seed);
+	snprintf(nr, sizeof(nr), "%lu", (unsigned long)progress->nr);
+	snprintf(ops, sizeof(ops), "%u", fuzz_opt.ops);
+	pid = fork();
+	if (pid < 0)
+		return -1;
+	if (!pid) {
+		execl("/proc/self/exe", name, "--here", "--seed", seed, "--case", nr, "--ops", ops, NULL);
+		_exit(2);
+	}
+	return watch(pid);
+}
+
+static bool found_again(void)
+{
+	for (unsigned i = 0; i < REPEATS; i++)
+		if (repeat())
+			return true;
+	fprintf(stderr, "%s: not found in %u repetitions: chance\n", name, REPEATS);
+	return false;
+}
+
+static int failed(int status)
+{
 	if (WIFSIGNALED(status))
 		fprintf(stderr, "%s: case %lu, %s: killed by %s\n", name, (unsigned long)progress->nr,
 			progress->op, strsignal(WTERMSIG(status)));
 	fprintf(stderr, "%s: again: --seed %lu --case %lu\n", name, (unsigned long)fuzz_opt.seed,
 		(unsigned long)progress->nr);
 	return 1;
+}
+
+static int run_watched(const struct fuzz_program *p)
+{
+	double end = seconds_now() + fuzz_opt.seconds;
+	u64 first = fuzz_opt.first;
+
+	for (unsigned chances = 0;; chances++) {
+		pid_t pid = fork();
+		int status;
+
+		if (pid < 0)
+			return 2;
+		if (!pid)
+			exit(run_cases(p, end));
+		status = watch(pid);
+		if (!status)
+			return 0;
+		if (!WIFEXITED(status) || WEXITSTATUS(status) != EXIT_SUSPECT || chances == MAX_CHANCES ||
+		    found_again())
+			return failed(status);
+		fuzz_opt.cases -= progress->nr + 1 - first;
+		fuzz_opt.first = first = progress->nr + 1;
+	}
 }
 
 static void parse(int argc, char **argv)
@@ -196,8 +267,6 @@ static void parse(int argc, char **argv)
 
 int fuzz_main(const struct fuzz_program *p, int argc, char **argv)
 {
-	pid_t pid;
-
 	name = p->name;
 	fuzz_opt.ops = p->ops;
 	parse(argc, argv);
@@ -205,11 +274,6 @@ int fuzz_main(const struct fuzz_program *p, int argc, char **argv)
 	if (progress == MAP_FAILED)
 		return 2;
 	if (fuzz_opt.here)
-		return run_cases(p);
-	pid = fork();
-	if (pid < 0)
-		return 2;
-	if (!pid)
-		exit(run_cases(p));
-	return watch(pid);
+		return run_cases(p, seconds_now() + fuzz_opt.seconds);
+	return run_watched(p);
 }

@@ -156,8 +156,8 @@ static void found_address(const u8 *what, size_t i, size_t size, const char *whe
 	}
 	memcpy(&v, what + i, 8);
 	x = is_ours(v);
-	fuzz_wrong("%s %#lx holds %#lx, an address of this process: %s+%#lx", where, (unsigned long)(at + i),
-		   (unsigned long)v, x->name, (unsigned long)(v - x->from));
+	fuzz_suspect("%s %#lx holds %#lx, an address of this process: %s+%#lx", where,
+		     (unsigned long)(at + i), (unsigned long)v, x->name, (unsigned long)(v - x->from));
 }
 
 static void look(const void *what, size_t size, const char *where, u64 at)
