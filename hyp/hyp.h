@@ -150,6 +150,10 @@ enum hyp_exit {
 	HYP_EXIT_EVENT_DELIVERY,/* event delivery needed MMIO: exit.mmio has the gpa */
 	HYP_EXIT_HOST_FAULT,    /* the host refused an access to guest RAM; rip at the instruction */
 	HYP_EXIT_MEMORY_FAULT,  /* access to a private page that no region backs; rip at the instruction */
+	HYP_EXIT_WFX,           /* arm64: WFI, or WFE where it is to exit; exit.wfx */
+	HYP_EXIT_SYSREG,        /* arm64: MSR, MRS or SYS that KVM has to answer; exit.sysreg */
+	HYP_EXIT_HVC,           /* arm64: exit.call; pc behind it */
+	HYP_EXIT_SMC,           /* arm64: exit.call; pc at it */
 	HYP_EXIT_INTERNAL,      /* hyp's own fault: the VM must be marked dead; exit.internal */
 	HYP_EXIT_NR
 };

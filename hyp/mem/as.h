@@ -19,7 +19,7 @@
 #ifndef KUSE_HYP_MEM_AS_H
 #define KUSE_HYP_MEM_AS_H
 
-#include "hyp/cpu.h"
+#include "hyp_guest_cpu.h"
 
 struct hyp_map_chunk {
 	u32 refs; /* maps that contain it; writers only */

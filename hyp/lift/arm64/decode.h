@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A64 by one table in the Arm manual's notation (a64_*.inc): decoder, lifter, disassembler, coverage document and
+ * fuzzer read the same rows. A row is
+ *
+ *	A64(name, "sf:1 0 0 100010 sh imm12 Rn Rd", "ADD <R>d|SP, <R>n|SP, #imm{, LSL #12}", lift_add_imm, FEAT)
+ *
+ * where the second string lists bits 31..0: digits, x for bits that do not matter, (0)/(1) for should-be, and named fields, whose
+ * width is given once in fields.inc ("Rd" 5, "imm12" 12, ...) or after a colon. The first row that matches
+ * and whose lifter does not refuse wins; where none does the instruction is UNDEFINED.
+ */
+#ifndef KUSE_HYP_LIFT_ARM64_DECODE_H
+#define KUSE_HYP_LIFT_ARM64_DECODE_H
+
+#include "hyp/ir/ir.h"
+
+enum a64_field {
+#define FIELD(name, width) A64_##name,
+#include "hyp/lift/arm64/fields.inc"
+#undef FIELD
+	A64_NR_FIELDS
+};
+
+struct lift;
+struct a64_insn;
+
+/* False: these field values are unallocated (UNDEFINED). */
+typedef bool (*a64_lifter)(struct lift *l, const struct a64_insn *i);
+
+struct a64_enc {
+	const char *name, *bits, *text;
+	a64_lifter lift;
+	const char *feature; /* "": base; else an ID register field, "FEAT_LSE" ... */
+};
+
+struct a64_insn {
+	u32 raw;
+	const struct a64_enc *enc;
+	u32 f[A64_NR_FIELDS];
+};
+#define F(i, name) ((i)->f[A64_##name])
+
+/* The row an instruction belongs to (fields taken apart), or NULL. */
+const struct a64_enc *a64_decode(u32 raw, struct a64_insn *out);
+/* Disassembles for traces. */
+void a64_disassemble(u32 raw, u64 pc, char *buf, size_t size);
+
+/* What a lifter works with. */
+struct lift {
+	struct ir_block *b;
+	u64 pc;       /* of the instruction being lifted */
+	u32 key;      /* HYP_KEY_*: el, what traps, FP enabled (hyp/sys/arm64/cpu.h) */
+	bool end;     /* set by the lifter: the block ends here */
+};
+
+/* Lifts from `code` (host address of pc's bytes, `avail` of them readable, page end at most) up to the end of the basic block,
+ * or of the page, or max_insns. An undecodable first instruction becomes a RAISE. Returns guest bytes used. */
+u32 a64_lift_block(struct ir_block *b, u64 pc, const u8 *code, u32 avail, u32 key, u32 max_insns);
+
+#endif
