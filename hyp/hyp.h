@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * hyp: the CPU in software. This header is its whole public face; together with
- * hyp/sys/<guest>/state.h it plays the part that VM entry, VM exit and the VMCS/VMCB
- * play for a hypervisor on silicon. It knows no ioctl, no file descriptor, no kvm_run.
+ * hyp: the CPU in software. This header is its whole public face; together with hyp/sys/<guest>/state.h it
+ * plays the part that VM entry, VM exit and the VMCS/VMCB play for a hypervisor on silicon. It knows no
+ * ioctl, no file descriptor, no kvm_run.
  *
- * Threads: one host thread runs a given hyp_cpu at a time. From any other thread (or from a
- * signal handler on the same thread) only hyp_cpu_kick() may be called on it. hyp_as functions
- * may be called from any thread that is not itself inside hyp_cpu_run().
+ * Threads: one host thread runs a given hyp_cpu at a time. From any other thread (or from a signal handler
+ * on the same thread) only hyp_cpu_kick() may be called on it. hyp_as functions may be called from any
+ * thread that is not itself inside hyp_cpu_run().
  *
  * Errors are negative errno values. hyp never exits the process and never prints to stdout.
  */
@@ -20,20 +20,20 @@ struct hyp_cpu; /* one virtual CPU */
 
 /* ---- the engine as a whole ------------------------------------------------------------- */
 
-/* Why this host can or cannot run the engine. `what` names the failed requirement, `remedy` what
- * the user can do about it; both are static strings. */
+/* Why this host can or cannot run the engine. `what` names the failed requirement, `remedy` what the user
+ * can do about it; both are static strings. */
 struct hyp_host_report {
 	int error; /* 0, or -errno of the first failed check */
 	const char *what;
 	const char *remedy;
 };
 
-/* Checks: executable dual mapping (memfd) possible, CPU features the emitted code needs, futex.
- * Cheap; may be called repeatedly. Returns report->error. */
+/* Checks: executable dual mapping (memfd) possible, CPU features the emitted code needs, futex. Cheap; may
+ * be called repeatedly. Returns report->error. */
 int hyp_host_check(struct hyp_host_report *report);
 
-/* Once per process (reference counted): reserves nothing large; installs the SIGSEGV, SIGBUS,
- * SIGFPE, SIGILL, SIGTRAP handlers chained in front of the client's. Returns 0 or -errno. */
+/* Once per process (reference counted): reserves nothing large; installs the SIGSEGV, SIGBUS, SIGFPE,
+ * SIGILL, SIGTRAP handlers chained in front of the client's. Returns 0 or -errno. */
 int hyp_init(void);
 void hyp_exit(void);
 
@@ -68,23 +68,23 @@ struct hyp_as_ops {
 struct hyp_as *hyp_as_create(const struct hyp_as_ops *ops, void *opaque);
 void hyp_as_destroy(struct hyp_as *as); /* all its CPUs must be gone */
 
-/* Takes region `old` (found by its gpa) out of a view's map and puts `new` in; either may be NULL. When
- * it returns no CPU uses the previous map any more. Where `new` logs and `old` did not, all its pages
- * are clean. The caller serializes changes. 0, -ENOMEM, or -EINVAL where `new` is not aligned, reaches
- * beyond 2^48 or overlaps; nothing has changed then. */
+/* Takes region `old` (found by its gpa) out of a view's map and puts `new` in; either may be NULL. When it
+ * returns no CPU uses the previous map any more. Where `new` logs and `old` did not, all its pages are
+ * clean. The caller serializes changes. 0, -ENOMEM, or -EINVAL where `new` is not aligned, reaches beyond
+ * 2^48 or overlaps; nothing has changed then. */
 int hyp_as_replace(struct hyp_as *as, unsigned view, const struct hyp_region *old, const struct hyp_region *new);
 
 /* Does a region other than number `id` have a page in [gpa, gpa+size)? */
 bool hyp_as_overlaps(struct hyp_as *as, unsigned view, gpa_t gpa, u64 size, u32 id);
 
-/* Pages of [gpa, gpa+size) become private or shared, whether there is a region or not. The guest finds a private
- * page at its region's private_hva; hyp_as_read and _write never look there. When it returns no CPU
+/* Pages of [gpa, gpa+size) become private or shared, whether there is a region or not. The guest finds a
+ * private page at its region's private_hva; hyp_as_read and _write never look there. When it returns no CPU
  * uses the pages as they were. The caller serializes. 0, or -ENOMEM (also beyond 2^48): nothing changed. */
 int hyp_as_set_private(struct hyp_as *as, gpa_t gpa, u64 size, bool private);
 bool hyp_as_is_private(struct hyp_as *as, gpa_t gpa);
 
-/* Has the host find the page at gpa as the guest's read would: 0, -ENOENT where there is no RAM, -EFAULT where
- * the host refuses. *private says which of its two pages it was. */
+/* Has the host find the page at gpa as the guest's read would: 0, -ENOENT where there is no RAM, -EFAULT
+ * where the host refuses. *private says which of its two pages it was. */
 int hyp_as_touch(struct hyp_as *as, gpa_t gpa, bool *private);
 
 /* The 64 pages from gpa on whose bit is set in mask are to be reported dirty again. It is so for all CPUs
@@ -102,12 +102,12 @@ int hyp_as_write(struct hyp_as *as, gpa_t gpa, const void *buf, size_t len);
 int hyp_as_guarded(struct hyp_as *as, int (*fn)(void *arg), void *arg);
 
 /* The client may have written guest RAM by itself: memcpy, preadv, io_uring. What it wrote over translated
- * code is noticed when that page is entered after a flush of the guest's TLB; a page that got new
- * contents is mapped anew before it is executed. Any thread; cheap. */
+ * code is noticed when that page is entered after a flush of the guest's TLB; a page that got new contents
+ * is mapped anew before it is executed. Any thread; cheap. */
 void hyp_as_client_ran(struct hyp_as *as);
 
-/* Host address of one byte of RAM, valid up to the end of its page; NULL where there is none.
- * For atomics on guest memory, under hyp_as_guarded; a writer calls hyp_as_mark_written afterwards. */
+/* Host address of one byte of RAM, valid up to the end of its page; NULL where there is none. For atomics on
+ * guest memory, under hyp_as_guarded; a writer calls hyp_as_mark_written afterwards. */
 u8 *hyp_as_hva(struct hyp_as *as, gpa_t gpa, bool write);
 void hyp_as_mark_written(struct hyp_as *as, gpa_t gpa, size_t len);
 
@@ -159,16 +159,15 @@ enum hyp_exit {
 };
 
 /*
- * Runs the CPU on the calling thread until something needs KVM. Details are in
- * hyp_x86_state(cpu)->exit (see state.h). All register state is in the state structure while
- * this function is not running, and may be changed freely then (call the hyp_x86_* setter or
- * hyp_x86_state_changed where state.h says so).
+ * Runs the CPU on the calling thread until something needs KVM. Details are in hyp_x86_state(cpu)->exit (see
+ * state.h). All register state is in the state structure while this function is not running, and may be
+ * changed freely then (call the hyp_x86_* setter or hyp_x86_state_changed where state.h says so).
  */
 enum hyp_exit hyp_cpu_run(struct hyp_cpu *cpu);
 
-/* Makes a running (or the next) hyp_cpu_run return HYP_EXIT_INTR soon. Any thread, any signal
- * handler. One kick is consumed by one return. From another thread it does NOT send a signal: the
- * attention word is polled by translated code. */
+/* Makes a running (or the next) hyp_cpu_run return HYP_EXIT_INTR soon. Any thread, any signal handler. One
+ * kick is consumed by one return. From another thread it does NOT send a signal: the attention word is
+ * polled by translated code. */
 void hyp_cpu_kick(struct hyp_cpu *cpu);
 
 /* Counters, in the order of hyp/stats.inc; see kuse stat. */

@@ -140,7 +140,8 @@ static int set_vm_tsc_khz(struct kvm *kvm, unsigned long khz)
 {
 	if ((u32)khz >= KVM_MAX_GUEST_TSC_KHZ)
 		return -EINVAL;
-	__atomic_store_n(&kvm->arch.default_tsc_khz, (u32)khz ? (u32)khz : kvm_host_tsc_khz(), __ATOMIC_RELAXED);
+	__atomic_store_n(&kvm->arch.default_tsc_khz, (u32)khz ? (u32)khz : kvm_host_tsc_khz(),
+			 __ATOMIC_RELAXED);
 	return 0;
 }
 

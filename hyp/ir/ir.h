@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The intermediate representation between lifters (hyp/lift) and host code (hyp/emit): one block of guest code as a
- * list of operations in program order, each defining at most one value. A value is the index of the operation
- * that defines it; 0 is none. No phi: a block has one entry, and side exits only. Types are checked by ir_verify().
+ * The intermediate representation between lifters (hyp/lift) and host code (hyp/emit): one block of guest
+ * code as a list of operations in program order, each defining at most one value. A value is the index of
+ * the operation that defines it; 0 is none. No phi: a block has one entry, and side exits only. Types are
+ * checked by ir_verify().
  *
- * Guest state is read by GET/GETV/GETF/LDSTATE and written by SET/SETV/SETF/STSTATE, in program order. INSN marks where
- * an instruction begins. Whatever may leave in the middle of a block (memory accesses, CALLX, RAISE) does so with the state
- * as all earlier SETs left it and pc at the current INSN: so a lifter places every SET of an instruction behind
- * everything of it that may fault, and a pass may only drop or move a SET where no such operation comes between.
+ * Guest state is read by GET/GETV/GETF/LDSTATE and written by SET/SETV/SETF/STSTATE, in program order. INSN
+ * marks where an instruction begins. Whatever may leave in the middle of a block (memory accesses, CALLX,
+ * RAISE) does so with the state as all earlier SETs left it and pc at the current INSN: so a lifter places
+ * every SET of an instruction behind everything of it that may fault, and a pass may only drop or move a SET
+ * where no such operation comes between.
  *
- * Three users, one meaning: ir_interp() runs a block (the reference, exact and slow), the passes of hyp/opt rewrite it,
- * hyp/emit makes host code of it. Tests compare the first with the last.
+ * Three users, one meaning: ir_interp() runs a block (the reference, exact and slow), the passes of hyp/opt
+ * rewrite it, hyp/emit makes host code of it. Tests compare the first with the last.
  */
 #ifndef KUSE_HYP_IR_H
 #define KUSE_HYP_IR_H
@@ -102,8 +104,9 @@ const struct ir_op_desc {
 #define IR_VALUE(b, v) ((b)->ir[v])
 
 struct hyp_cpu;
-/* What IR_CALL and IR_CALLX call. Ordinary C: no guest state is in host registers meanwhile except MXCSR, which holds the guest's
- * rounding mode and flags. pc is in the state for CALLX; it raises by hyp_arm64_raise() or fills an exit (cpu->leave != 0). */
+/* What IR_CALL and IR_CALLX call. Ordinary C: no guest state is in host registers meanwhile except MXCSR,
+ * which holds the guest's rounding mode and flags. pc is in the state for CALLX; it raises by
+ * hyp_arm64_raise() or fills an exit (cpu->leave != 0). */
 typedef u64 (*ir_helper)(struct hyp_cpu *cpu, u64 a, u64 b, u64 c);
 
 #endif

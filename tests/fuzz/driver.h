@@ -33,8 +33,9 @@ extern struct fuzz_options fuzz_opt;
 void fuzz_note(const char *op);
 /* Ends the child: something is wrong. */
 void __attribute__((noreturn, format(printf, 1, 2))) fuzz_wrong(const char *fmt, ...);
-/* The same for what could be chance (a number that happens to look like an address): the parent repeats the case in
- * fresh processes, whose addresses are others. Found again: wrong. Else it is said, and the run goes on. */
+/* The same for what could be chance (a number that happens to look like an address): the parent repeats the
+ * case in fresh processes, whose addresses are others. Found again: wrong. Else it is said, and the run goes
+ * on. */
 void __attribute__((noreturn, format(printf, 1, 2))) fuzz_suspect(const char *fmt, ...);
 /* Number of the case under way. */
 u64 fuzz_case(void);

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A64 by one table in the Arm manual's notation (a64_*.inc): decoder, lifter, disassembler, coverage document and
- * fuzzer read the same rows. A row is
+ * A64 by one table in the Arm manual's notation (a64_*.inc): decoder, lifter, disassembler, coverage
+ * document and fuzzer read the same rows. A row is
  *
- *	A64(name, "sf:1 0 0 100010 sh imm12 Rn Rd", "ADD <R>d|SP, <R>n|SP, #imm{, LSL #12}", lift_add_imm, FEAT)
+ *	A64(name, "sf:1 0 0 100010 sh imm12 Rn Rd", "ADD <R>d|SP, <R>n|SP, #imm{, LSL #12}",
+ * lift_add_imm, FEAT)
  *
- * where the second string lists bits 31..0: digits, x for bits that do not matter, (0)/(1) for should-be, and named fields, whose
- * width is given once in fields.inc ("Rd" 5, "imm12" 12, ...) or after a colon. The first row that matches
- * and whose lifter does not refuse wins; where none does the instruction is UNDEFINED.
+ * where the second string lists bits 31..0: digits, x for bits that do not matter, (0)/(1) for should-be,
+ * and named fields, whose width is given once in fields.inc ("Rd" 5, "imm12" 12, ...) or after a colon. The
+ * first row that matches and whose lifter does not refuse wins; where none does the instruction is
+ * UNDEFINED.
  */
 #ifndef KUSE_HYP_LIFT_ARM64_DECODE_H
 #define KUSE_HYP_LIFT_ARM64_DECODE_H
@@ -53,8 +55,9 @@ struct lift {
 	bool end;     /* set by the lifter: the block ends here */
 };
 
-/* Lifts from `code` (host address of pc's bytes, `avail` of them readable, page end at most) up to the end of the basic block,
- * or of the page, or max_insns. An undecodable first instruction becomes a RAISE. Returns guest bytes used. */
+/* Lifts from `code` (host address of pc's bytes, `avail` of them readable, page end at most) up to the end
+ * of the basic block, or of the page, or max_insns. An undecodable first instruction becomes a RAISE.
+ * Returns guest bytes used. */
 u32 a64_lift_block(struct ir_block *b, u64 pc, const u8 *code, u32 avail, u32 key, u32 max_insns);
 
 #endif

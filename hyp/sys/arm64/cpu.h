@@ -2,9 +2,9 @@
 /*
  * hyp's own view of an arm64 virtual CPU. Private to hyp/.
  *
- * There is no vector rule here (hyp/cpu.h has one for x86 guests): guest registers are in this structure whenever
- * C code runs, only MXCSR holds the guest's rounding mode, FZ and exception flags (arm64_fp_enter/leave). C code that computes
- * in floating point for the guest says so and cares for MXCSR.
+ * There is no vector rule here (hyp/cpu.h has one for x86 guests): guest registers are in this structure
+ * whenever C code runs, only MXCSR holds the guest's rounding mode, FZ and exception flags
+ * (arm64_fp_enter/leave). C code that computes in floating point for the guest says so and cares for MXCSR.
  *
  * Emitted code reaches this structure through the GS base: cpu->x at offset 0.
  */
@@ -27,7 +27,8 @@ struct hyp_tlb_entry {
 	u64 addend;    /* host - guest address */
 	u64 gpa;       /* page's guest-physical address | HYP_TLBE_* */
 };
-#define HYP_TLB_NONE(slot) (0x0080000000000000ull | (u64)((slot) ^ 1u) << 12) /* bits 55:48 neither all 0 nor all 1 */
+/* Bits 55:48 neither all 0 nor all 1: no address has that, whatever its top byte. */
+#define HYP_TLB_NONE(slot) (0x0080000000000000ull | (u64)((slot) ^ 1u) << 12)
 #define HYP_TLBE_GLOBAL 1ull
 #define HYP_TLB_BITS 11
 #define HYP_TLB_SIZE (1 << HYP_TLB_BITS)
@@ -49,7 +50,8 @@ struct hyp_itlb_entry {
 };
 #define HYP_ITLB_SIZE 512
 
-/* Where indirect and page-crossing branches go: by hash of pc. Entries of another key or mapping are emptied. */
+/* Where indirect and page-crossing branches go: by hash of pc. Entries of another key or mapping are
+ * emptied. */
 struct hyp_jc_entry {
 	u64 pc;   /* ~0: empty */
 	u64 code; /* host address */
@@ -65,7 +67,9 @@ struct hyp_jc_entry {
 #define HYP_KEY_ALIGN 32u /* SCTLR_EL1.A */
 #define HYP_KEY_DEBUG 64u /* single step: one instruction a block */
 #define HYP_KEY_RMODE(x) ((x) << 8) /* FPCR: RMode, FZ, DN, AHP as needed by lifters; bits 8..13 */
-#define HYP_KEY_EL0_TRAPS(x) ((x) << 14) /* SCTLR_EL1.UCT, UCI, DZE, nTWI, nTWE, CNTKCTL.EL0VCTEN, UMA ...: bits 14..23, EL0 only */
+#define HYP_KEY_EL0_TRAPS(x) \
+	((x) << 14) /* SCTLR_EL1.UCT, UCI, DZE, nTWI, nTWE, CNTKCTL.EL0VCTEN, UMA
+				 * ...: bits 14..23, EL0 only */
 #define HYP_KEY_BIGEND (1u << 24)
 
 /* ---- attention word ------------------------------------------------------------------------------ */
@@ -117,7 +121,7 @@ struct hyp_cpu {
 		bool overflow;
 		gpa_t page[64];
 	} inval;
-	struct lift_engine *engine; /* hyp/lift: code cache, working memory; KUSE_ENGINE=interp: IR interpreter only */
+	struct lift_engine *engine; /* hyp/lift: code cache, working memory */
 	u64 stats[HYP_NSTATS];
 
 	struct hyp_itlb_entry itlb[2][HYP_ITLB_SIZE]; /* EL0, EL1 */
@@ -134,25 +138,28 @@ struct hyp_cpu {
 #define ARM64_ACC_NOISV 32u
 
 /*
- * Host pointer for an access of size bytes inside one page (size 1..16, or DC ZVA's block). Fills the soft TLB. NULL:
- * cpu->leave says why: an abort has been raised (exc), or there is no RAM (*gpa; the caller makes the MMIO exit).
+ * Host pointer for an access of size bytes inside one page (size 1..16, or DC ZVA's block). Fills the soft
+ * TLB. NULL: cpu->leave says why: an abort has been raised (exc), or there is no RAM (*gpa; the caller makes
+ * the MMIO exit).
  */
 u8 *hyp_mem_ptr(struct hyp_cpu *cpu, gva_t gva, unsigned acc, unsigned size, gpa_t *gpa);
 
 /*
- * The slow path of LD/ST and friends: TLB misses, page crossing, alignment faults, MMIO. `mem` is the IR's (IR_MEM_*); size up to
- * 16. True: done. False: cpu->leave is set (abort raised, or s.exit filled for MMIO with pc at the instruction).
+ * The slow path of LD/ST and friends: TLB misses, page crossing, alignment faults, MMIO. `mem` is the IR's
+ * (IR_MEM_*); size up to 16. True: done. False: cpu->leave is set (abort raised, or s.exit filled for MMIO
+ * with pc at the instruction).
  */
 bool hyp_arm64_load(struct hyp_cpu *cpu, gva_t gva, u32 mem, u64 val[2]);
 bool hyp_arm64_store(struct hyp_cpu *cpu, gva_t gva, u32 mem, const u64 val[2]);
-/* Atomic read-modify-write of the IR's CAS, ATOMIC, STX; `op` as their cc; result the old value (STX: 0 or 1). */
+/* Atomic read-modify-write of the IR's CAS, ATOMIC, STX; `op` as their cc; result the old value (STX: 0 or
+ * 1). */
 bool hyp_arm64_cas(struct hyp_cpu *cpu, gva_t gva, u32 mem, const u64 expect[2], const u64 val[2],
 		   u64 old[2]);
 bool hyp_arm64_atomic(struct hyp_cpu *cpu, gva_t gva, u32 mem, unsigned op, u64 val, u64 *old);
 bool hyp_arm64_load_excl(struct hyp_cpu *cpu, gva_t gva, u32 mem, u64 val[2]);
 bool hyp_arm64_store_excl(struct hyp_cpu *cpu, gva_t gva, u32 mem, const u64 val[2], u64 *failed);
 
-/* Where pc's bytes are, valid to the end of the page. NULL: cpu->leave is set (instruction abort, or exit). */
+/* Where pc's bytes are, valid to the end of the page. NULL: cpu->leave is set (abort, or exit). */
 const u8 *hyp_arm64_fetch(struct hyp_cpu *cpu, gva_t pc, gpa_t *gpa);
 
 void hyp_tlb_flush_all(struct hyp_cpu *cpu);
@@ -164,14 +171,15 @@ void hyp_jc_reset(struct hyp_cpu *cpu);
 /* A synchronous exception is to be taken at the current pc. Sets leave. esr: EC, IL, ISS. */
 void hyp_arm64_raise(struct hyp_cpu *cpu, u32 esr, u64 far);
 void hyp_arm64_undefined(struct hyp_cpu *cpu); /* EC 0 */
-/* Takes the exception: ELR, SPSR, ESR, FAR, PSTATE, VBAR offset. kind: 0 sync, 0x80 IRQ, 0x100 FIQ, 0x180 SError. */
+/* Takes the exception: ELR, SPSR, ESR, FAR, PSTATE, VBAR offset. kind: 0 sync, 0x80 IRQ, 0x100 FIQ, 0x180
+ * SError. */
 void hyp_arm64_take(struct hyp_cpu *cpu, u32 kind, u64 ret, u32 esr, u64 far);
 /* The mode (EL, SPSel, PAN, ...) changed: key, tlb_part. */
 void hyp_mode_update(struct hyp_cpu *cpu);
 
-/* IR_CALLX helpers that lifters use. `sys` is ARM64_SYS(); rt the transfer register for an exit's syndrome. */
+/* IR_CALLX helpers for lifters. `sys` is ARM64_SYS(); rt the transfer register for an exit's syndrome. */
 u64 a64_helper_mrs(struct hyp_cpu *cpu, u64 sys, u64 rt, u64 unused);      /* the value; may exit: SYSREG */
-u64 a64_helper_msr(struct hyp_cpu *cpu, u64 sys, u64 rt, u64 value);      /* SYS instructions too: TLBI, AT, IC, DC */
+u64 a64_helper_msr(struct hyp_cpu *cpu, u64 sys, u64 rt, u64 value); /* SYS instructions too: TLBI, ... */
 u64 a64_helper_msr_imm(struct hyp_cpu *cpu, u64 op1_op2, u64 imm, u64 unused); /* DAIFSet, SPSel, PAN, ... */
 u64 a64_helper_eret(struct hyp_cpu *cpu, u64 unused, u64 b, u64 c);
 u64 a64_helper_wfx(struct hyp_cpu *cpu, u64 wfe, u64 b, u64 c);
@@ -180,8 +188,8 @@ u64 a64_helper_smc(struct hyp_cpu *cpu, u64 imm, u64 b, u64 c);
 u64 a64_helper_dc_zva(struct hyp_cpu *cpu, u64 addr, u64 b, u64 c);
 /* SVC, BRK and undefined instructions are RAISE. */
 
-/* Lifter's question: a register that can be read or written by LDSTATE/STSTATE in the current key (TPIDR_EL0, ...): offset in
- * struct hyp_cpu and size, or 0. */
+/* Lifter's question: a register that can be read or written by LDSTATE/STSTATE in the current key
+ * (TPIDR_EL0, ...): offset in struct hyp_cpu and size, or 0. */
 unsigned hyp_arm64_plain_sr(u32 sys, u32 key, bool write, unsigned *size);
 
 /* ---- MXCSR <-> FPCR/FPSR ----------------------------------------------------------------------------- */
@@ -194,7 +202,8 @@ struct ir_block;
 void ir_interp(struct hyp_cpu *cpu, const struct ir_block *b);
 
 /* ---- provided by the engine for hyp/mem (see hyp/mem/as.h) and sys ------------------------------------- */
-/* IC IVAU, IC IALLU: translations of a page (by gpa), or all, are looked at anew. On all CPUs of the address space. */
+/* IC IVAU, IC IALLU: translations of a page (by gpa), or all, are looked at anew. On all CPUs of the address
+ * space. */
 void hyp_arm64_ic_page(struct hyp_cpu *cpu, gpa_t gpa);
 void hyp_arm64_ic_all(struct hyp_cpu *cpu);
 

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Architectural state of an arm64 hyp_cpu, and the calls KVM for arm64 (arch/arm64) makes on it: the part that
- * the EL2 system registers and the saved context play on silicon. Register names are the Arm ARM's (DDI 0487).
+ * Architectural state of an arm64 hyp_cpu, and the calls KVM for arm64 (arch/arm64) makes on it: the part
+ * that the EL2 system registers and the saved context play on silicon. Register names are the Arm ARM's (DDI
+ * 0487).
  *
- * Who may touch it: the thread that runs the CPU, outside hyp_cpu_run(); and hyp itself. The exceptions are named.
+ * Who may touch it: the thread that runs the CPU, outside hyp_cpu_run(); and hyp itself. The exceptions are
+ * named.
  */
 #ifndef KUSE_HYP_ARM64_STATE_H
 #define KUSE_HYP_ARM64_STATE_H
@@ -118,8 +120,8 @@ struct arm64_state {
 /* The state of a CPU; stable while the CPU exists. */
 struct arm64_state *hyp_arm64_state(struct hyp_cpu *cpu);
 
-/* Must follow a change of anything but x, v, fpsr, vi/vf/vse, exit: recomputes what is derived, flushes the TLB where
- * translation registers changed. */
+/* Must follow a change of anything but x, v, fpsr, vi/vf/vse, exit: recomputes what is derived, flushes the
+ * TLB where translation registers changed. */
 void hyp_arm64_state_changed(struct hyp_cpu *cpu);
 
 /* Warm reset as the Arm ARM says, EL1h, DAIF set, MMU off, pc = 0. MPIDR and the ID registers stay. */
@@ -135,7 +137,8 @@ void hyp_arm64_complete_mmio(struct hyp_cpu *cpu);
  * for aborts): what KVM injects. */
 void hyp_arm64_inject_sync(struct hyp_cpu *cpu, u32 esr, u64 far);
 
-/* Registers that the CPU holds, by encoding, as the host sees them (KVM_GET/SET_ONE_REG). -ENOENT: not one of these. */
+/* Registers that the CPU holds, by encoding, as the host sees them (KVM_GET/SET_ONE_REG). -ENOENT: not one
+ * of these. */
 int hyp_arm64_get_sr(struct hyp_cpu *cpu, u32 sys, u64 *val);
 int hyp_arm64_set_sr(struct hyp_cpu *cpu, u32 sys, u64 val);
 
@@ -143,8 +146,8 @@ int hyp_arm64_set_sr(struct hyp_cpu *cpu, u32 sys, u64 val);
 u64 hyp_arm64_counter(void);
 u64 hyp_arm64_counter_hz(void);
 
-/* What the engine can offer: the value of an ID register (op0=3, op1=0, CRn=0, CRm=1..7, and CTR_EL0, DCZID_EL0, MIDR_EL1), every field at
- * the largest value it executes. 0 for those it does not know. */
+/* What the engine can offer: the value of an ID register (op0=3, op1=0, CRn=0, CRm=1..7, and CTR_EL0,
+ * DCZID_EL0, MIDR_EL1), every field at the largest value it executes. 0 for those it does not know. */
 u64 hyp_arm64_id_max(u32 sys);
 /* Largest IPA size in bits this host and engine can do. */
 unsigned hyp_arm64_ipa_bits(void);
