@@ -13,6 +13,7 @@
 #include "cli/cli.h"
 #include "vmm/file.h"
 #include "vmm/initramfs.h"
+#include "vmm_machine.h"
 
 int cache_path(char *buf, size_t len, const char *name)
 {
@@ -59,7 +60,7 @@ static const char *fetch_tool(void)
 static int fetch(void)
 {
 	const char *tool = fetch_tool();
-	char *argv[] = {(char *)tool, NULL};
+	char *argv[] = {(char *)tool, "--arch", MACHINE_ARCH, NULL};
 	int status;
 	pid_t pid;
 
@@ -78,7 +79,7 @@ int cache_kernel(char *buf, size_t len)
 	struct stat st;
 	int status;
 
-	if (cache_path(buf, len, "kernels/amd64/vmlinuz") < 0)
+	if (cache_path(buf, len, "kernels/" MACHINE_ARCH "/vmlinuz") < 0)
 		return complain(STATUS_KERNEL, "the cache's path is too long; set KUSE_CACHE to a short one");
 	if (stat(buf, &st) == 0 && st.st_size > 0)
 		return STATUS_OK;
@@ -97,7 +98,7 @@ static bool is_static(const struct file_data *file)
 	const Elf64_Phdr *ph;
 
 	if (file->size < sizeof(*eh) || memcmp(eh->e_ident, ELFMAG, SELFMAG) != 0 ||
-	    eh->e_machine != EM_X86_64 || eh->e_phoff > file->size ||
+	    eh->e_machine != MACHINE_ELF || eh->e_phoff > file->size ||
 	    eh->e_phnum * sizeof(*ph) > file->size - eh->e_phoff)
 		return false;
 	ph = (const Elf64_Phdr *)(file->data + eh->e_phoff);
@@ -150,7 +151,7 @@ static void initramfs_save(const struct cpio *cpio)
 {
 	char path[4096];
 
-	if (cache_path(path, sizeof(path), "initramfs.cpio") < 0 || same_content(path, cpio))
+	if (cache_path(path, sizeof(path), MACHINE_INITRAMFS) < 0 || same_content(path, cpio))
 		return;
 	make_parents(path);
 	file_replace(path, cpio->data, cpio->len);

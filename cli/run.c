@@ -11,8 +11,8 @@
 #include "vmm/initramfs.h"
 
 /* The reboot and panic parameters make a panic end in a reset, which ends the VM. */
-#define CMDLINE_BASE "console=ttyS0 reboot=k panic=-1"
-#define CMDLINE_LOG " earlyprintk=serial,ttyS0,115200"
+#define CMDLINE_BASE MACHINE_CONSOLE " panic=-1"
+#define CMDLINE_LOG " " MACHINE_EARLYCON
 #define CMDLINE_QUIET " quiet loglevel=3"
 
 /* ---- which KVM ---- */

@@ -312,7 +312,7 @@ int firmware_init(struct vm *vm)
 
 	if (!at)
 		return vm_end(vm, VM_END_MEMORY, 0, "--mem is too small for a PC; use --mem 64M or more");
-	if (!acpi_build(at, BOOT_ACPI_END - BOOT_ACPI, BOOT_ACPI, vm->cfg->cpus, vm->irq_override))
+	if (!acpi_build(at, BOOT_ACPI_END - BOOT_ACPI, BOOT_ACPI, vm->cfg->cpus, vm->machine.irq_override))
 		return vm_end(vm, VM_END_KVM_ERROR, 0, "the ACPI tables do not fit; use fewer --cpus");
 	vm->boot.rsdp = BOOT_ACPI;
 	return 0;

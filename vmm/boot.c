@@ -6,28 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "vmm/boot.h"
 #include "vmm/file.h"
-
-/* In the order they are asked; a flat guest has no magic and must be asked for. */
-static const struct boot_loader *const loaders[] = {&boot_bzimage, &boot_pvh, &boot_elf, &boot_flat};
-
-/* Images of other worlds, told by name. */
-static const struct {
-	u32 offset;
-	const char *magic;
-	u32 len;
-	const char *what;
-} foreign[] = {
-	{0x38, "ARM\x64", 4, "an arm64 kernel; this machine is x86-64: use an x86-64 kernel"},
-	{0x38, "RSC\x05", 4, "a RISC-V kernel; this machine is x86-64: use an x86-64 kernel"},
-	{0, "\x1f\x8b", 2, "gzip-compressed; gunzip it first"},
-	{0, "\xfd" "7zXZ", 5, "xz-compressed; unxz it first"},
-	{0, "\x28\xb5\x2f\xfd", 4, "zstd-compressed; unzstd it first"},
-	{0, "\x27\x05\x19\x56", 4, "a U-Boot image; use a bzImage or vmlinux"},
-	{0, "!<arch>\n", 8, "a Debian package or archive; extract its boot/vmlinuz-* first (dpkg-deb -x)"},
-	{0, "070701", 6, "a cpio archive (an initramfs?); give it with --initrd"},
-};
+#include "vmm/machine.h"
 
 bool image_has(const struct image *image, u64 offset, u64 len)
 {
@@ -49,16 +29,17 @@ static const struct boot_loader *boot_choose(struct vm *vm, const struct image *
 {
 	enum boot_format format = vm->cfg->format;
 
-	for (size_t i = 0; i < ARRAY_SIZE(loaders); i++)
-		if (format == loaders[i]->format || (format == BOOT_AUTO && loaders[i]->match(image)))
-			return loaders[i];
-	for (size_t i = 0; i < ARRAY_SIZE(foreign); i++)
-		if (image_has(image, foreign[i].offset, foreign[i].len) &&
-		    memcmp(image->data + foreign[i].offset, foreign[i].magic, foreign[i].len) == 0) {
-			boot_refuse(vm, image, "is %s", foreign[i].what);
+	for (size_t i = 0; machine_loaders[i]; i++)
+		if (format == machine_loaders[i]->format ||
+		    (format == BOOT_AUTO && machine_loaders[i]->match(image)))
+			return machine_loaders[i];
+	for (const struct boot_foreign *f = machine_foreign; f->len; f++)
+		if (image_has(image, f->offset, f->len) &&
+		    memcmp(image->data + f->offset, f->magic, f->len) == 0) {
+			boot_refuse(vm, image, "is %s", f->what);
 			return NULL;
 		}
-	boot_refuse(vm, image, "is neither a bzImage nor an ELF vmlinux; give an x86-64 Linux kernel");
+	boot_refuse(vm, image, "is %s", machine_kernels);
 	return NULL;
 }
 
@@ -84,7 +65,7 @@ static const char *file_error(int error)
 
 static int initrd_place(struct vm *vm, const char *name, const void *data, u64 size)
 {
-	u64 top = MIN(vm->boot.initrd_max + 1, vm->mem.low);
+	u64 top = MIN(vm->boot.initrd_max + 1, GPA_RAM + vm->mem.low);
 	gpa_t gpa = size <= top ? ALIGN_DOWN(top - size, PAGE_SIZE) : 0;
 
 	if (gpa < vm->boot.kernel_end || memory_write(vm, gpa, data, size) < 0)
@@ -143,8 +124,7 @@ int boot_init(struct vm *vm)
 			      file_error(errno));
 	image.data = file.data;
 	image.size = file.size;
-	ret = image.size ? boot_load(vm, &image)
-			 : boot_refuse(vm, &image, "is empty; give an x86-64 Linux kernel");
+	ret = image.size ? boot_load(vm, &image) : boot_refuse(vm, &image, "is empty; give a Linux kernel");
 	free(file.data);
 	return ret;
 }

@@ -154,13 +154,13 @@ static void complete_topology(struct kvm_cpuid2 *cpuid)
 
 int cpuid_init(struct vm *vm)
 {
-	vm->cpuid = calloc(1, cpuid_size(CPUID_MAX_ENTRIES));
-	if (!vm->cpuid)
+	vm->machine.cpuid = calloc(1, cpuid_size(CPUID_MAX_ENTRIES));
+	if (!vm->machine.cpuid)
 		return vm_end(vm, VM_END_HOST_MEMORY, 0, "the host is out of memory");
 	for (u32 entries = 64; entries <= CPUID_MAX_ENTRIES; entries *= 2) {
-		vm->cpuid->nent = entries;
-		if (vm_sys_ioctl(vm, KVM_GET_SUPPORTED_CPUID, (unsigned long)vm->cpuid) == 0) {
-			complete_topology(vm->cpuid);
+		vm->machine.cpuid->nent = entries;
+		if (vm_sys_ioctl(vm, KVM_GET_SUPPORTED_CPUID, (unsigned long)vm->machine.cpuid) == 0) {
+			complete_topology(vm->machine.cpuid);
 			return 0;
 		}
 		if (errno != E2BIG)
@@ -173,21 +173,21 @@ int cpuid_init(struct vm *vm)
 
 void cpuid_exit(struct vm *vm)
 {
-	free(vm->cpuid);
-	vm->cpuid = NULL;
+	free(vm->machine.cpuid);
+	vm->machine.cpuid = NULL;
 }
 
 int cpuid_set(struct vcpu *vcpu)
 {
 	struct vm *vm = vcpu->vm;
-	size_t size = cpuid_size(vm->cpuid->nent);
+	size_t size = cpuid_size(vm->machine.cpuid->nent);
 	struct kvm_cpuid2 *own = malloc(size);
 	int ret;
 
 	if (!own)
 		return vm_end(vm, VM_END_HOST_MEMORY, 0, "the host is out of memory");
-	memcpy(own, vm->cpuid, size);
-	cpuid_fixup(own, vcpu->id, vm->cfg->cpus, vm->tsc_deadline);
+	memcpy(own, vm->machine.cpuid, size);
+	cpuid_fixup(own, vcpu->id, vm->cfg->cpus, vm->machine.tsc_deadline);
 	ret = vcpu_ioctl(vcpu, KVM_SET_CPUID2, own);
 	free(own);
 	return ret < 0 ? vm_end_errno(vm, "KVM_SET_CPUID2") : 0;

@@ -1,16 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The devices of the machine, in the order in which an access is offered to them: the reset register 0xcf9
- * lies within PCI's address port. What none of them claims reads all-ones, as the POST port 0x80 does.
+ * Bringing the devices of the machine's table (machine.c) up and down.
  */
 #include "vmm/vm.h"
-
-extern const struct device_type serial_device, rtc_device, i8042_device, power_device, exit_device,
-	pci_device;
-
-const struct device_type *const device_types[] = {
-	&serial_device, &power_device, &exit_device, &pci_device, &i8042_device, &rtc_device, NULL,
-};
 
 int devices_init(struct vm *vm)
 {

@@ -2,7 +2,7 @@
 /*
  * See initramfs.h. /init is a shell script. It mounts what user space expects and reads /kuse/run, which the
  * overlay brings and which sets mode (report, shell, command) and CMD's argument list, quoted so that
- * every byte arrives as given. CMD's exit status goes to the command-status register (vmm/hw/exit.c).
+ * every byte arrives as given. CMD's exit status goes to the command-status register (vmm/hw/command.c).
  */
 #include "vmm/initramfs.h"
 
@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+
+#include "vmm_machine.h"
 
 #define CPIO_HEADER 110u
 
@@ -32,11 +34,11 @@ static const char init_script[] =
 	"command)\n"
 	"	stty $tty </dev/console\n"
 	"	cd /root\n"
-	"	devmem 0xd0000004 32 1\n"
+	"	devmem " GPA_COMMAND_READY " 32 1\n"
 	"	setsid cttyhack sh /kuse/session\n"
 	"	status=$?\n"
 	"	echo 0 >/proc/sys/kernel/printk\n" /* no 'reboot: Power down' */
-	"	devmem 0xd0000000 32 $status\n"
+	"	devmem " GPA_COMMAND_STATUS " 32 $status\n"
 	"	finish ;;\n"
 	"esac\n"
 	"clock=$(cat /sys/devices/system/clocksource/clocksource0/current_clocksource)\n"

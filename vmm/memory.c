@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Guest RAM: one reserved mapping, placed from 0 up to the PCI hole and, what does not fit, from 4 GiB up.
+ * Guest RAM: one reserved mapping, placed from GPA_RAM on and, what does not fit there, from 4 GiB up.
  * memory_at is the only way from a guest-physical address to a pointer, and checks the whole range.
  */
 #include <errno.h>
@@ -30,7 +30,7 @@ int memory_init(struct vm *vm)
 	struct vm_memory *mem = &vm->mem;
 
 	mem->size = vm->cfg->memory;
-	mem->low = MIN(mem->size, GPA_PCI_HOLE);
+	mem->low = MIN(mem->size, RAM_LOW_MAX);
 	mem->high = mem->size - mem->low;
 	mem->base = mmap(NULL, mem->size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
 			 -1, 0);
@@ -41,7 +41,7 @@ int memory_init(struct vm *vm)
 			      (unsigned long long)mem->size >> 20, strerror(errno));
 	}
 	madvise(mem->base, mem->size, MADV_HUGEPAGE);
-	if (memory_slot(vm, 0, 0, mem->low, mem->base) < 0 ||
+	if (memory_slot(vm, 0, GPA_RAM, mem->low, mem->base) < 0 ||
 	    memory_slot(vm, 1, GPA_4G, mem->high, mem->base + mem->low) < 0) {
 		memory_exit(vm);
 		return -1;
@@ -59,9 +59,10 @@ void memory_exit(struct vm *vm)
 void *memory_at(struct vm *vm, gpa_t gpa, u64 len)
 {
 	const struct vm_memory *mem = &vm->mem;
+	u64 offset = gpa - GPA_RAM; /* below GPA_RAM: wraps, larger than any size */
 
-	if (gpa < mem->low && len <= mem->low - gpa)
-		return mem->base + gpa;
+	if (offset < mem->low && len <= mem->low - offset)
+		return mem->base + offset;
 	if (gpa >= GPA_4G && gpa - GPA_4G < mem->high && len <= mem->high - (gpa - GPA_4G))
 		return mem->base + mem->low + (gpa - GPA_4G);
 	return NULL;

@@ -7,7 +7,12 @@
 
 #include "lib/types.h"
 
+struct vm;
 struct serial;
+
+/* As of struct device_type; the machine says where it is. */
+int serial_init(struct vm *vm, void **state);
+void serial_exit(struct vm *vm, void *state);
 
 /* Bytes the receiver can take now without overrun. */
 u32 serial_room(struct serial *serial);

@@ -14,8 +14,8 @@
 #include <sys/mman.h>
 #include <time.h>
 
+#include "vmm/machine.h"
 #include "vmm/serial.h"
-#include "vmm/vcpu.h"
 
 #define KICK_SIGNAL (SIGRTMIN + 3)
 #define STOP_TRIES 1000 /* of 5 ms each */
@@ -69,23 +69,10 @@ void vcpus_destroy(struct vm *vm)
 	vm->vcpus = NULL;
 }
 
-/* With the in-kernel irqchip the boot CPU runs, the others wait for INIT and SIPI. */
-static int vcpu_set_mp_state(struct vcpu *vcpu)
-{
-	struct kvm_mp_state state = {
-		.mp_state = vcpu->id == 0 ? KVM_MP_STATE_RUNNABLE : KVM_MP_STATE_UNINITIALIZED,
-	};
-
-	if (vcpu_ioctl(vcpu, KVM_SET_MP_STATE, &state) < 0)
-		return vm_end_errno(vcpu->vm, "KVM_SET_MP_STATE");
-	return 0;
-}
-
 int vcpus_reset(struct vm *vm)
 {
 	for (u32 i = 0; i < vm->vcpus_up; i++)
-		if (cpuid_set(&vm->vcpus[i]) < 0 || regs_set(&vm->vcpus[i]) < 0 ||
-		    vcpu_set_mp_state(&vm->vcpus[i]) < 0)
+		if (machine_vcpu_reset(&vm->vcpus[i]) < 0)
 			return -1;
 	return 0;
 }
@@ -117,12 +104,9 @@ static int exit_again(struct vcpu *vcpu)
 
 static int exit_shutdown(struct vcpu *vcpu)
 {
-	struct kvm_regs regs = {0};
-
-	vcpu_ioctl(vcpu, KVM_GET_REGS, &regs);
 	vm_end(vcpu->vm, VM_END_TRIPLE_FAULT, 0,
-	       "the guest triple-faulted (vCPU %u, rip 0x%llx); its kernel is damaged or not for a PC",
-	       vcpu->id, (unsigned long long)regs.rip);
+	       "the guest triple-faulted (vCPU %u at 0x%llx); its kernel is damaged or not for a PC",
+	       vcpu->id, (unsigned long long)machine_vcpu_pc(vcpu));
 	return 0;
 }
 
@@ -147,13 +131,11 @@ static int exit_system_event(struct vcpu *vcpu)
 
 static int exit_internal_error(struct vcpu *vcpu)
 {
-	struct kvm_regs regs = {0};
-
-	vcpu_ioctl(vcpu, KVM_GET_REGS, &regs);
 	vm_end(vcpu->vm, VM_END_KVM_ERROR, 0,
-	       "%s gave up on the guest: internal error %u at rip 0x%llx (vCPU %u); "
+	       "%s gave up on the guest: internal error %u at 0x%llx (vCPU %u); "
 	       "please report it with the guest's log",
-	       vcpu->vm->accel->title, vcpu->run->internal.suberror, (unsigned long long)regs.rip, vcpu->id);
+	       vcpu->vm->accel->title, vcpu->run->internal.suberror,
+	       (unsigned long long)machine_vcpu_pc(vcpu), vcpu->id);
 	return 0;
 }
 
@@ -208,16 +190,11 @@ static void vcpu_inspect(struct vcpu *vcpu)
 {
 	struct vm *vm = vcpu->vm;
 	u32 round = __atomic_load_n(&vm->inspect, __ATOMIC_ACQUIRE);
-	struct kvm_mp_state state;
-	struct kvm_regs regs;
 
 	if (round == vcpu->inspected)
 		return;
 	vcpu->inspected = round;
-	if (vcpu_ioctl(vcpu, KVM_GET_MP_STATE, &state) < 0 || vcpu_ioctl(vcpu, KVM_GET_REGS, &regs) < 0)
-		return;
-	if (state.mp_state == KVM_MP_STATE_UNINITIALIZED || state.mp_state == KVM_MP_STATE_INIT_RECEIVED ||
-	    (state.mp_state == KVM_MP_STATE_HALTED && !(regs.rflags & 0x200)))
+	if (machine_vcpu_off(vcpu))
 		__atomic_add_fetch(&vm->halted_off, 1, __ATOMIC_ACQ_REL);
 	__atomic_add_fetch(&vm->inspected, 1, __ATOMIC_ACQ_REL);
 }

@@ -13,16 +13,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "vmm/boot.h"
+#include "vmm/machine.h"
 #include "vmm/serial.h"
 #include "vmm/term.h"
-#include "vmm/vcpu.h"
-
-struct vm_step {
-	const char *name;
-	int (*init)(struct vm *vm);
-	void (*exit)(struct vm *vm);
-};
 
 static const char *const end_names[VM_END_COUNT] = {
 	[VM_END_NONE] = "running",
@@ -147,7 +140,7 @@ int vm_sys_ioctl(struct vm *vm, unsigned long request, unsigned long arg)
 
 void vm_irq_line(struct vm *vm, u32 irq, bool level)
 {
-	struct kvm_irq_level line = {.irq = irq, .level = level};
+	struct kvm_irq_level line = {.irq = machine_irq(irq), .level = level};
 
 	if (vm_ioctl(vm, KVM_IRQ_LINE, &line) < 0)
 		vm_end_errno(vm, "KVM_IRQ_LINE");
@@ -155,7 +148,7 @@ void vm_irq_line(struct vm *vm, u32 irq, bool level)
 
 /* ---- the steps ---- */
 
-static int accel_init(struct vm *vm)
+int vm_open(struct vm *vm)
 {
 	char why[300];
 
@@ -168,13 +161,13 @@ static int accel_init(struct vm *vm)
 	return vm_end(vm, VM_END_NO_KVM, 0, "cannot open %s: %s", vm->accel->title, why);
 }
 
-static void accel_exit(struct vm *vm)
+void vm_close(struct vm *vm)
 {
 	vm->accel->close(vm->sys_fd);
 	vm->sys_fd = -1;
 }
 
-static int api_init(struct vm *vm)
+int vm_check_api(struct vm *vm)
 {
 	int version = vm_sys_ioctl(vm, KVM_GET_API_VERSION, 0);
 
@@ -185,114 +178,34 @@ static int api_init(struct vm *vm)
 	return 0;
 }
 
-static int create_init(struct vm *vm)
+int vm_create(struct vm *vm)
 {
-	vm->vm_fd = vm_sys_ioctl(vm, KVM_CREATE_VM, 0);
+	vm->vm_fd = vm_sys_ioctl(vm, KVM_CREATE_VM, machine_type(vm));
 	return vm->vm_fd < 0 ? vm_end_errno(vm, "KVM_CREATE_VM") : 0;
 }
 
-static void create_exit(struct vm *vm)
+void vm_destroy(struct vm *vm)
 {
 	vm->accel->close(vm->vm_fd);
 	vm->vm_fd = -1;
 }
 
-static const struct {
-	int cap;
-	const char *name;
-} required[] = {
-	{KVM_CAP_USER_MEMORY, "KVM_CAP_USER_MEMORY"},
-	{KVM_CAP_IRQCHIP, "KVM_CAP_IRQCHIP"},
-	{KVM_CAP_PIT2, "KVM_CAP_PIT2"},
-	{KVM_CAP_SET_TSS_ADDR, "KVM_CAP_SET_TSS_ADDR"},
-	{KVM_CAP_SET_IDENTITY_MAP_ADDR, "KVM_CAP_SET_IDENTITY_MAP_ADDR"},
-	{KVM_CAP_EXT_CPUID, "KVM_CAP_EXT_CPUID"},
-	{KVM_CAP_MP_STATE, "KVM_CAP_MP_STATE"},
-	{KVM_CAP_IMMEDIATE_EXIT, "KVM_CAP_IMMEDIATE_EXIT"},
-};
-
-static int extensions_init(struct vm *vm)
+int vm_check_extensions(struct vm *vm)
 {
 	int max;
 
-	for (size_t i = 0; i < ARRAY_SIZE(required); i++)
-		if (vm_sys_ioctl(vm, KVM_CHECK_EXTENSION, required[i].cap) <= 0)
+	for (size_t i = 0; machine_caps[i].name; i++)
+		if (vm_sys_ioctl(vm, KVM_CHECK_EXTENSION, machine_caps[i].cap) <= 0)
 			return vm_end(vm, VM_END_NO_KVM, 0,
 				      "%s lacks %s, which this VMM needs; use --accel kuse", vm->accel->title,
-				      required[i].name);
+				      machine_caps[i].name);
 	max = vm_sys_ioctl(vm, KVM_CHECK_EXTENSION, KVM_CAP_MAX_VCPUS);
 	if (max > 0 && vm->cfg->cpus > (u32)max)
 		return vm_end(vm, VM_END_NO_KVM, 0, "%s allows %d vCPUs, not %u; use fewer --cpus",
 			      vm->accel->title, max, vm->cfg->cpus);
-	vm->tsc_deadline = vm_sys_ioctl(vm, KVM_CHECK_EXTENSION, KVM_CAP_TSC_DEADLINE_TIMER) > 0;
 	vm->run_size = vm_sys_ioctl(vm, KVM_GET_VCPU_MMAP_SIZE, 0);
-	return vm->run_size <= 0 ? vm_end_errno(vm, "KVM_GET_VCPU_MMAP_SIZE") : 0;
+	return vm->run_size <= 0 ? vm_end_errno(vm, "KVM_GET_VCPU_MMAP_SIZE") : machine_check(vm);
 }
-
-static void route(struct kvm_irq_routing *table, u32 gsi, u32 chip, u32 pin)
-{
-	table->entries[table->nr++] = (struct kvm_irq_routing_entry){
-		.gsi = gsi, .type = KVM_IRQ_ROUTING_IRQCHIP, .u.irqchip = {.irqchip = chip, .pin = pin}};
-}
-
-/*
- * As on a PC: GSIs 0-15 reach the PICs and the IOAPIC, but the timer's IRQ 0 sits on IOAPIC pin 2 (the
- * MADT says so), where no PIC line is, the PICs being cascaded through it.
- */
-static int routing_init(struct vm *vm)
-{
-	struct kvm_irq_routing *table;
-	int ret;
-
-	if (vm_sys_ioctl(vm, KVM_CHECK_EXTENSION, KVM_CAP_IRQ_ROUTING) <= 0)
-		return 0;
-	table = calloc(1, sizeof(*table) + 48 * sizeof(table->entries[0]));
-	if (!table)
-		return vm_end(vm, VM_END_HOST_MEMORY, 0, "the host is out of memory");
-	for (u32 gsi = 0; gsi < 16; gsi++)
-		if (gsi != 2)
-			route(table, gsi, gsi < 8 ? KVM_IRQCHIP_PIC_MASTER : KVM_IRQCHIP_PIC_SLAVE, gsi & 7);
-	for (u32 gsi = 0; gsi < 24; gsi++)
-		if (gsi != 2)
-			route(table, gsi, KVM_IRQCHIP_IOAPIC, gsi == 0 ? 2 : gsi);
-	ret = vm_ioctl(vm, KVM_SET_GSI_ROUTING, table);
-	free(table);
-	vm->irq_override = ret == 0;
-	return ret < 0 ? vm_end_errno(vm, "KVM_SET_GSI_ROUTING") : 0;
-}
-
-static int arch_init(struct vm *vm)
-{
-	u64 identity = GPA_IDENTITY_MAP;
-	struct kvm_pit_config pit = {.flags = KVM_PIT_SPEAKER_DUMMY};
-
-	if (vm->accel->ioctl(vm->vm_fd, KVM_SET_TSS_ADDR, GPA_TSS) < 0)
-		return vm_end_errno(vm, "KVM_SET_TSS_ADDR");
-	if (vm_ioctl(vm, KVM_SET_IDENTITY_MAP_ADDR, &identity) < 0)
-		return vm_end_errno(vm, "KVM_SET_IDENTITY_MAP_ADDR");
-	if (vm_ioctl(vm, KVM_CREATE_IRQCHIP, NULL) < 0)
-		return vm_end_errno(vm, "KVM_CREATE_IRQCHIP");
-	if (vm_ioctl(vm, KVM_CREATE_PIT2, &pit) < 0)
-		return vm_end_errno(vm, "KVM_CREATE_PIT2");
-	return routing_init(vm);
-}
-
-static const struct vm_step steps[] = {
-	{"open", accel_init, accel_exit},
-	{"API version", api_init, NULL},
-	{"create VM", create_init, create_exit},
-	{"extensions", extensions_init, NULL},
-	{"arch init", arch_init, NULL},
-	{"memory", memory_init, memory_exit},
-	{"CPUID", cpuid_init, cpuid_exit},
-	{"vCPUs", vcpus_create, vcpus_destroy},
-	{"devices", devices_init, devices_exit},
-	{"firmware tables", firmware_init, NULL},
-	{"kernel", boot_init, NULL},
-	{"registers", vcpus_reset, NULL},
-	{"terminal", term_init, term_exit},
-	{"start vCPUs", vcpus_start, vcpus_stop},
-};
 
 static u64 now_us(void)
 {
@@ -304,14 +217,16 @@ static u64 now_us(void)
 
 static size_t steps_up(struct vm *vm)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(steps); i++) {
+	size_t i;
+
+	for (i = 0; machine_steps[i].name; i++) {
 		u64 start = now_us();
 
-		if (steps[i].init(vm) < 0)
+		if (machine_steps[i].init(vm) < 0)
 			return i;
-		vm_debug(vm, "%s: %llu us", steps[i].name, (unsigned long long)(now_us() - start));
+		vm_debug(vm, "%s: %llu us", machine_steps[i].name, (unsigned long long)(now_us() - start));
 	}
-	return ARRAY_SIZE(steps);
+	return i;
 }
 
 enum vm_end vm_run(struct vm *vm, const struct vm_config *cfg, const struct accel *accel)
@@ -328,11 +243,11 @@ enum vm_end vm_run(struct vm *vm, const struct vm_config *cfg, const struct acce
 	term_catch_fatal();
 	vm->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	up = steps_up(vm);
-	if (up == ARRAY_SIZE(steps))
+	if (!machine_steps[up].name)
 		loop_run(vm);
 	while (up-- > 0)
-		if (steps[up].exit)
-			steps[up].exit(vm);
+		if (machine_steps[up].exit)
+			machine_steps[up].exit(vm);
 	close(vm->wake_fd);
 	vm->wake_fd = -1;
 	pthread_mutex_destroy(&vm->end_lock);

@@ -18,8 +18,9 @@
 #include "lib/types.h"
 #include "vmm/accel.h"
 #include "vmm/verdict.h"
+#include "vmm_machine.h"
 
-enum boot_format { BOOT_AUTO, BOOT_BZIMAGE, BOOT_ELF, BOOT_PVH, BOOT_FLAT };
+enum boot_format { BOOT_AUTO, BOOT_BZIMAGE, BOOT_ELF, BOOT_PVH, BOOT_FLAT, BOOT_IMAGE };
 
 struct vm_config {
 	const char *name;
@@ -42,7 +43,15 @@ struct vm_config {
 struct vm;
 struct vcpu;
 struct aml;
+struct fdt;
 struct serial;
+
+/* One step of bringing a VM up; exit (may be NULL) undoes it. machine.h has the table. */
+struct vm_step {
+	const char *name;
+	int (*init)(struct vm *vm);
+	void (*exit)(struct vm *vm);
+};
 
 /* One device: a row of the table in devices.c. state is what init stored. */
 struct device_type {
@@ -50,6 +59,7 @@ struct device_type {
 	int (*init)(struct vm *vm, void **state);
 	void (*exit)(struct vm *vm, void *state);
 	void (*aml)(struct aml *aml); /* its node under \_SB, or NULL */
+	void (*fdt)(struct fdt *fdt); /* its node of the device tree, or NULL */
 };
 
 /* A claimed range of I/O ports or of guest-physical addresses. data is zeroed to all-ones before a read. */
@@ -67,17 +77,8 @@ struct io_range {
 struct vm_memory {
 	u8 *base;      /* one mapping: low part, then high part */
 	u64 size;      /* bytes */
-	u64 low, high; /* bytes below the PCI hole, bytes from 4 GiB up */
+	u64 low, high; /* bytes from GPA_RAM on, at most RAM_LOW_MAX; bytes from 4 GiB up */
 };
-
-/* Guest-physical map of what is not RAM. */
-#define GPA_PCI_HOLE 0xc0000000ull
-#define GPA_COMMAND 0xd0000000ull /* command-status register (hw/command.c) */
-#define GPA_IOAPIC 0xfec00000ull
-#define GPA_LAPIC 0xfee00000ull
-#define GPA_IDENTITY_MAP 0xfffbc000ull
-#define GPA_TSS 0xfffbd000ull
-#define GPA_4G 0x100000000ull
 
 struct vm {
 	const struct vm_config *cfg;
@@ -87,9 +88,7 @@ struct vm {
 	struct vm_memory mem;
 	struct vcpu *vcpus;
 	u32 vcpus_up; /* created; unwound in reverse */
-	struct kvm_cpuid2 *cpuid;
-	bool tsc_deadline;
-	bool irq_override; /* GSI 2 carries ISA IRQ 0 */
+	struct vm_machine machine; /* what one architecture adds */
 
 	struct io_range ports[VM_MAX_RANGES], mmio[VM_MAX_RANGES];
 	u32 nr_ports, nr_mmio;
@@ -101,7 +100,7 @@ struct vm {
 	struct {
 		enum boot_format format;
 		gpa_t entry;
-		gpa_t params;      /* zero page, or hvm_start_info */
+		gpa_t params;      /* zero page, hvm_start_info, or device tree */
 		gpa_t kernel_end;  /* first byte past what the kernel occupies while starting */
 		gpa_t initrd;      /* 0: none */
 		u64 initrd_size;
@@ -121,6 +120,14 @@ struct vm {
 	u32 inspect;             /* atomic: round number of the stuck check */
 	u32 inspected, halted_off; /* atomic: answers in this round */
 };
+
+/* Steps that every machine has (vm.c). */
+int vm_open(struct vm *vm);
+void vm_close(struct vm *vm);
+int vm_check_api(struct vm *vm);
+int vm_create(struct vm *vm);
+void vm_destroy(struct vm *vm);
+int vm_check_extensions(struct vm *vm);
 
 /* Runs a VM from nothing to its end; returns the verdict, text (one line, may be empty) and value in *vm. */
 enum vm_end vm_run(struct vm *vm, const struct vm_config *cfg, const struct accel *accel);

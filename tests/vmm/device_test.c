@@ -10,7 +10,6 @@
 #include "vmm/vm.h"
 
 #define COM 0x3f8
-#define SERIAL_IRQ 4
 
 static struct vm vm;
 static struct vm_config cfg = {.name = "test"};

@@ -1,17 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Devices by which a guest tells the VMM how it ends:
+ * Devices by which a PC guest tells the VMM how it ends:
  *
  *  0xf4        debug exit, as QEMU's isa-debug-exit: a byte v ends the VM with exit status (v << 1) | 1.
  *  0x505       pvpanic (QEMU docs/specs/pvpanic): reads the supported events, a write tells of one. Linux's
  *              pvpanic driver finds it by its ACPI node.
- *  0xd0000000  command status, 32 bits, MMIO: the init of `kuse run -- CMD` writes CMD's exit status here
- *              (busybox devmem reaches MMIO, and Debian's kernel has no /dev/port), then powers off.
- *              Reads 0x6b757365 ("kuse"). A write at 0xd0000004 tells that CMD's terminal is set up: input
- *              from a file or pipe is held back until then, when nobody echoes or drops it any more.
  */
-#include <string.h>
-
 #include "vmm/aml.h"
 #include "vmm/vm.h"
 
@@ -19,7 +13,6 @@
 #define PANIC_PORT 0x505u
 #define PANIC_PANICKED 0x01
 #define PANIC_CRASH_LOADED 0x02
-#define COMMAND_MAGIC 0x6b757365u
 
 static void debug_write(void *dev, u64 offset, const u8 *data, u32 size)
 {
@@ -38,32 +31,12 @@ static void panic_write(void *dev, u64 offset, const u8 *data, u32 size)
 		vm_guest_panic(dev);
 }
 
-static void command_read(void *dev, u64 offset, u8 *data, u32 size)
-{
-	const u32 magic = COMMAND_MAGIC;
-
-	if (offset < sizeof(magic))
-		memcpy(data, (const u8 *)&magic + offset, MIN(size, sizeof(magic) - offset));
-}
-
-static void command_write(void *dev, u64 offset, const u8 *data, u32 size)
-{
-	struct vm *vm = dev;
-
-	if (offset == 0)
-		vm->command_status = data[0];
-	if (offset == 4) {
-		__atomic_store_n(&vm->command_input, true, __ATOMIC_RELEASE);
-		vm_wake(vm);
-	}
-}
-
 static int exit_init(struct vm *vm, void **state)
 {
 	if (io_add_ports(vm, &(struct io_range){DEBUG_PORT, 1, NULL, debug_write, vm}) < 0 ||
 	    io_add_ports(vm, &(struct io_range){PANIC_PORT, 1, panic_read, panic_write, vm}) < 0)
 		return -1;
-	return io_add_mmio(vm, &(struct io_range){GPA_COMMAND, PAGE_SIZE, command_read, command_write, vm});
+	return 0;
 }
 
 static void exit_aml(struct aml *aml)
@@ -77,7 +50,7 @@ static void exit_aml(struct aml *aml)
 }
 
 const struct device_type exit_device = {
-	.name = "debug exit, pvpanic, command status",
+	.name = "debug exit, pvpanic",
 	.init = exit_init,
 	.aml = exit_aml,
 };

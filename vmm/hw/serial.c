@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * 16550A UART at 0x3f8, IRQ 4 (National Semiconductor PC16550D data sheet). Transmission takes no time:
+ * 16550A UART (National Semiconductor PC16550D data sheet). Transmission takes no time:
  * THRE and TEMT are always set, and a byte written lies in a ring that the event loop empties into stdout.
  * The loop is woken for the first byte only and gathers for a moment, so a byte costs no system call; the
  * vCPU waits when the ring is full, so nothing is lost. Input comes from the event loop, never more than
@@ -10,12 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "vmm/aml.h"
 #include "vmm/serial.h"
 #include "vmm/vm.h"
 
-#define SERIAL_PORT 0x3f8u
-#define SERIAL_IRQ 4u
 #define SERIAL_FIFO 16u
 #define SERIAL_RING (64u << 10)
 
@@ -380,7 +377,7 @@ void serial_release(struct serial *s)
 
 /* ---- device ---- */
 
-static void serial_exit(struct vm *vm, void *state)
+void serial_exit(struct vm *vm, void *state)
 {
 	struct serial *s = state;
 
@@ -391,7 +388,7 @@ static void serial_exit(struct vm *vm, void *state)
 	free(s);
 }
 
-static int serial_init(struct vm *vm, void **state)
+int serial_init(struct vm *vm, void **state)
 {
 	struct serial *s = calloc(1, sizeof(*s));
 
@@ -407,25 +404,5 @@ static int serial_init(struct vm *vm, void **state)
 	pthread_mutex_init(&s->lock, NULL);
 	pthread_cond_init(&s->room, NULL);
 	vm->serial = *state = s;
-	return io_add_ports(vm, &(struct io_range){SERIAL_PORT, REG_COUNT, serial_read, serial_write, s});
+	return serial_add_range(vm, &(struct io_range){SERIAL_BASE, REG_COUNT, serial_read, serial_write, s});
 }
-
-static void serial_aml(struct aml *aml)
-{
-	size_t dev = aml_device(aml, "COM1", "PNP0501");
-	size_t crs;
-
-	aml_name_int(aml, "_UID", 1);
-	crs = aml_resources(aml);
-	aml_resource_io(aml, SERIAL_PORT, REG_COUNT);
-	aml_resource_irq(aml, SERIAL_IRQ);
-	aml_resources_end(aml, crs);
-	aml_end(aml, dev);
-}
-
-const struct device_type serial_device = {
-	.name = "16550A serial",
-	.init = serial_init,
-	.exit = serial_exit,
-	.aml = serial_aml,
-};

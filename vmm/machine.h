@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the VMM requires of one guest architecture: x86/machine.c and arm64/machine.c. vmm/ is built once for each,
+ * with that architecture's include directory, which brings vmm_machine.h: addresses and struct vm_machine.
+ */
+#ifndef KUSE_VMM_MACHINE_H
+#define KUSE_VMM_MACHINE_H
+
+#include "vmm/boot.h"
+#include "vmm/vcpu.h"
+
+/* The whole chain from open to running vCPUs, ends with a row without a name. */
+extern const struct vm_step machine_steps[];
+
+/* Capabilities that must be there, ends with a row without a name. */
+extern const struct machine_cap {
+	int cap;
+	const char *name;
+} machine_caps[];
+/* Argument of KVM_CREATE_VM. */
+unsigned long machine_type(struct vm *vm);
+/* More to ask of the KVM once the caps above are there. */
+int machine_check(struct vm *vm);
+/* irq (vmm_machine.h) as KVM_IRQ_LINE has it. */
+u32 machine_irq(u32 irq);
+
+/* The loaders asked for a kernel, in order, ends with NULL; images of other worlds, ends with len 0. */
+extern const struct boot_loader *const machine_loaders[];
+struct boot_foreign {
+	u32 offset;
+	const char *magic;
+	u32 len;
+	const char *what;
+};
+extern const struct boot_foreign machine_foreign[];
+/* "neither a ... nor a ...; give ..." */
+extern const char machine_kernels[];
+
+/* A vCPU's state before its first KVM_RUN. */
+int machine_vcpu_reset(struct vcpu *vcpu);
+u64 machine_vcpu_pc(struct vcpu *vcpu);
+/* Halted with interrupts off, or never started: it can wake by itself no more. */
+bool machine_vcpu_off(struct vcpu *vcpu);
+
+#endif
