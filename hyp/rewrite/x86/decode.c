@@ -694,7 +694,7 @@ static u8 class_of_system(struct insn *in, u32 key)
 	case ZYDIS_MNEMONIC_RDTSC:
 		return key & KEY_TSC ? INSN_RDTSC : insn_use_helper(in, HELPER_rdtsc, 0);
 	case ZYDIS_MNEMONIC_RDTSCP:
-		return insn_use_helper(in, HELPER_rdtscp, 0);
+		return key & KEY_RDTSCP ? INSN_RDTSCP : insn_use_helper(in, HELPER_rdtscp, 0);
 	case ZYDIS_MNEMONIC_INT:
 		return insn_use_helper(in, HELPER_int, in->op[0].imm.value.u & 0xff);
 	case ZYDIS_MNEMONIC_PUSHFQ:

@@ -5,6 +5,7 @@
  * to the run loop. Guest-live.
  */
 #include "hyp/rewrite/x86/cell.h"
+#include "hyp/rewrite/x86/emit.h"
 #include "hyp/rewrite/x86/helpers.h"
 #include "hyp/rewrite/x86/run.h"
 
@@ -274,6 +275,18 @@ static int site_helper(struct hyp_cpu *cpu, const struct hyp_site *site, u64 *co
 	return GO_ON;
 }
 
+/*
+ * An edge to a block that spans two pages is never linked: the second page may be mapped anew. The way out
+ * becomes one through the jump cache, whose entries know about both pages: mov s1, target; jmp gs:[entry].
+ */
+static void edge_through_jc(struct hyp_cpu *cpu, const struct hyp_site *site, u64 target)
+{
+	struct emit e = { cpu->engine->rw + (cpu->resume - (u64)cpu->engine->rx) - HYP_LEAVE_CALL };
+
+	e_mov_ri(&e, S1, target);
+	e_jmp_gs(&e, jc_offset(site->ac_part, target));
+}
+
 static int site_edge(struct hyp_cpu *cpu, const struct hyp_site *site, u64 *code)
 {
 	struct hyp_edge_site e = *(const struct hyp_edge_site *)site;
@@ -291,6 +304,9 @@ static int site_edge(struct hyp_cpu *cpu, const struct hyp_site *site, u64 *code
 	    (from->gpa ^ b->gpa) >> PAGE_SHIFT == 0) {
 		*(u32 *)(eng->rw + e.patch) = b->direct - (e.patch + 4);
 		cpu->stats[HYP_STAT_links]++;
+	} else if (generation == eng->generation && b->gpa2 != TCACHE_NO_GPA) {
+		edge_through_jc(cpu, site, e.target);
+		fill_jc(cpu, b);
 	}
 	*code = code_at(cpu, b->direct);
 	return GO_ON;

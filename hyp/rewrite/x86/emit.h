@@ -107,6 +107,13 @@ static inline void e_gs(struct emit *e, bool w, u8 op, int reg, u32 off)
 	e_4(e, off);
 }
 
+/* jmp gs:[off] */
+static inline void e_jmp_gs(struct emit *e, u32 off)
+{
+	e_bytes(e, "\x65\xff\x24\x25", 4);
+	e_4(e, off);
+}
+
 /* op reg, gs:[base + off] */
 static inline void e_gs_base(struct emit *e, bool w, u8 op, int reg, int base, u32 off)
 {

@@ -31,7 +31,9 @@
 
 enum { S1 = 14, S2 = 13, HRSP = 15 };
 
-/* Follows the CALL that leaves translated code. */
+#define HYP_LEAVE_CALL 5 /* bytes of the CALL that leaves translated code */
+
+/* Follows it. */
 struct hyp_site {
 	u32 block; /* index */
 	u32 kind : 6;
@@ -71,6 +73,7 @@ enum hyp_site_kind {
 #define KEY_PAUSE_EXIT 256u
 #define KEY_SMAP 512u /* CR4.SMAP: STAC and CLAC switch the TLB partition */
 #define KEY_TSC 1024u /* RDTSC needs no check and no scaling */
+#define KEY_RDTSCP 4096u /* the same for RDTSCP */
 #define KEY_VIEW 2048u /* the address space's other view: other memory at the same guest-physical address */
 static inline unsigned key_class(u32 key)
 {
@@ -84,6 +87,13 @@ u32 hyp_block_key(struct hyp_cpu *cpu);
 static inline u32 jc_index(u64 pc)
 {
 	return (u32)((pc >> JC_HASH_SHIFT) + pc) & (HYP_JC_SIZE - 1);
+}
+
+/* gs offset of the entry for a target */
+static inline u32 jc_offset(unsigned class, u64 target)
+{
+	return (u32)(offsetof(struct hyp_cpu, jc) + class * sizeof(((struct hyp_cpu *)0)->jc[0]) +
+		     8 * jc_index(target));
 }
 
 /* Translates the block at pc whose first byte is at host/gpa. NULL: not translatable, interpret. Not

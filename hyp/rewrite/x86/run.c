@@ -30,7 +30,7 @@ u32 hyp_block_key(struct hyp_cpu *cpu)
 			key |= KEY_SMAP;
 	}
 	if (s->tsc_ratio == 1ull << 48 && (!(s->cr4 & X86_CR4_TSD) || key & KEY_CPL0))
-		key |= KEY_TSC;
+		key |= s->has_rdtscp ? KEY_TSC | KEY_RDTSCP : KEY_TSC;
 	if (s->want_pause_exit)
 		key |= KEY_PAUSE_EXIT;
 	return key;

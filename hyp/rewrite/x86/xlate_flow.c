@@ -127,11 +127,6 @@ u8 x_live_at(struct xlate *x, u64 target)
 
 /* ---- edges ----------------------------------------------------------------------------------- */
 
-static u32 jc_slot(struct xlate *x, u64 target)
-{
-	return OFF(jc) + key_class(x->key) * (u32)sizeof(x->cpu->jc[0]) + 8 * jc_index(target);
-}
-
 static void edge_cold(struct xlate *x, u32 at, u64 target)
 {
 	struct cold *c = x_cold(x, SITE_EDGE, at);
@@ -152,8 +147,7 @@ void x_edge(struct xlate *x, u64 target)
 	x_release_flags(x);
 	if (!in_page(x, target) || x->b->gpa2 != TCACHE_NO_GPA) {
 		e_mov_ri(&x->e, S1, target);
-		e_bytes(&x->e, "\x65\xff\x24\x25", 4); /* jmp gs:[slot] */
-		e_4(&x->e, jc_slot(x, target));
+		e_jmp_gs(&x->e, jc_offset(key_class(x->key), target));
 		return;
 	}
 	if (target <= x->cur->pc) {

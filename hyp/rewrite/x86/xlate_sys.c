@@ -17,10 +17,15 @@ void x_helper(struct xlate *x, const struct insn *in)
 	put_helper_site(x, in, in->helper, in->helper_op);
 }
 
-/* rdtsc; combine; add the offset; split (TSC ratio 1: KEY_TSC) */
+/* rdtsc or rdtscp; combine; add the offset; split (TSC ratio 1: KEY_TSC) */
 void x_rdtsc(struct xlate *x, const struct insn *in)
 {
-	e_bytes(&x->e, "\x0f\x31", 2);
+	if (in->cls == INSN_RDTSCP) {
+		e_bytes(&x->e, "\x0f\x01\xf9", 3);
+		e_gs(&x->e, false, 0x8b, X86_RCX, OFF(s.tsc_aux));
+	} else {
+		e_bytes(&x->e, "\x0f\x31", 2);
+	}
 	e_rr(&x->e, false, 0x89, X86_RAX, S1);
 	if (in->live_out)
 		e_flags_to_ax(&x->e); /* RAX is dead: its half is in S1 */
