@@ -81,7 +81,7 @@ struct hyp_fills {
 	u16 slot[HYP_FILLS_MAX];
 };
 
-/* A kernel's calls and returns touch thousands of places a millisecond: with 4096, creating a file missed 194 times. */
+/* A kernel's calls and returns touch many places: with 4096 entries, creating a file missed 194 times. */
 #define HYP_JC_SIZE 32768
 #define HYP_JC_CLASSES 3 /* one per partition; between 64- and 32-bit code it is emptied */
 
