@@ -23,19 +23,19 @@ static inline void e_1(struct emit *e, u8 b)
 
 static inline void e_4(struct emit *e, u32 v)
 {
-	memcpy(e->p, &v, 4);
+	__builtin_memcpy(e->p, &v, 4);
 	e->p += 4;
 }
 
 static inline void e_8(struct emit *e, u64 v)
 {
-	memcpy(e->p, &v, 8);
+	__builtin_memcpy(e->p, &v, 8);
 	e->p += 8;
 }
 
 static inline void e_bytes(struct emit *e, const void *b, unsigned n)
 {
-	memcpy(e->p, b, n);
+	__builtin_memcpy(e->p, b, n);
 	e->p += n;
 }
 
