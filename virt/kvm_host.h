@@ -23,6 +23,7 @@
 #include "lib/types.h"
 #include "uapi/kuse_kvm.h"
 #include "virt/ioctl.h"
+#include "virt/kvm_iodev.h"
 #include "virt/srcu.h"
 #include "virt/timer.h"
 #include "virt/trace.h"
@@ -74,24 +75,6 @@ void kvm_vcpu_kick(struct kvm_vcpu *vcpu);
 int kvm_vcpu_block(struct kvm_vcpu *vcpu);
 
 /* ---- in-kernel devices on the io buses ------------------------------------------------------ */
-
-enum kvm_bus { KVM_MMIO_BUS, KVM_PIO_BUS, KVM_FAST_MMIO_BUS, KVM_NR_BUSES };
-
-struct kvm_io_device_ops {
-	/* 0: handled; -EOPNOTSUPP: not mine, try the next. vcpu is the accessing one. */
-	int (*read)(struct kvm_vcpu *vcpu, struct kvm_io_device *dev, gpa_t addr, int len, void *val);
-	int (*write)(struct kvm_vcpu *vcpu, struct kvm_io_device *dev, gpa_t addr, int len, const void *val);
-	void (*destructor)(struct kvm_io_device *dev); /* may be NULL */
-};
-
-struct kvm_io_device {
-	const struct kvm_io_device_ops *ops;
-};
-
-static inline void kvm_iodevice_init(struct kvm_io_device *dev, const struct kvm_io_device_ops *ops)
-{
-	dev->ops = ops;
-}
 
 struct kvm_io_range {
 	gpa_t addr;
@@ -173,6 +156,38 @@ void kvm_notify_acked_gsi(struct kvm *kvm, int gsi);
 bool kvm_irq_has_notifier(struct kvm *kvm, unsigned irqchip, unsigned pin);
 void kvm_register_irq_ack_notifier(struct kvm *kvm, struct kvm_irq_ack_notifier *kian);
 void kvm_unregister_irq_ack_notifier(struct kvm *kvm, struct kvm_irq_ack_notifier *kian);
+
+/* ---- devices of the device control API (device.c) --------------------------------------------------- */
+
+struct kvm_device;
+
+struct kvm_device_ops {
+	const char *name; /* of the descriptor */
+	/* Caller holds kvm->lock. 0 or -errno. */
+	int (*create)(struct kvm_device *dev, u32 type);
+	/* After create, without kvm->lock. May be NULL. */
+	void (*init)(struct kvm_device *dev);
+	/* The VM goes away, or a descriptor could not be had; frees dev. */
+	void (*destroy)(struct kvm_device *dev);
+	/* Its descriptor was closed: instead of destroy; frees dev. Caller holds kvm->lock. May be NULL: it
+	 * lives on. */
+	void (*release)(struct kvm_device *dev);
+	/* NULL: -EPERM. attr is a copy; attr->addr is a client's address. */
+	int (*set_attr)(struct kvm_device *dev, struct kvm_device_attr *attr);
+	int (*get_attr)(struct kvm_device *dev, struct kvm_device_attr *attr);
+	int (*has_attr)(struct kvm_device *dev, struct kvm_device_attr *attr);
+};
+
+struct kvm_device {
+	const struct kvm_device_ops *ops;
+	struct kvm *kvm;
+	void *private;
+	struct list_head vm_node; /* kvm->devices; kvm->lock */
+};
+
+/* A type of KVM_CREATE_DEVICE. 0, -ENOSPC: no such number, -EEXIST. During start-up. */
+int kvm_register_device_ops(const struct kvm_device_ops *ops, u32 type);
+void kvm_unregister_device_ops(u32 type);
 
 /* ---- guest memory ----------------------------------------------------------------------------- */
 
@@ -294,6 +309,7 @@ struct kvm {
 	int coalesced_mmio_fd;
 	pthread_mutex_t ring_lock;
 	struct list_head coalesced_zones; /* slots_lock */
+	struct list_head devices;     /* kvm->lock */
 	struct kvm_timer_service *timer_service;
 
 	struct kvm_vcpu *vcpus[KVM_MAX_VCPUS]; /* [0, online_vcpus) are set; published by online_vcpus */

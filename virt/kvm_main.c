@@ -94,6 +94,7 @@ static struct kvm *kvm_create_vm(unsigned long type, int *err)
 		return NULL;
 	init_locks(kvm);
 	kvm_eventfd_init(kvm);
+	list_init(&kvm->devices);
 	kvm->users_count = 1;
 	kvm->max_vcpus = KVM_MAX_VCPUS;
 	kvm->mm = kvm_current_mm();
@@ -117,6 +118,7 @@ static void kvm_destroy_vm(struct kvm *kvm)
 	kvm_arch_pre_destroy_vm(kvm);
 	kvm_destroy_vcpus(kvm);
 	kvm_arch_destroy_vm(kvm);
+	kvm_destroy_devices(kvm);
 	destroy_parts(kvm, ARRAY_SIZE(vm_parts));
 }
 
@@ -219,7 +221,7 @@ VM_IOCTL(vm_irq_line_status, kvm_vm_ioctl_irq_line(kvm, data, true))
 VM_IOCTL(vm_set_gsi_routing, kvm_vm_ioctl_set_gsi_routing(kvm, arg))
 VM_IOCTL(vm_check_extension, kvm_vm_ioctl_check_extension_generic(kvm, (long)arg))
 VM_IOCTL(vm_get_stats_fd, kvm_vm_ioctl_get_stats_fd(kvm))
-VM_IOCTL(vm_create_device, -ENODEV) /* no device type exists on this architecture (Linux x86: only VFIO) */
+VM_IOCTL(vm_create_device, kvm_ioctl_create_device(kvm, data))
 
 static long vm_set_memory_region(void *obj, void *data, unsigned long arg)
 {
@@ -253,7 +255,7 @@ static const struct kvm_ioctl_row vm_ioctls[] = {
 	IOCTL_ROW(KVM_IOEVENTFD, ARG_IN, vm_ioeventfd),
 	IOCTL_ROW(KVM_SET_GSI_ROUTING, ARG_PLAIN, vm_set_gsi_routing),
 	IOCTL_ROW(KVM_CHECK_EXTENSION, ARG_PLAIN, vm_check_extension),
-	IOCTL_ROW(KVM_CREATE_DEVICE, ARG_IN, vm_create_device),
+	IOCTL_ROW(KVM_CREATE_DEVICE, ARG_IN | ARG_OUT, vm_create_device),
 	IOCTL_ROW(KVM_GET_STATS_FD, ARG_PLAIN, vm_get_stats_fd),
 };
 IOCTL_TABLE('V', vm_ioctls);

@@ -72,6 +72,10 @@ u64 kvm_supported_mem_attributes(struct kvm *kvm);
 long kvm_vm_ioctl_set_mem_attributes(struct kvm *kvm, const struct kvm_memory_attributes *attrs);
 long kvm_vcpu_pre_fault_memory(struct kvm_vcpu *vcpu, unsigned long arg);
 
+/* device.c */
+long kvm_ioctl_create_device(struct kvm *kvm, struct kvm_create_device *cd);
+void kvm_destroy_devices(struct kvm *kvm);
+
 /* io_bus.c */
 int kvm_io_buses_init(struct kvm *kvm);
 void kvm_io_buses_destroy(struct kvm *kvm);
