@@ -1,122 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What bench runs: the program, the initramfs, and the contenders that take them.
-
-A guest's /init prints `BENCH init` when it starts, runs the workloads that the kernel command line names (kuse.work=),
-prints `BENCH done`, and powers off; with kuse.idle=1 it prints `BENCH idle` and sleeps.
-"""
+"""The contenders: how each boots a guest or runs the programs itself, and what a watched process did."""
 import glob
 import os
 import re
 import select
 import shutil
 import signal
-import stat
 import subprocess
 import time
 
-ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+from inputs import Failed
+
 HERTZ = os.sysconf("SC_CLK_TCK")
 COMMAND_LINE = "console=ttyS0 quiet panic=-1"
-RESULT = re.compile(r"^(\w+) (\d+\.\d+) ([0-9a-f]{16})\s*$", re.M)
-
-INIT = r"""#!/bin/busybox sh
-b=/bin/busybox
-echo BENCH init
-$b mount -t proc proc /proc
-$b mount -t devtmpfs dev /dev
-$b mkdir -p /dev/shm
-$b mount -t tmpfs tmpfs /dev/shm
-for word in $($b cat /proc/cmdline); do
-	case $word in
-	kuse.work=*) work=${word#*=} ;;
-	kuse.work32=*) work32=${word#*=} ;;
-	kuse.scale=*) scale=${word#*=} ;;
-	kuse.idle=1) echo BENCH idle; $b sleep 100000 ;;
-	esac
-done
-[ -z "$work" ] || /bin/work $work $scale
-[ -z "$work32" ] || /bin/work32 $work32 $scale
-echo BENCH done
-$b poweroff -f
-"""
-
-
-# 32-bit programs: workloads of bin/work32. All others are bin/work's.
-WORK32 = ["int32", "calls32", "int80"]
-FREESTANDING32 = ["-m32", "-ffreestanding", "-fno-pic", "-fno-stack-protector", "-fno-tree-loop-distribute-patterns",
-                  "-static", "-nostdlib"]
-
-
-class Failed(Exception):
-    pass
-
-
-def by_program(workloads):
-    """[workloads of work, workloads of work32]"""
-    return [w for w in workloads if w not in WORK32], [w for w in workloads if w in WORK32]
-
-
-# ---- inputs ------------------------------------------------------------------------------------
-
-def cpio_entry(name, mode, data=b"", rdev=(0, 0), inode=0):
-    """One member of a `newc` archive."""
-    name = name.encode() + b"\0"
-    fields = [inode, mode, 0, 0, 1, 0, len(data), 0, 0, rdev[0], rdev[1], len(name), 0]
-    header = b"070701" + b"".join(b"%08x" % f for f in fields)
-    pad = lambda b: b + b"\0" * (-len(b) % 4)
-    return pad(header + name) + pad(data)
-
-
-def write_initramfs(path, files):
-    with open(path, "wb") as out:
-        for number, folder in enumerate(("bin", "dev", "proc", "sys", "tmp"), 1):
-            out.write(cpio_entry(folder, stat.S_IFDIR | 0o755, inode=number))
-        out.write(cpio_entry("dev/console", stat.S_IFCHR | 0o600, rdev=(5, 1), inode=10))
-        for number, (name, data) in enumerate(files.items(), 20):
-            out.write(cpio_entry(name, stat.S_IFREG | 0o755, data, inode=number))
-        out.write(cpio_entry("TRAILER!!!", 0))
-
-
-def read(path):
-    with open(path, "rb") as f:
-        return f.read()
-
-
-class Inputs:
-    """kernel, initrd and work: paths."""
-
-    @classmethod
-    def prepare(cls, args):
-        self = cls()
-        self.scale = args.scale
-        folder = os.path.join(os.path.abspath(args.build), "bench")
-        os.makedirs(folder, exist_ok=True)
-        self.work = os.path.join(folder, "work")
-        self.work32 = os.path.join(folder, "work32")
-        cls.compile(self.work, ["-static"], sorted(glob.glob(os.path.join(ROOT, "bench/work/*.c"))))
-        cls.compile(self.work32, FREESTANDING32, [os.path.join(ROOT, "bench", f)
-                                                  for f in ("work32/work32.c", "work/int.c")])
-        self.kernel = args.kernel or cls.cached_kernel()
-        busybox = shutil.which("busybox")
-        if not busybox:
-            raise Failed("busybox is missing (tools/deps bench)")
-        self.initrd = os.path.join(folder, "initramfs.cpio")
-        write_initramfs(self.initrd, {"bin/busybox": read(busybox), "bin/work": read(self.work),
-                                      "bin/work32": read(self.work32), "init": INIT.encode()})
-        return self
-
-    @staticmethod
-    def compile(program, flags, sources):
-        done = subprocess.run([os.environ.get("CC", "gcc"), "-O2", *flags, "-o", program, *sources])
-        if done.returncode:
-            raise Failed("the workloads do not compile")
-
-    @staticmethod
-    def cached_kernel():
-        done = subprocess.run([os.path.join(ROOT, "tools/fetch-kernel"), "--print"], stdout=subprocess.PIPE, text=True)
-        if done.returncode:
-            raise Failed("no kernel")
-        return done.stdout.strip()
+RESULT = re.compile(r"^([\w-]+) (\d+\.\d+) ([0-9a-f]{16})\s*$", re.M)
+FAILURE = re.compile(r"^BENCH failed ([\w-]+) (\d+)\s*$", re.M)
+START = re.compile(r"^BENCH start ([\w-]+)\s*$", re.M)
 
 
 # ---- watching a process -------------------------------------------------------------------------
@@ -189,22 +88,39 @@ def memory_beyond_ram(pid, ram):
 
 
 class Result:
+    """programs: {name: (seconds, checksum)}; failed: {name: why}."""
+
     def __init__(self):
         self.to_init = self.wall = self.others = 0.0
-        self.programs, self.output, self.status = {}, "", None
+        self.programs, self.failed, self.output, self.status = {}, {}, "", None
+
+    def read_programs(self):
+        text = self.output.replace("\r", "")
+        self.programs = {m[0]: (float(m[1]), m[2]) for m in RESULT.findall(text)}
+        self.failed = {name: f"status {status}{self.reason(text, name)}" for name, status in FAILURE.findall(text)}
+
+    @staticmethod
+    def reason(text, name):
+        """What the workload said before it failed."""
+        said = text.split(f"BENCH failed {name} ")[0].split(f"BENCH start {name}\n")[-1].strip().split("\n")[-3:]
+        return ": " + " | ".join(said) if any(said) else ""
+
+    def started(self):
+        return START.findall(self.output.replace("\r", ""))
 
 
 class Watched:
     """A running child with its output on a pipe, and the clock started just before it was."""
 
-    def __init__(self, command, timeout, pin=False):
+    def __init__(self, command, timeout, cpus=None, environment=None):
         self.command, self.result = command, Result()
         self.busy = busy_ticks()
         self.began = time.monotonic()
         self.end = self.began + timeout
-        pinned = (lambda: os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})) if pin else None
+        pinned = (lambda: os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-cpus:])) if cpus else None
         self.child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                      stderr=subprocess.STDOUT, preexec_fn=pinned, start_new_session=True)
+                                      stderr=subprocess.STDOUT, preexec_fn=pinned, start_new_session=True,
+                                      env={**os.environ, **(environment or {})})
 
     def read_until(self, marker):
         """Reads until the marker (True) or the end of output (False)."""
@@ -246,7 +162,26 @@ class Watched:
         return result
 
 
+def watch(command, timeout, cpus=None, environment=None):
+    """Runs the command to its end; Failed after the timeout."""
+    watched = Watched(command, timeout, cpus, environment)
+    try:
+        return watched.finish()
+    finally:
+        watched.stop()
+
+
 # ---- contenders ---------------------------------------------------------------------------------
+
+class Machine:
+    """What a guest consists of."""
+
+    def __init__(self, inputs, group=None, ram=1024):
+        self.kernel, self.ram = inputs.kernel, ram
+        self.initrd = inputs.initrd_of(group) if group else inputs.initrd
+        self.cpus, self.model = (group.cpus, group.model) if group else (1, None)
+        self.disk = inputs.disk if group and group.disk else None
+
 
 class Contender:
     boots, runs_commands = True, False
@@ -254,15 +189,14 @@ class Contender:
     def __init__(self, args):
         self.args = args
 
-    def parameters(self, inputs, workloads, extra=""):
-        words = [COMMAND_LINE, extra]
-        for name, part in zip(("work", "work32"), by_program(workloads)):
-            if part:
-                words.append(f"kuse.{name}={','.join(part)} kuse.scale={inputs.scale}")
-        return " ".join(w for w in words if w)
+    def parameters(self, inputs, group):
+        words = [COMMAND_LINE, f"kuse.program={group.program}", f"kuse.work={','.join(group.workloads)}",
+                 f"kuse.scale={inputs.scale}", f"kuse.limit={self.args.limit}"]
+        return " ".join(words + (["kuse.data=/bench/data"] if group.program == "apps" else []))
 
-    def boot(self, inputs, workloads):
-        watched = Watched(self.command(inputs, self.parameters(inputs, workloads), 1024), self.args.timeout)
+    def boot(self, inputs):
+        """Boots to /init and off again."""
+        watched = Watched(self.command(Machine(inputs), COMMAND_LINE), self.args.timeout)
         try:
             if watched.read_until("BENCH init"):
                 watched.result.to_init = time.monotonic() - watched.began
@@ -271,18 +205,31 @@ class Contender:
             watched.stop()
         if "BENCH done" not in result.output or result.status:
             raise Failed(f"status {result.status}; last output: {watched.tail()}")
-        self.read_programs(result)
         return result
 
-    @staticmethod
-    def read_programs(result):
-        text = result.output.replace("\r", "")
-        result.programs = {m[0]: (float(m[1]), m[2]) for m in RESULT.findall(text)}
+    def run_group(self, inputs, group):
+        """One guest for the group. The workload in which the guest ended or hung is in failed; those after it are in
+        neither list."""
+        watched = Watched(self.command(Machine(inputs, group), self.parameters(inputs, group)), self.args.timeout)
+        try:
+            result = watched.finish()
+            why = None if "BENCH done" in result.output and not result.status else \
+                f"the guest ended, status {result.status}; last output: {watched.tail()}"
+        except Failed as failure:
+            result, why = watched.result, str(failure)
+        finally:
+            watched.stop()
+        result.read_programs()
+        if why:
+            open_ones = [w for w in group.workloads if w not in result.programs and w not in result.failed]
+            started = [w for w in result.started() if w in open_ones]
+            result.failed.update({w: why for w in started or open_ones})
+        return result
 
     def idle(self, inputs, seconds):
         """Returns (fraction of a core, bytes beyond guest RAM) of a 512 MiB guest that sleeps."""
         ram = 512
-        watched = Watched(self.command(inputs, self.parameters(inputs, [], "kuse.idle=1"), ram), self.args.timeout)
+        watched = Watched(self.command(Machine(inputs, ram=ram), f"{COMMAND_LINE} kuse.idle=1"), self.args.timeout)
         try:
             if not watched.read_until("BENCH idle"):
                 raise Failed(f"ended early: {watched.tail()}")
@@ -298,69 +245,77 @@ class Contender:
 
 
 class Native(Contender):
-    """The programs on the host, on one CPU as in the guests."""
+    """The programs on the host, on as many CPUs as the guests have."""
     name, boots = "native", False
 
-    def boot(self, inputs, workloads):
-        parts = [self.run(program, part, inputs.scale)
-                 for program, part in zip((inputs.work, inputs.work32), by_program(workloads)) if part]
-        for part in parts[1:]:
-            parts[0].programs.update(part.programs)
-        parts[0].others = max(part.others for part in parts)
-        return parts[0]
+    def run_group(self, inputs, group):
+        total = Result()
+        for workload in group.workloads:
+            try:
+                one = self.run(inputs, group, workload)
+            except Failed as failure:
+                total.failed[workload] = str(failure)
+                continue
+            total.programs.update(one.programs)
+            total.others = max(total.others, one.others)
+            if workload not in one.programs:
+                total.failed[workload] = f"status {one.status}: {' | '.join(one.output.splitlines()[-3:])}"
+        return total
 
-    def run(self, program, workloads, scale):
-        watched = Watched([program, ",".join(workloads), str(scale)], self.args.timeout, pin=True)
-        try:
-            result = watched.finish()
-        finally:
-            watched.stop()
-        if result.status:
-            raise Failed(f"status {result.status}: {watched.tail()}")
-        self.read_programs(result)
+    def run(self, inputs, group, workload):
+        command = [inputs.programs[group.program], workload, str(inputs.scale)]
+        environment = {"KUSE_BENCH_DISK": inputs.disk} if group.disk else {}
+        if group.program == "apps":
+            command.append(inputs.data)
+        result = watch(command, self.args.limit, group.cpus, environment)
+        result.read_programs()
         return result
 
 
 class Tcg(Contender):
     name, accel = "tcg", "tcg,thread=multi"
 
-    def command(self, inputs, parameters, ram):
-        return ["qemu-system-x86_64", "-accel", self.accel, "-M", "q35", "-smp", "1", "-m", f"{ram}M",
-                "-kernel", inputs.kernel, "-initrd", inputs.initrd, "-append", parameters,
-                "-display", "none", "-monitor", "none", "-serial", "stdio", "-no-reboot"]
-
-
-class Kuse(Contender):
-    name, runs_commands = "kuse", True
-
-    def program(self):
-        return os.path.join(os.path.abspath(self.args.build), "kuse")
-
-    def command(self, inputs, parameters, ram):
-        return [self.program(), "run", "--accel", "kuse", "-k", inputs.kernel, "-i", inputs.initrd, "-m", str(ram),
-                "-c", "1", "-p", parameters]
-
-    def run_true(self):
-        watched = Watched([self.program(), "run", "--accel", "kuse", "--", "true"], self.args.timeout)
-        try:
-            result = watched.finish()
-        finally:
-            watched.stop()
-        if result.status:
-            raise Failed(f"status {result.status}: {watched.tail()}")
-        return result
+    def command(self, machine, parameters):
+        command = ["qemu-system-x86_64", "-accel", self.accel, "-M", "q35", "-smp", str(machine.cpus),
+                   "-m", f"{machine.ram}M", "-kernel", machine.kernel, "-initrd", machine.initrd, "-append", parameters,
+                   "-display", "none", "-monitor", "none", "-serial", "stdio", "-no-reboot"]
+        if machine.model:
+            command += ["-cpu", machine.model]
+        if machine.disk:
+            command += ["-drive", f"if=virtio,format=raw,readonly=on,cache=none,file={machine.disk}"]
+        return command
 
 
 class Qemu(Tcg):
     """The same unmodified QEMU on KUSE's /dev/kvm."""
     name, accel = "qemu", "kvm"
 
-    def command(self, inputs, parameters, ram):
+    def command(self, machine, parameters):
         program = os.path.join(os.path.abspath(self.args.build), "kuse")
-        return [program, "exec", "--"] + super().command(inputs, parameters, ram)
+        return [program, "exec", "--"] + super().command(machine, parameters)
 
 
-def contenders(args, inputs):
+class Kuse(Contender):
+    """kuse run; where the guest needs a disk, which that has not, QEMU on KUSE."""
+    name, runs_commands = "kuse", True
+
+    def program(self):
+        return os.path.join(os.path.abspath(self.args.build), "kuse")
+
+    def command(self, machine, parameters):
+        if machine.disk:
+            return Qemu(self.args).command(machine, parameters)
+        return [self.program(), "run", "--accel", "kuse", "-k", machine.kernel, "-i", machine.initrd,
+                "-m", str(machine.ram), "-c", str(machine.cpus), "-p", parameters]
+
+    def run_true(self):
+        result = watch([self.program(), "run", "--accel", "kuse", "--", "true"], self.args.timeout)
+        if result.status:
+            raise Failed(f"status {result.status}: {' | '.join(result.output.splitlines()[-6:])}")
+        return result
+
+
+def contenders(args):
     known = {c.name: c for c in (Native, Tcg, Kuse, Qemu)}
     out = []
     for name in args.contenders.split(","):

@@ -96,6 +96,31 @@ static uint64_t work_fork(unsigned rounds)
 	return sum;
 }
 
+/* The child becomes this program again, which does nothing. */
+static uint64_t work_forkexec(unsigned rounds)
+{
+	uint64_t sum = WORK_SUM;
+
+	for (unsigned i = 0; i < rounds; i++) {
+		char status_arg[8];
+		int status;
+		pid_t child;
+
+		snprintf(status_arg, sizeof(status_arg), "%u", i & 0x7f);
+		child = fork();
+		if (child < 0)
+			work_fail("fork");
+		if (!child) {
+			execl("/proc/self/exe", "work", "--exit", status_arg, (char *)NULL);
+			_exit(255);
+		}
+		if (waitpid(child, &status, 0) != child || WEXITSTATUS(status) == 255)
+			work_fail("exec");
+		sum = work_mix(sum, WEXITSTATUS(status));
+	}
+	return sum;
+}
+
 static uint8_t *map(size_t size)
 {
 	uint8_t *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -189,15 +214,35 @@ static uint64_t work_clock(unsigned rounds)
 	return backwards;
 }
 
+/* A sleep must not end early. */
+static uint64_t work_timer(unsigned rounds)
+{
+	const struct timespec pause = { .tv_nsec = 50000 };
+	uint64_t early = 0;
+
+	for (unsigned i = 0; i < rounds; i++) {
+		struct timespec a, b;
+
+		clock_gettime(CLOCK_MONOTONIC, &a);
+		if (nanosleep(&pause, NULL))
+			work_fail("nanosleep");
+		clock_gettime(CLOCK_MONOTONIC, &b);
+		early += (b.tv_sec - a.tv_sec) * 1000000000l + b.tv_nsec - a.tv_nsec < pause.tv_nsec;
+	}
+	return early;
+}
+
 const struct workload kern_workloads[] = {
 	{ "getpid", "a system call", work_getpid, 3000 },
 	{ "signal", "to oneself", work_signal, 200 },
 	{ "pipe", "two processes", work_pipe, 100 },
 	{ "fork", "fork, exit, wait", work_fork, 1500 },
+	{ "forkexec", "fork, exec, wait", work_forkexec, 400 },
 	{ "mmap", "map, touch, unmap", work_mmap, 200 },
 	{ "fault", "page faults", work_fault, 150 },
 	{ "mprotect", "flip and touch", work_mprotect, 1500 },
 	{ "file", "create, write, read, unlink in tmpfs", work_file, 300 },
 	{ "clock", "clock_gettime", work_clock, 8000 },
+	{ "timer", "sleeps of 50 us", work_timer, 4000 },
 	{ NULL },
 };

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * work NAME[,NAME...] [SCALE]: runs workloads and prints `name seconds checksum` for each.
- * SCALE is in per cent of the full amount (100). `work --list` prints the names.
+ * SCALE is in per cent of the full amount (100). `work --list` prints the names, `work --exit N` ends with
+ * status N.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -10,7 +11,8 @@
 #include <time.h>
 #include "work.h"
 
-static const struct workload *const groups[] = { cpu_workloads, mem_workloads, fp_workloads, kern_workloads };
+static const struct workload *const groups[] = { cpu_workloads, mem_workloads, fp_workloads,  vec_workloads,
+						 kern_workloads, net_workloads, smp_workloads, disk_workloads };
 
 void work_fail(const char *what)
 {
@@ -67,8 +69,10 @@ int main(int argc, char **argv)
 {
 	unsigned scale = argc > 2 ? (unsigned)atoi(argv[2]) : 100;
 
+	if (argc == 3 && !strcmp(argv[1], "--exit"))
+		return (int)scale;
 	if (argc < 2 || !scale) {
-		fprintf(stderr, "usage: work NAME[,NAME...] [SCALE] | --list\n");
+		fprintf(stderr, "usage: work NAME[,NAME...] [SCALE] | --list | --exit N\n");
 		return 2;
 	}
 	if (!strcmp(argv[1], "--list"))

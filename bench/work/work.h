@@ -19,10 +19,14 @@ struct workload {
 };
 
 /* Each file's table, ended by a NULL name. */
-extern const struct workload cpu_workloads[], mem_workloads[], fp_workloads[], kern_workloads[];
+extern const struct workload cpu_workloads[], mem_workloads[], fp_workloads[], vec_workloads[];
+extern const struct workload kern_workloads[], net_workloads[], smp_workloads[], disk_workloads[];
 
 /* int.c */
 uint64_t work_int(unsigned rounds), work_calls(unsigned rounds);
+
+/* smp.c: the calling thread goes to the n-th CPU that the program may use (modulo their number). */
+void work_pin(unsigned n);
 
 /* Ends the program: a workload that could not do its work has no time. */
 void work_fail(const char *what) __attribute__((noreturn));
@@ -43,6 +47,14 @@ static inline uint64_t work_random(uint64_t *state)
 static inline uint64_t work_mix(uint64_t sum, uint64_t value)
 {
 	return (sum ^ value) * 0x100000001b3ull;
+}
+
+static inline uint64_t work_bits(double d)
+{
+	uint64_t u;
+
+	__builtin_memcpy(&u, &d, sizeof(u));
+	return u;
 }
 
 #define WORK_SEED 88172645463325252ull

@@ -17,7 +17,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 sys.path.insert(0, os.path.join(ROOT, "bench"))
 os.environ["PATH"] += ":/usr/sbin:/sbin"  # mke2fs, sfdisk, e2fsck
-from guest import read, write_initramfs  # noqa: E402
+from initramfs import module_order, read, write_initramfs  # noqa: E402
 from machine import Failed, SHELL_PROMPT  # noqa: E402
 
 MODULES = ["virtio_pci", "virtio_blk", "ahci", "ata_piix", "sd_mod"]
@@ -50,22 +50,6 @@ def cache():
     folder = os.path.join(base, "clients")
     os.makedirs(folder, exist_ok=True)
     return folder
-
-
-def module_closure(tree, wanted):
-    """Paths of the modules and what they depend on, in the order of loading."""
-    paths = {os.path.basename(p)[:-3].replace("-", "_"): p for p in glob.glob(f"{tree}/**/*.ko", recursive=True)}
-    order = []
-
-    def add(name):
-        depends = re.search(rb"\0depends=([^\0]*)\0", read(paths[name])).group(1).decode()
-        for other in filter(None, depends.split(",")):
-            add(other.replace("-", "_"))
-        if paths[name] not in order:
-            order.append(paths[name])
-    for name in wanted:
-        add(name)
-    return order
 
 
 class Images:
@@ -110,7 +94,7 @@ class Images:
         with tempfile.TemporaryDirectory(dir=cache()) as work:
             self.unpack_generic_kernel(work)
             os.makedirs(f"{work}/new/modules")
-            for number, path in enumerate(module_closure(f"{work}/x/lib/modules", MODULES)):
+            for number, path in enumerate(module_order(f"{work}/x/lib/modules", MODULES)):
                 shutil.copy(path, f"{work}/new/modules/{number:02}-{os.path.basename(path)}")
             shutil.copy(glob.glob(f"{work}/x/boot/vmlinuz-*")[0], f"{work}/new/vmlinuz")
             os.rename(f"{work}/new", folder)
