@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the commands share. One file per command; main.c has the table. */
+/* What the commands share. One file per command; commands.c has the table. */
 #ifndef KUSE_CLI_CLI_H
 #define KUSE_CLI_CLI_H
 
@@ -16,6 +16,9 @@ struct command {
 };
 
 extern const struct command commands[]; /* ends with a NULL name */
+
+/* arch.c: takes --arch out of the arguments; does not return where another program has to go on. Exit status. */
+int arch_choose(int *argc, char **argv);
 
 int cmd_run(int argc, char **argv);
 int cmd_exec(int argc, char **argv);

@@ -1,20 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* kuse: the command table. */
+/* kuse: finds the command. */
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "cli/cli.h"
-
-const struct command commands[] = {
-	{"run", "boot a guest, or run a command in one", cmd_run},
-	{"exec", "run an unmodified KVM client on KUSE's KVM", cmd_exec},
-	{"doctor", "every start-up step with its verdict and remedy", cmd_doctor},
-	{"trace", "run a guest and record exits, interrupts, start-up, translations", cmd_trace},
-	{"version", "version of kuse and of the KVM API", cmd_version},
-	{"help", "this list, or a command's options", cmd_help},
-	{NULL, NULL, NULL},
-};
 
 int complain(int status, const char *fmt, ...)
 {
@@ -40,8 +30,11 @@ static const char *command_name(const char *arg)
 
 int main(int argc, char **argv)
 {
+	int status = arch_choose(&argc, argv);
 	const char *name;
 
+	if (status != STATUS_OK)
+		return status;
 	if (argc < 2) {
 		cmd_help(0, NULL);
 		return STATUS_USAGE;

@@ -33,14 +33,16 @@ static const char help_text[] =
 	"kernel (fetched once) with a busybox initramfs. With CMD: runs CMD in that guest and returns its\n"
 	"status.\n"
 	"\n"
-	"  -k, --kernel FILE    bzImage, ELF vmlinux or PVH kernel\n"
+	"  -k, --kernel FILE    bzImage, ELF vmlinux or PVH kernel; arm64: Image or Image.gz\n"
 	"  -i, --initrd FILE    initial RAM disk (with --kernel and no CMD: none unless given)\n"
 	"  -p, --params TEXT    added to the kernel command line\n"
 	"  -m, --mem SIZE       guest memory in MiB, or with suffix M or G (default 512)\n"
 	"  -c, --cpus N         number of vCPUs (default 1, at most 64)\n"
 	"      --accel WHICH    auto (default): the host's /dev/kvm if a test guest runs on it, else\n"
 	"                       KUSE's KVM; kvm: the host's; kuse: KUSE's\n"
-	"      --boot FORMAT    auto (default), bzimage, elf, pvh, or flat (real mode at 1000:0)\n"
+	"      --arch ARCH      the guest's architecture: amd64 (default) or arm64\n"
+	"      --boot FORMAT    auto (default), bzimage, elf, pvh, flat (real mode at 1000:0), or\n"
+	"                       image (arm64: Image, Image.gz)\n"
 	"      --name NAME      the guest's name in messages\n"
 	"      --debug          tell each start-up step on stderr\n"
 	"  -h, --help           this text\n"
@@ -65,6 +67,7 @@ static const char *const boot_names[] = {
 	[BOOT_ELF] = "elf",
 	[BOOT_PVH] = "pvh",
 	[BOOT_FLAT] = "flat",
+	[BOOT_IMAGE] = "image",
 	NULL,
 };
 

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* kuse run: options, the choice of KVM, kernel and initramfs; the VM; one line and an exit status. */
-#include <cpuid.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,18 +16,9 @@
 
 /* ---- which KVM ---- */
 
-static bool cpu_has_vmx_or_svm(void)
-{
-	u32 a, b, c, d;
-
-	if (__get_cpuid(1, &a, &b, &c, &d) && (c & 1u << 5))
-		return true;
-	return __get_cpuid(0x80000001, &a, &b, &c, &d) && (c & 1u << 2);
-}
-
 static const struct accel *choose_accel(enum accel_choice choice)
 {
-	char why[200];
+	char why[240];
 
 	if (choice == ACCEL_KVM)
 		return &accel_host_kvm;
@@ -38,8 +28,7 @@ static const struct accel *choose_accel(enum accel_choice choice)
 		fprintf(stderr, "kuse: using %s: a test guest runs on it\n", accel_host_kvm.title);
 		return &accel_host_kvm;
 	}
-	fprintf(stderr, "kuse: using %s: %s%s\n", accel_kuse.title,
-		cpu_has_vmx_or_svm() ? "" : "this CPU offers no VT-x or AMD-V; ", why);
+	fprintf(stderr, "kuse: using %s: %s\n", accel_kuse.title, why);
 	return &accel_kuse;
 }
 

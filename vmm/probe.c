@@ -6,6 +6,7 @@
  * and in long mode, each time expecting one OUT with the right value and then HLT. The child writes its
  * verdict into a pipe; the parent waits a bounded time and then leaves the child to SIGKILL.
  */
+#include <cpuid.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/kvm.h>
@@ -195,7 +196,7 @@ static bool probe_parent(int fd, char *why, size_t len)
 	return false;
 }
 
-bool accel_probe_host(char *why, size_t len)
+static bool probe_device(char *why, size_t len)
 {
 	bool works = false;
 	int fds[2];
@@ -218,4 +219,22 @@ bool accel_probe_host(char *why, size_t len)
 	}
 	close(fds[0]);
 	return works;
+}
+
+static bool cpu_has_vmx_or_svm(void)
+{
+	u32 a, b, c, d;
+
+	if (__get_cpuid(1, &a, &b, &c, &d) && (c & 1u << 5))
+		return true;
+	return __get_cpuid(0x80000001, &a, &b, &c, &d) && (c & 1u << 2);
+}
+
+bool accel_probe_host(char *why, size_t len)
+{
+	size_t n = 0;
+
+	if (!cpu_has_vmx_or_svm())
+		n = (size_t)snprintf(why, len, "this CPU offers no VT-x or AMD-V; ");
+	return n < len && probe_device(why + n, len - n);
 }

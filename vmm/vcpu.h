@@ -5,6 +5,8 @@
 
 #include "vmm/vm.h"
 
+struct kvm_cpuid2;
+
 struct vcpu {
 	struct vm *vm;
 	u32 id; /* = APIC id */
@@ -28,14 +30,14 @@ void vcpus_kick(struct vm *vm);
 u64 vcpus_cpu_time(struct vm *vm);
 int vcpu_ioctl(struct vcpu *vcpu, unsigned long request, void *arg);
 
-/* cpuid.c: reads KVM_GET_SUPPORTED_CPUID once, then sets each vCPU's own copy. */
+/* x86: cpuid.c reads KVM_GET_SUPPORTED_CPUID once, then sets each vCPU's own copy. */
 int cpuid_init(struct vm *vm);
 void cpuid_exit(struct vm *vm);
 int cpuid_set(struct vcpu *vcpu);
 /* Fixes the leaves that differ by vCPU or topology; for tests. */
 void cpuid_fixup(struct kvm_cpuid2 *cpuid, u32 id, u32 cpus, bool tsc_deadline);
 
-/* regs.c */
+/* x86: regs.c */
 int regs_set(struct vcpu *vcpu);
 
 #endif
