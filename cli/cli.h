@@ -46,11 +46,19 @@ struct run_options {
 	const char *params;     /* -p, may be NULL */
 	enum accel_choice accel;
 	char *const *command;   /* after --; NULL: none */
+	bool profile;
+	const char *profile_file; /* NULL: stderr */
+	const char *symbols;      /* a System.map, or NULL */
 	bool help;
 };
 /* Prints one line and returns STATUS_USAGE for what it does not understand, else STATUS_OK. */
 int options_parse(int argc, char **argv, struct run_options *opt);
 void options_help(void);
+
+/* profile.c: around vm_run, where opt->profile is set. Exit statuses. */
+struct profile;
+int profile_begin(struct run_options *opt, struct profile **p);
+void profile_end(struct profile *p);
 
 /* run.c: after options_parse. Returns an exit status. */
 int run_guest(struct run_options *opt);

@@ -10,7 +10,7 @@
 #define DEFAULT_MEMORY_MIB 512u
 #define MAX_MEMORY_MIB (512u << 10)
 
-enum { OPT_ACCEL = 256, OPT_NAME, OPT_DEBUG, OPT_BOOT };
+enum { OPT_ACCEL = 256, OPT_NAME, OPT_DEBUG, OPT_BOOT, OPT_PROFILE, OPT_SYMBOLS };
 
 static const struct option longs[] = {
 	{"kernel", required_argument, NULL, 'k'},
@@ -22,6 +22,8 @@ static const struct option longs[] = {
 	{"name", required_argument, NULL, OPT_NAME},
 	{"boot", required_argument, NULL, OPT_BOOT},
 	{"debug", no_argument, NULL, OPT_DEBUG},
+	{"profile", optional_argument, NULL, OPT_PROFILE},
+	{"symbols", required_argument, NULL, OPT_SYMBOLS},
 	{"help", no_argument, NULL, 'h'},
 	{NULL, 0, NULL, 0},
 };
@@ -45,6 +47,9 @@ static const char help_text[] =
 	"                       image (arm64: Image, Image.gz)\n"
 	"      --name NAME      the guest's name in messages\n"
 	"      --debug          tell each start-up step on stderr\n"
+	"      --profile[=FILE] at the end, tell where time went: by engine state, by guest function;\n"
+	"                       on stderr, or into FILE\n"
+	"      --symbols FILE   System.map for --profile (default: what the guest's kernel has in memory)\n"
 	"  -h, --help           this text\n"
 	"\n"
 	"Keys: Ctrl-A x quits, Ctrl-A h lists the keys, Ctrl-A Ctrl-A sends Ctrl-A.\n"
@@ -146,6 +151,13 @@ static int parse_one(int c, char *arg, struct run_options *opt)
 	case OPT_NAME:
 		opt->vm.name = arg;
 		return STATUS_OK;
+	case OPT_PROFILE:
+		opt->profile = true;
+		opt->profile_file = arg;
+		return STATUS_OK;
+	case OPT_SYMBOLS:
+		opt->symbols = arg;
+		return STATUS_OK;
 	case OPT_DEBUG:
 		opt->vm.debug = true;
 		return STATUS_OK;
@@ -164,6 +176,12 @@ static int check(int argc, char **argv, struct run_options *opt)
 				argv[optind]);
 	if (optind == argc && dashes)
 		return complain(STATUS_USAGE, "no command follows --; leave it out, or give one");
+	if (opt->profile && opt->accel == ACCEL_KVM)
+		return complain(STATUS_USAGE, "--profile looks into KUSE's KVM; leave out --accel kvm");
+	if (opt->symbols && !opt->profile)
+		return complain(STATUS_USAGE, "--symbols is for --profile; give both");
+	if (opt->profile)
+		opt->accel = ACCEL_KUSE;
 	if (optind < argc)
 		opt->command = argv + optind;
 	if (opt->command && opt->vm.initrd)

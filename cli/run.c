@@ -142,12 +142,17 @@ static int exit_status(const struct run_options *opt, const struct vm *vm)
 static int run_vm(struct run_options *opt)
 {
 	const struct accel *accel = choose_accel(opt->accel);
-	struct vm *vm = malloc(sizeof(*vm));
-	int status;
+	struct profile *profile = NULL;
+	struct vm *vm;
+	int status = opt->profile ? profile_begin(opt, &profile) : STATUS_OK;
 
+	if (status != STATUS_OK)
+		return status;
+	vm = malloc(sizeof(*vm));
 	if (!vm)
 		return complain(STATUS_HOST_MEMORY, "the host is out of memory; free some");
 	vm_run(vm, &opt->vm, accel);
+	profile_end(profile);
 	if (vm->end_text[0])
 		complain(0, "%s: %s", opt->vm.name, vm->end_text);
 	else if (opt->vm.debug)

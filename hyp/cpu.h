@@ -133,6 +133,7 @@ struct hyp_cpu {
 	bool fpu_live; /* guest vector state is in host registers */
 	bool in_run;   /* inside hyp_cpu_run */
 	bool dead;
+	u8 doing; /* enum hyp_doing where C code says so, 0: as the site says that was left from (sample.c) */
 	u64 host_fault; /* host address that a translated instruction could not access, 0: none */
 	u8 want_sync; /* set by a thread that waits in hyp_as_sync */
 	u8 mode;      /* enum hyp_mode, see hyp_x86_state_changed */

@@ -170,6 +170,29 @@ enum hyp_exit hyp_cpu_run(struct hyp_cpu *cpu);
  * polled by translated code. */
 void hyp_cpu_kick(struct hyp_cpu *cpu);
 
+/* ---- looking at a running CPU: profiles ----------------------------------------------------- */
+
+enum hyp_doing {
+	HYP_IN_CODE,    /* translated code */
+	HYP_TRANSLATES,
+	HYP_FILLS_TLB,  /* a soft-TLB miss: look-up, page walk, dirty bits */
+	HYP_HELPS,      /* an instruction done in C: SYSCALL, IRET, MOV CR, string instructions */
+	HYP_INTERPRETS,
+	HYP_DISPATCHES, /* look-up and linking of blocks, delivery of exceptions and interrupts */
+	HYP_OUTSIDE,    /* not in hyp_cpu_run */
+	HYP_DOING_NR
+};
+
+struct hyp_sample {
+	enum hyp_doing doing;
+	bool user;     /* x86: CPL 3 */
+	gva_t pc;      /* linear address of the guest's instruction, or one of its block's */
+	u64 root;      /* what names the guest's address space (x86: CR3's address) */
+};
+
+/* From a signal handler on the thread that runs the CPU, with the handler's ucontext_t; async-signal-safe. */
+void hyp_cpu_sample(struct hyp_cpu *cpu, const void *ctx, struct hyp_sample *sample);
+
 /* Counters, in the order of hyp/stats.inc; see kuse stat. */
 struct hyp_stat_desc { const char *name; const char *help; };
 size_t hyp_stats(struct hyp_cpu *cpu, const struct hyp_stat_desc **desc, const u64 **values);

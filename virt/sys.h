@@ -93,4 +93,32 @@ void kuse_cpuid(unsigned int regs[4], unsigned int leaf, unsigned int subleaf);
  * ("exit", "irq", "init", "block", comma separated). 0 or -EINVAL. */
 int kuse_trace(const char *classes, int fd, bool json);
 
+/* Profile: what every vCPU of this process is doing, looked at hz times a second (1 to 100000) from now
+ * until kuse_profile_stop. Uses SIGPROF. 0, -EINVAL, -EBUSY (there is one already), -ENOMEM, -EAGAIN. */
+enum kuse_profile_state {
+	KUSE_PROFILE_CODE,
+	KUSE_PROFILE_TRANSLATE,
+	KUSE_PROFILE_TLB,
+	KUSE_PROFILE_HELPER,
+	KUSE_PROFILE_INTERP,
+	KUSE_PROFILE_DISPATCH,
+	KUSE_PROFILE_KVM,
+	KUSE_PROFILE_VMM,
+	KUSE_PROFILE_IDLE,
+	KUSE_PROFILE_WAITING, /* the host had no CPU for the vCPU's thread */
+	KUSE_PROFILE_NR
+};
+struct kuse_profile_sample {
+	unsigned long pc;    /* linear address in the guest; 0 where state says nothing of the guest */
+	unsigned long root;  /* user code: what names the address space (x86: CR3's address); else 0 */
+	unsigned long count;
+	unsigned char state; /* enum kuse_profile_state */
+	bool user;           /* the guest's user mode */
+};
+int kuse_profile_start(unsigned int hz);
+/* How many samples differ in more than their count, or -EINVAL (none was started); *samples is the
+ * caller's to free. */
+long kuse_profile_stop(struct kuse_profile_sample **samples);
+const char *kuse_profile_state_name(enum kuse_profile_state state);
+
 #endif

@@ -11,6 +11,7 @@
 #include <unistd.h>
 #include "virt/ioctl.h"
 #include "virt/process.h"
+#include "virt/profile.h"
 #include "virt/stats.h"
 #include "virt/sys.h"
 #include "virt/trace.h"
@@ -53,6 +54,7 @@ struct kvm_vcpu *kvm_get_vcpu_by_id(struct kvm *kvm, int id)
 
 static void vcpu_free(struct kvm_vcpu *vcpu)
 {
+	kvm_profile_forget(vcpu);
 	kvm_vcpu_stats_free(vcpu);
 	kvm_dirty_ring_free(&vcpu->dirty_ring);
 	if (vcpu->run)
@@ -240,6 +242,8 @@ static long vcpu_run(void *obj, void *data, unsigned long arg)
 	if (arg)
 		return -EINVAL;
 	__atomic_store_n(&vcpu->signal_pending, 0, __ATOMIC_RELAXED);
+	if (unlikely(kvm_profiling))
+		kvm_profile_enter(vcpu);
 	running_vcpu = vcpu;
 	__atomic_signal_fence(__ATOMIC_SEQ_CST);
 	if (unlikely(kvm_client_signal_pending()))

@@ -296,6 +296,8 @@ void vcpus_stop(struct vm *vm)
 	for (u32 i = vm->vcpus_up; i-- > 0;)
 		if (vm->vcpus[i].started)
 			vcpu_stop(&vm->vcpus[i]);
+	if (vm->cfg->inspect)
+		vm->cfg->inspect(vm, vm->cfg->inspect_opaque);
 }
 
 u64 vcpus_cpu_time(struct vm *vm)

@@ -22,6 +22,7 @@
 
 enum boot_format { BOOT_AUTO, BOOT_BZIMAGE, BOOT_ELF, BOOT_PVH, BOOT_FLAT, BOOT_IMAGE };
 
+struct vm;
 struct vm_config {
 	const char *name;
 	const char *kernel;      /* path */
@@ -36,11 +37,13 @@ struct vm_config {
 	bool debug;
 	bool escape;  /* Ctrl-A is ours (stdin is a terminal) */
 	u32 stuck_ms; /* period of the stuck check; 0: VM_STUCK_MS */
+	/* NULL, or called when the guest has run for the last time and all is still there: RAM, vCPUs. */
+	void (*inspect)(struct vm *vm, void *opaque);
+	void *inspect_opaque;
 };
 
 #define VM_STUCK_MS 5000u
 
-struct vm;
 struct vcpu;
 struct aml;
 struct fdt;

@@ -127,7 +127,9 @@ __asm__(".text\n"
 	".endm\n"
 	"	cell_stubs 0 cell_cells0 cell_tlb0 cell_fills0\n"
 	"	cell_stubs 1 cell_cells1 cell_tlb1 cell_fills1\n"
-	"	cell_stubs 2 cell_cells2 cell_tlb2 cell_fills2\n");
+	"	cell_stubs 2 cell_cells2 cell_tlb2 cell_fills2\n"
+	".globl hyp_cell_stubs_end\n.hidden hyp_cell_stubs_end\n"
+	"hyp_cell_stubs_end:\n");
 
 /* The offsets the assembly above uses, as absolute symbols. */
 __attribute__((used)) static void offsets(void)

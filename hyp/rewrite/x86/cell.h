@@ -23,6 +23,7 @@ struct hyp_cell_ref {
 /* Stubs that look the page up in the soft TLB; S2 = reference. Flags are dead or in RAX. */
 enum { CELL_FILL, CELL_PASS, CELL_STUBS }; /* fill the cell; leave it alone (demoted places) */
 #define CELL_STUB(part, write, kind) (((part) * 2 + (write)) * CELL_STUBS + (kind))
+extern const char hyp_cell_stubs_end[]; /* they begin with hyp_cell_stubs[0] */
 extern const char *const hyp_cell_stubs[HYP_TLB_PARTS * 2 * CELL_STUBS];
 
 /* A place missed and is about to go on at host page `p`: is its cell worth keeping? Guest-live. */

@@ -89,9 +89,14 @@ static void fill_jc(struct hyp_cpu *cpu, const struct hyp_block *b)
 
 static int interpret(struct hyp_cpu *cpu)
 {
+	int ret;
+
 	cpu->stats[HYP_STAT_interpreted]++;
+	cpu->doing = HYP_INTERPRETS;
 	hyp_fpu_put(cpu);
-	return x86_interp_one(cpu);
+	ret = x86_interp_one(cpu);
+	cpu->doing = 0;
+	return ret;
 }
 
 /* Blocks of another key (CR0.TS, CR4, XCR0, CPL ... changed) must not be found in the jump cache. */

@@ -106,7 +106,7 @@ void xlate_cell_stubs(struct hyp_engine *e);
 
 /* tramp.c */
 void hyp_enter(struct hyp_cpu *cpu, u64 code);
-extern const char hyp_leave[], hyp_leave_tail[];
+extern const char hyp_leave[], hyp_leave_tail[], hyp_leave_end[]; /* hyp_enter is in front of them */
 
 /* signal.c */
 int hyp_signal_init(void);

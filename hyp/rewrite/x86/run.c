@@ -77,9 +77,25 @@ static bool answer_attention(struct hyp_cpu *cpu)
 
 static enum x86_ret interpret(struct hyp_cpu *cpu)
 {
+	enum x86_ret ret;
+
 	cpu->stats[HYP_STAT_interpreted]++;
+	cpu->doing = HYP_INTERPRETS;
 	hyp_fpu_put(cpu);
-	return x86_interp_one(cpu);
+	ret = x86_interp_one(cpu);
+	cpu->doing = 0;
+	return ret;
+}
+
+static enum x86_ret deliver(struct hyp_cpu *cpu, struct x86_event *ev)
+{
+	enum x86_ret ret;
+
+	cpu->stats[HYP_STAT_events]++;
+	cpu->doing = HYP_DISPATCHES;
+	ret = x86_deliver(cpu, ev);
+	cpu->doing = 0;
+	return ret;
 }
 
 static enum x86_ret execute(struct hyp_cpu *cpu)
@@ -92,8 +108,7 @@ static enum x86_ret execute(struct hyp_cpu *cpu)
 			cpu->fault.type = X86_EVENT_NONE; /* of an access that was only tried */
 		return ret;
 	}
-	cpu->stats[HYP_STAT_events]++;
-	return x86_deliver(cpu, &cpu->fault);
+	return deliver(cpu, &cpu->fault);
 }
 
 static enum x86_ret deliver_injected(struct hyp_cpu *cpu)
@@ -101,8 +116,7 @@ static enum x86_ret deliver_injected(struct hyp_cpu *cpu)
 	struct x86_event ev = cpu->s.inject;
 
 	cpu->s.inject.type = X86_EVENT_NONE;
-	cpu->stats[HYP_STAT_events]++;
-	return x86_deliver(cpu, &ev);
+	return deliver(cpu, &ev);
 }
 
 static enum hyp_exit run_loop(struct hyp_cpu *cpu)
@@ -166,6 +180,7 @@ enum hyp_exit hyp_cpu_run(struct hyp_cpu *cpu)
 	hyp_cpu_answer_sync(cpu);
 	cpu->host_gs = swap_gs((u64)cpu);
 	hyp_current = cpu;
+	cpu->doing = 0; /* the last run may have ended in a guard */
 	cpu->stats[HYP_STAT_runs]++;
 	if (unlikely(cpu->engine->n_watched))
 		tcache_compare_watched(cpu);

@@ -46,6 +46,8 @@ __asm__(".text\n"
 	"	add $8, %rsp\n"
 	"	pop %r15\n	pop %r14\n	pop %r13\n	pop %r12\n	pop %rbp\n	pop %rbx\n"
 	"	ret\n"
+	".globl hyp_leave_end\n.hidden hyp_leave_end\n"
+	"hyp_leave_end:\n"
 	".size hyp_leave, .-hyp_leave\n");
 
 /* The offsets the assembly above uses, as absolute symbols. */

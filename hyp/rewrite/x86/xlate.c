@@ -282,7 +282,7 @@ static void note_sums(struct hyp_block *b, struct hyp_cpu *cpu, const u8 *page)
 	b->sum[1] = second ? tcache_block_sum(b, 1, second) : 0;
 }
 
-struct hyp_block *xlate_block(struct hyp_cpu *cpu, u64 pc, gpa_t gpa, const u8 *host, u32 key)
+static struct hyp_block *translate(struct hyp_cpu *cpu, u64 pc, gpa_t gpa, const u8 *host, u32 key)
 {
 	struct xlate *x = cpu->engine->xlate;
 
@@ -304,4 +304,14 @@ struct hyp_block *xlate_block(struct hyp_cpu *cpu, u64 pc, gpa_t gpa, const u8 *
 	note_sums(x->b, cpu, x->page_host);
 	tcache_publish(x->eng, x->b);
 	return x->b;
+}
+
+struct hyp_block *xlate_block(struct hyp_cpu *cpu, u64 pc, gpa_t gpa, const u8 *host, u32 key)
+{
+	struct hyp_block *b;
+
+	cpu->doing = HYP_TRANSLATES;
+	b = translate(cpu, pc, gpa, host, key);
+	cpu->doing = 0;
+	return b;
 }

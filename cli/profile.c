@@ -1,0 +1,314 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * kuse run --profile: samples from KVM (kuse_profile_start), names from the guest's kernel, and a report in
+ * two parts: what the engine was doing, and where in the guest.
+ *
+ * Names come from the tables that the kernel has in its memory, read when the guest has stopped: they are
+ * right wherever KASLR put it. A System.map (--symbols) has the addresses of the link; MSR_LSTAR, which holds where
+ * entry_SYSCALL_64 is, tells how far the kernel is from there.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/cli.h"
+#include "lib/ksyms.h"
+#include "virt/sys.h"
+#include "vmm/file.h"
+#include "vmm/vcpu.h"
+
+#define HZ 1000
+#define MSR_LSTAR 0xc0000082u
+#define KERNEL_HALF 0x8000000000000000ull
+#define ROOT_MASK (~0x1ffful) /* page-table isolation gives an address space two roots, side by side */
+#define MAX_ROWS 30
+#define MAX_SPACES 5
+#define MAX_PLACES 5
+
+struct profile {
+	const struct run_options *opt;
+	FILE *out;
+	struct ksyms syms;
+	const char *no_symbols; /* why there are none */
+	struct kuse_profile_sample *sample;
+	size_t n;
+	u64 total, state[KUSE_PROFILE_NR];
+};
+
+/* One line of the second part. */
+struct row {
+	const char *name;
+	u64 root, addr; /* addr: where the function begins, or the place itself */
+	u64 count, state[KUSE_PROFILE_NR];
+};
+
+/* ---- symbols ---- */
+
+static void move_symbols(struct profile *p, struct vm *vm)
+{
+	struct {
+		struct kvm_msrs head;
+		struct kvm_msr_entry entry;
+	} msr = {.head.nmsrs = 1, .entry.index = MSR_LSTAR};
+	u64 linked = ksyms_address(&p->syms, "entry_SYSCALL_64");
+
+	if (vm->vcpus && linked && vcpu_ioctl(vm->vcpus, KVM_GET_MSRS, &msr) == 1 && msr.entry.data)
+		ksyms_move(&p->syms, msr.entry.data - linked);
+}
+
+static void read_symbols(struct profile *p, struct vm *vm)
+{
+	const struct vm_memory *mem = &vm->mem;
+
+	if (p->syms.n)
+		move_symbols(p, vm);
+	else if (ksyms_from_memory(&p->syms, mem->base, mem->low) &&
+		 ksyms_from_memory(&p->syms, mem->base + mem->low, mem->high))
+		p->no_symbols = "no kallsyms found in the guest's memory; give its System.map with --symbols";
+}
+
+static int load_map(struct profile *p, const char *path)
+{
+	struct file_data file;
+	int err;
+
+	if (file_read(path, &file) < 0)
+		return complain(STATUS_FAILURE, "cannot read --symbols '%s': %s", path, strerror(errno));
+	err = ksyms_from_map(&p->syms, (const char *)file.data, file.size);
+	free(file.data);
+	if (err)
+		return complain(STATUS_FAILURE,
+				"--symbols '%s' is no System.map: lines are to be \"address type name\"",
+				path);
+	return STATUS_OK;
+}
+
+/* ---- the report ---- */
+
+static double percent(const struct profile *p, u64 count)
+{
+	return p->total ? 100.0 * count / p->total : 0;
+}
+
+static void report_states(const struct profile *p)
+{
+	fprintf(p->out, "time by engine state\n");
+	for (int i = 0; i < KUSE_PROFILE_NR; i++)
+		fprintf(p->out, "%7.2f %%  %s\n", percent(p, p->state[i]), kuse_profile_state_name(i));
+}
+
+static int by_count(const void *a, const void *b)
+{
+	const struct row *x = a, *y = b;
+
+	if (x->count != y->count)
+		return x->count < y->count ? 1 : -1;
+	return (x->addr > y->addr) - (x->addr < y->addr);
+}
+
+static int by_place(const void *a, const void *b)
+{
+	const struct row *x = a, *y = b;
+
+	if (x->root != y->root)
+		return x->root < y->root ? -1 : 1;
+	return (x->addr > y->addr) - (x->addr < y->addr);
+}
+
+/* Rows of the same root and address become one. Returns how many are left. */
+static size_t merge(struct row *row, size_t n, int (*order)(const void *, const void *))
+{
+	size_t out = 0;
+
+	qsort(row, n, sizeof(*row), order);
+	for (size_t i = 0; i < n; i++) {
+		if (out && !order(&row[out - 1], &row[i])) {
+			row[out - 1].count += row[i].count;
+			for (int s = 0; s < KUSE_PROFILE_NR; s++)
+				row[out - 1].state[s] += row[i].state[s];
+		} else {
+			row[out++] = row[i];
+		}
+	}
+	return out;
+}
+
+static struct row row_of(const struct profile *p, const struct kuse_profile_sample *s)
+{
+	struct row r = {.addr = s->pc, .count = s->count};
+	u64 off;
+
+	r.state[s->state] = s->count;
+	if (s->user) {
+		r.root = s->root & ROOT_MASK;
+	} else if ((r.name = ksyms_find(&p->syms, s->pc, &off))) {
+		r.addr -= off;
+	} else if (p->syms.n) {
+		r.name = s->pc >= KERNEL_HALF ? "[kernel, no symbol: module, BPF]"
+					      : "[before the kernel's own tables]";
+		r.addr = s->pc >= KERNEL_HALF;
+	}
+	return r;
+}
+
+static void print_row(const struct profile *p, const struct row *r, const char *name)
+{
+	fprintf(p->out, "%7.2f %%  %5.1f %5.1f %5.1f %5.1f %5.1f  %s\n", percent(p, r->count),
+		100.0 * r->state[KUSE_PROFILE_CODE] / r->count,
+		100.0 * (r->state[KUSE_PROFILE_TRANSLATE] + r->state[KUSE_PROFILE_DISPATCH]) / r->count,
+		100.0 * r->state[KUSE_PROFILE_TLB] / r->count,
+		100.0 * (r->state[KUSE_PROFILE_HELPER] + r->state[KUSE_PROFILE_INTERP]) / r->count,
+		100.0 * r->state[KUSE_PROFILE_KVM] / r->count, name);
+}
+
+static void print_place(const struct profile *p, const struct row *r)
+{
+	char text[32];
+
+	snprintf(text, sizeof(text), "0x%llx", (unsigned long long)r->addr);
+	print_row(p, r, r->name ? r->name : text);
+}
+
+/* Of samples with a guest address: the kernel's or the user programs'. */
+static size_t collect(const struct profile *p, bool user, struct row *row)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < p->n; i++)
+		if (p->sample[i].state <= KUSE_PROFILE_KVM && p->sample[i].user == user)
+			row[n++] = row_of(p, &p->sample[i]);
+	return merge(row, n, by_place);
+}
+
+static void report_kernel(const struct profile *p, struct row *row)
+{
+	size_t n = collect(p, false, row);
+
+	qsort(row, n, sizeof(*row), by_count);
+	fprintf(p->out, "\nguest kernel%s%s%s\n", p->no_symbols ? " (" : "", p->no_symbols ?: "",
+		p->no_symbols ? ")" : "");
+	fprintf(p->out, "   time  %% in: code  xlat   TLB  help  exit\n");
+	for (size_t i = 0; i < n && i < MAX_ROWS; i++)
+		print_place(p, &row[i]);
+}
+
+static int by_root(const void *a, const void *b)
+{
+	const struct row *x = a, *y = b;
+
+	return (x->root > y->root) - (x->root < y->root);
+}
+
+static void report_space(const struct profile *p, const struct row *space, struct row *places, size_t n)
+{
+	char text[64];
+
+	snprintf(text, sizeof(text), "user program at CR3 0x%llx", (unsigned long long)space->root);
+	print_row(p, space, text);
+	qsort(places, n, sizeof(*places), by_count);
+	for (size_t i = 0; i < n && i < MAX_PLACES; i++)
+		print_place(p, &places[i]);
+}
+
+/* Rows are sorted by address space: each is a stretch of them. */
+static void report_user(const struct profile *p, struct row *row, struct row *space)
+{
+	size_t n = collect(p, true, row), n_spaces;
+
+	memcpy(space, row, n * sizeof(*row));
+	n_spaces = merge(space, n, by_root);
+	qsort(space, n_spaces, sizeof(*space), by_count);
+	fprintf(p->out, "\nguest user programs: %zu address space%s\n", n_spaces, n_spaces == 1 ? "" : "s");
+	for (size_t i = 0; i < n_spaces && i < MAX_SPACES; i++) {
+		size_t from = 0, to;
+
+		while (row[from].root != space[i].root)
+			from++;
+		for (to = from; to < n && row[to].root == space[i].root; to++)
+			;
+		report_space(p, &space[i], row + from, to - from);
+		qsort(row + from, to - from, sizeof(*row), by_place);
+	}
+}
+
+static void report(struct profile *p)
+{
+	struct row *row = calloc(p->n + 1, 2 * sizeof(*row));
+
+	if (!row)
+		return;
+	for (size_t i = 0; i < p->n; i++) {
+		p->total += p->sample[i].count;
+		p->state[p->sample[i].state] += p->sample[i].count;
+	}
+	fprintf(p->out, "kuse profile: %llu samples, %d a second for each of %u vCPU%s\n\n",
+		(unsigned long long)p->total, HZ, p->opt->vm.cpus, p->opt->vm.cpus == 1 ? "" : "s");
+	report_states(p);
+	report_kernel(p, row);
+	report_user(p, row, row + p->n);
+	free(row);
+}
+
+/* ---- around a run ---- */
+
+static void inspect(struct vm *vm, void *opaque)
+{
+	read_symbols(opaque, vm);
+}
+
+static void profile_free(struct profile *p)
+{
+	if (p->out && p->out != stderr)
+		fclose(p->out);
+	ksyms_free(&p->syms);
+	free(p->sample);
+	free(p);
+}
+
+static int prepare(struct profile *p, struct run_options *opt)
+{
+	int err, status = opt->symbols ? load_map(p, opt->symbols) : STATUS_OK;
+
+	if (status != STATUS_OK)
+		return status;
+	p->out = opt->profile_file ? fopen(opt->profile_file, "we") : stderr;
+	if (!p->out)
+		return complain(STATUS_FAILURE, "cannot write the profile to '%s': %s", opt->profile_file,
+				strerror(errno));
+	err = kuse_profile_start(HZ);
+	return err ? complain(STATUS_FAILURE, "cannot profile: %s", strerror(-err)) : STATUS_OK;
+}
+
+int profile_begin(struct run_options *opt, struct profile **profile)
+{
+	struct profile *p = calloc(1, sizeof(*p));
+	int status;
+
+	if (!p)
+		return complain(STATUS_HOST_MEMORY, "the host is out of memory; free some");
+	p->opt = opt;
+	status = prepare(p, opt);
+	if (status != STATUS_OK) {
+		profile_free(p);
+		return status;
+	}
+	opt->vm.inspect = inspect;
+	opt->vm.inspect_opaque = p;
+	*profile = p;
+	return STATUS_OK;
+}
+
+void profile_end(struct profile *p)
+{
+	long n;
+
+	if (!p)
+		return;
+	n = kuse_profile_stop(&p->sample);
+	p->n = n > 0 ? (size_t)n : 0;
+	report(p);
+	if (p->out != stderr && fflush(p->out))
+		complain(0, "cannot write the profile to '%s': %s", p->opt->profile_file, strerror(errno));
+	profile_free(p);
+}
