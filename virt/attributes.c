@@ -4,7 +4,7 @@
 
 u64 kvm_supported_mem_attributes(struct kvm *kvm)
 {
-	return !kvm || kvm_arch_has_private_mem(kvm) ? KVM_MEMORY_ATTRIBUTE_PRIVATE : 0;
+	return kvm_arch_has_private_mem(kvm) ? KVM_MEMORY_ATTRIBUTE_PRIVATE : 0;
 }
 
 /* The CPU keeps the one attribute there is, page by page, whether there is a slot or not. */
@@ -12,6 +12,8 @@ long kvm_vm_ioctl_set_mem_attributes(struct kvm *kvm, const struct kvm_memory_at
 {
 	long ret;
 
+	if (!kvm_arch_has_private_mem(NULL)) /* the architecture does not have the ioctl */
+		return -EINVAL;
 	if (attrs->flags || attrs->attributes & ~kvm_supported_mem_attributes(kvm))
 		return -EINVAL;
 	if (!attrs->size || attrs->address + attrs->size < attrs->address)
@@ -57,6 +59,8 @@ long kvm_vcpu_pre_fault_memory(struct kvm_vcpu *vcpu, unsigned long arg)
 	struct kvm_pre_fault_memory range;
 	long ret;
 
+	if (!kvm_vm_ioctl_check_extension_generic(vcpu->kvm, KVM_CAP_PRE_FAULT_MEMORY))
+		return -EINVAL;
 	if (copy_from_client(&range, arg, sizeof(range)))
 		return -EFAULT;
 	if (range.flags || (range.gpa | range.size) & ~PAGE_MASK || range.gpa + range.size <= range.gpa)

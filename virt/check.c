@@ -8,7 +8,6 @@ static const struct {
 	{ KVM_CAP_USER_MEMORY, 1 },
 	{ KVM_CAP_USER_MEMORY2, 1 },
 	{ KVM_CAP_MEMORY_FAULT_INFO, 1 },
-	{ KVM_CAP_PRE_FAULT_MEMORY, 1 },
 	{ KVM_CAP_DESTROY_MEMORY_REGION_WORKS, 1 },
 	{ KVM_CAP_JOIN_MEMORY_REGIONS_WORKS, 1 },
 	{ KVM_CAP_INTERNAL_ERROR_DATA, 1 },
@@ -21,7 +20,7 @@ static const struct {
 	{ KVM_CAP_CHECK_EXTENSION_VM, 1 },
 	{ KVM_CAP_ENABLE_CAP_VM, 1 },
 	{ KVM_CAP_HALT_POLL, 1 },
-	{ KVM_CAP_COALESCED_MMIO, 2 }, /* the ring is page 2 of kvm_run's mapping */
+	{ KVM_CAP_COALESCED_MMIO, KVM_COALESCED_MMIO_PAGE_OFFSET },
 	{ KVM_CAP_COALESCED_PIO, 1 },
 	{ KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2, KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE | KVM_DIRTY_LOG_INITIALLY_SET },
 	{ KVM_CAP_IRQ_ROUTING, KVM_MAX_IRQ_ROUTES },
@@ -30,8 +29,6 @@ static const struct {
 	{ KVM_CAP_IMMEDIATE_EXIT, 1 },
 	{ KVM_CAP_SYSTEM_EVENT_DATA, 1 },
 	{ KVM_CAP_DEVICE_CTRL, 1 },
-	{ KVM_CAP_MAX_VCPUS, KVM_MAX_VCPUS },
-	{ KVM_CAP_DIRTY_LOG_RING, (int)KVM_DIRTY_RING_MAX_SIZE },
 	{ KVM_CAP_DIRTY_LOG_RING_ACQ_REL, (int)KVM_DIRTY_RING_MAX_SIZE },
 	{ KVM_CAP_BINARY_STATS_FD, 1 },
 };
@@ -40,10 +37,10 @@ int kvm_vm_ioctl_check_extension_generic(struct kvm *kvm, long ext)
 {
 	if (ext == KVM_CAP_MEMORY_ATTRIBUTES)
 		return (int)kvm_supported_mem_attributes(kvm);
-	if (ext == KVM_CAP_MULTI_ADDRESS_SPACE && kvm)
+	if (ext == KVM_CAP_MULTI_ADDRESS_SPACE && kvm && KVM_MAX_NR_ADDRESS_SPACES > 1)
 		return kvm_arch_nr_memslot_as_ids(kvm);
 	if (ext == KVM_CAP_GUEST_MEMFD)
-		return !kvm || kvm_arch_has_private_mem(kvm);
+		return kvm_arch_has_private_mem(kvm);
 	for (size_t i = 0; i < ARRAY_SIZE(generic_caps); i++)
 		if (generic_caps[i].cap == ext)
 			return generic_caps[i].value;
@@ -71,6 +68,8 @@ int kvm_vm_ioctl_enable_cap_generic(struct kvm *kvm, struct kvm_enable_cap *cap)
 		return cap->flags || cap->args[0] != (u32)cap->args[0] ? -EINVAL : 0;
 	case KVM_CAP_DIRTY_LOG_RING:
 	case KVM_CAP_DIRTY_LOG_RING_ACQ_REL:
+		if (!kvm_vm_ioctl_check_extension_generic(kvm, cap->cap))
+			return -EINVAL;
 		return (int)kvm_vm_ioctl_enable_dirty_log_ring(kvm, (u32)cap->args[0]);
 	case KVM_CAP_DIRTY_LOG_RING_WITH_BITMAP: /* only where KVM writes memory without a vCPU: not on x86 */
 		return -EINVAL;

@@ -96,6 +96,8 @@ long kvm_gmem_create(struct kvm *kvm, const struct kvm_create_guest_memfd *args)
 	struct kvm_gmem *gmem;
 	int fd;
 
+	if (!kvm_arch_has_private_mem(NULL)) /* the architecture does not have the ioctl */
+		return -EINVAL;
 	if (args->flags || (s64)args->size <= 0 || args->size & ~PAGE_MASK)
 		return -EINVAL;
 	gmem = calloc(1, sizeof(*gmem));

@@ -120,6 +120,17 @@ size_t kuse_init_report(const struct kuse_init_step **steps)
 
 /* ---- generic steps --------------------------------------------------------------------------------- */
 
+static const struct {
+	const char *name;
+	int error;
+	const char *verdict;
+} modes_refused[] = {
+	{ "none", -ENODEV, "mode none: KVM was switched off by KUSE_MODE" },
+	{ "nvhe", -EOPNOTSUPP, "mode nvhe: KVM and its CPU in a process of their own: not yet" },
+	{ "protected", -EOPNOTSUPP, "mode protected: nvhe with memory the client does not see: not yet" },
+	{ "nested", -EOPNOTSUPP, "mode nested: guests that have EL2: not yet" },
+};
+
 /* Linux: early_kvm_mode_cfg / kvm_get_mode. */
 int kvm_mode_check(const char **verdict, const char **remedy)
 {
@@ -129,13 +140,14 @@ int kvm_mode_check(const char **verdict, const char **remedy)
 		*verdict = "vhe: KVM and its CPU live in the client's process";
 		return 0;
 	}
-	if (!strcmp(mode, "none")) {
-		*verdict = "mode none: KVM was switched off by KUSE_MODE";
-		*remedy = "unset KUSE_MODE, or set it to vhe";
-		return -ENODEV;
-	}
-	*verdict = "KUSE_MODE names a mode that does not exist here (vhe and none do; others not yet)";
 	*remedy = "unset KUSE_MODE, or set it to vhe";
+	for (size_t i = 0; i < ARRAY_SIZE(modes_refused); i++) {
+		if (!strcmp(mode, modes_refused[i].name)) {
+			*verdict = modes_refused[i].verdict;
+			return modes_refused[i].error;
+		}
+	}
+	*verdict = "KUSE_MODE names no mode (none, vhe, nvhe, protected, nested)";
 	return -EINVAL;
 }
 

@@ -33,7 +33,7 @@ void kvm_arch_destroy_vm(struct kvm *kvm);
 /* KVM_CHECK_EXTENSION; kvm is NULL on the system fd. */
 int kvm_vm_ioctl_check_extension(struct kvm *kvm, long ext);
 int kvm_vm_ioctl_enable_cap(struct kvm *kvm, struct kvm_enable_cap *cap);
-/* Does this type of VM have private memory? */
+/* Does this type of VM have private memory? NULL: does any? */
 bool kvm_arch_has_private_mem(struct kvm *kvm);
 /* Memory flags this architecture knows besides LOG_DIRTY_PAGES. */
 u32 kvm_arch_valid_mem_flags(void);

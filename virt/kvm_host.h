@@ -34,12 +34,11 @@ struct kvm_vcpu;
 struct kvm_io_device;
 struct kvm_kernel_irq_routing_entry;
 
-#include "kvm_arch_types.h" /* arch/<guest>/include: struct kvm_arch, struct kvm_vcpu_arch */
+#include "kvm_arch_types.h" /* arch/<guest>/include: struct kvm_arch, struct kvm_vcpu_arch, limits */
 
-#define KVM_MAX_VCPUS 1024     /* ids go to KVM_MAX_VCPU_IDS */
-#define KVM_MAX_VCPU_IDS 4096
-#define KVM_USER_MEM_SLOTS 32764 /* 2^15 - 3 internal ones - 1, as Linux on x86 says (32764) */
-#define KVM_MAX_NR_ADDRESS_SPACES 2 /* the second one is what a CPU in SMM sees */
+/* The architecture also says: KVM_MAX_VCPUS, KVM_MAX_VCPU_IDS (a vCPU's id is below), KVM_INTERNAL_MEM_SLOTS,
+ * KVM_MAX_NR_ADDRESS_SPACES, KVM_NR_IRQCHIPS, KVM_IRQCHIP_NUM_PINS. */
+#define KVM_USER_MEM_SLOTS (32767 - KVM_INTERNAL_MEM_SLOTS)
 #define KVM_MEM_MAX_NR_PAGES ((1ul << 31) - 1)
 #define KVM_MAX_IRQ_ROUTES 4096
 #define KVM_USERSPACE_IRQ_SOURCE_ID 0

@@ -18,7 +18,6 @@
 #include "virt/uaccess.h"
 #include "virt/vm.h"
 
-#define COALESCED_PAGE 2
 
 static __thread struct kvm_vcpu *running_vcpu __attribute__((tls_model("initial-exec")));
 
@@ -184,7 +183,7 @@ static void vcpu_release(struct kvm_file *file)
 
 static int map_coalesced(struct kvm_vcpu *vcpu, char *at, size_t len, off_t off, struct kvm_map_as how)
 {
-	off_t ring = (off_t)(COALESCED_PAGE * PAGE_SIZE);
+	off_t ring = (off_t)(KVM_COALESCED_MMIO_PAGE_OFFSET * PAGE_SIZE);
 
 	if (off > ring || off + (off_t)len <= ring)
 		return 0;

@@ -6,7 +6,9 @@
 #include "virt/file.h"
 #include "virt/kvm_host.h"
 
-#define KUSE_RUN_SIZE 12288ul /* run page, PIO page, coalesced ring page */
+/* Pages of kvm_run's mapping: the run page, what the architecture adds (x86: PIO data), the coalesced ring.
+ * */
+#define KUSE_RUN_SIZE ((KVM_COALESCED_MMIO_PAGE_OFFSET + 1ul) * PAGE_SIZE)
 
 extern const struct kvm_file_operations kvm_chardev_ops; /* kvm_main.c: the kvm fd */
 extern const struct kvm_file_operations kvm_vm_fops;     /* kvm_main.c */

@@ -88,6 +88,9 @@ static const struct {
 	{ KVM_CAP_VM_TYPES, 1 << KVM_X86_DEFAULT_VM | 1 << KVM_X86_SW_PROTECTED_VM },
 	{ KVM_CAP_X86_APIC_BUS_CYCLES_NS, 1 },
 	{ KVM_CAP_LAST_CPU, 1 },
+	{ KVM_CAP_MAX_VCPUS, KVM_MAX_VCPUS },
+	{ KVM_CAP_PRE_FAULT_MEMORY, 1 },
+	{ KVM_CAP_DIRTY_LOG_RING, 65536 * (int)sizeof(struct kvm_dirty_gfn) },
 	{ KVM_CAP_X86_GUEST_MODE, 1 }, /* the flag in kvm_run: never set, as there are no nested guests */
 	{ KVM_CAP_EXIT_HYPERCALL, KVM_EXIT_HYPERCALL_MASK },
 	{ KVM_CAP_VM_DISABLE_NX_HUGE_PAGES, 1 },

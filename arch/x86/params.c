@@ -1,9 +1,32 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What clients see of the host's vendor: the parameters of kvm_amd or kvm_intel (virt/params.c), and the
- * CPUID bit without which some do not look for /dev/kvm. */
+/* What clients see of the host's vendor: the parameters of kvm, and of kvm_amd or kvm_intel (virt/params.c),
+ * and the CPUID bit without which some do not look for /dev/kvm. */
 #include <cpuid.h>
 #include "arch/x86/x86.h"
 #include "virt/kvm_arch.h"
+
+/* There is no TDP MMU, and no huge page is ever split. */
+static const struct kvm_module_param kvm[] = {
+	{ "kvm", "eager_page_split", "N" },
+	{ "kvm", "enable_pmu", "N" },
+	{ "kvm", "enable_vmware_backdoor", "N" },
+	{ "kvm", "flush_on_reuse", "N" },
+	{ "kvm", "force_emulation_prefix", "0" },
+	{ "kvm", "ignore_msrs", "N" },
+	{ "kvm", "kvmclock_periodic_sync", "N" },
+	{ "kvm", "lapic_timer_advance", "N" },
+	{ "kvm", "min_timer_period_us", "200" },
+	{ "kvm", "mitigate_smt_rsb", "N" },
+	{ "kvm", "mmio_caching", "N" },
+	{ "kvm", "nx_huge_pages", "N" },
+	{ "kvm", "nx_huge_pages_recovery_period_ms", "0" },
+	{ "kvm", "nx_huge_pages_recovery_ratio", "0" },
+	{ "kvm", "pi_inject_timer", "0" },
+	{ "kvm", "report_ignored_msrs", "N" },
+	{ "kvm", "tdp_mmu", "N" },
+	{ "kvm", "tsc_tolerance_ppm", "250" },
+	{ "kvm", "vector_hashing", "Y" },
+};
 
 static const struct kvm_module_param amd[] = {
 	{ "kvm_amd", "avic", "N" },
@@ -58,6 +81,9 @@ static const struct kvm_module_param intel[] = {
 
 const struct kvm_module_param *kvm_arch_module_param(unsigned i)
 {
+	if (i < ARRAY_SIZE(kvm))
+		return &kvm[i];
+	i -= ARRAY_SIZE(kvm);
 	if (kvm_vendor_amd_host())
 		return i < ARRAY_SIZE(amd) ? &amd[i] : NULL;
 	return i < ARRAY_SIZE(intel) ? &intel[i] : NULL;

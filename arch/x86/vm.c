@@ -51,7 +51,7 @@ int kvm_arch_nr_memslot_as_ids(struct kvm *kvm)
 
 bool kvm_arch_has_private_mem(struct kvm *kvm)
 {
-	return kvm->arch.has_private_mem;
+	return !kvm || kvm->arch.has_private_mem;
 }
 
 u32 kvm_arch_valid_mem_flags(void)

@@ -7,6 +7,10 @@
 #include "kvm_arch_hyperv.h"
 #include "kvm_arch_xen.h"
 
+#define KVM_MAX_VCPUS 1024 /* ids go to KVM_MAX_VCPU_IDS */
+#define KVM_MAX_VCPU_IDS 4096
+#define KVM_INTERNAL_MEM_SLOTS 3
+#define KVM_MAX_NR_ADDRESS_SPACES 2 /* the second one is what a CPU in SMM sees */
 #define KVM_NR_IRQCHIPS 3
 #define KVM_IRQCHIP_NUM_PINS 24
 
