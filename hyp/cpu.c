@@ -4,7 +4,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "hyp/mem/as.h"
+#include "hyp/mem/signal.h"
 #include "hyp/rewrite/x86/engine.h"
 #include "hyp/sys/x86/sys.h"
 

@@ -62,7 +62,7 @@ enum ir_cc { IR_EQ, IR_NE, IR_CS, IR_CC, IR_MI, IR_PL, IR_VS, IR_VC, IR_HI, IR_L
 
 struct ir_block {
 	u64 pc;          /* of the first guest instruction */
-	u32 n;           /* operations; ir[0] is unused */
+	u32 n;           /* ir[1] .. ir[n - 1] are the operations; ir[0] is unused */
 	u32 guest_insns; /* lifted */
 	u32 guest_len;   /* bytes */
 	u32 key;         /* mode the block was lifted for (hyp/sys/arm64/cpu.h) */
@@ -70,7 +70,10 @@ struct ir_block {
 	struct ir_insn ir[IR_MAX_INSNS];
 };
 
-/* Builders; return the new value. Constants are folded and shared by the passes, not here. */
+/* Empties b. */
+void ir_block_init(struct ir_block *b, u64 pc, u32 key);
+
+/* Builders; return the new value, 0 and b->overflow where there is no room. Constants are folded and shared by the passes, not here. */
 u16 ir_add_insn(struct ir_block *b, struct ir_insn i);
 static inline u16 ir3(struct ir_block *b, enum ir_op op, enum ir_type t, u16 x, u16 y, u16 z)
 {
@@ -89,6 +92,15 @@ static inline u16 ir_const(struct ir_block *b, enum ir_type t, u64 value)
 	return ir_add_insn(b, (struct ir_insn){ .op = IR_CONST, .type = t, .imm = (s64)(t == IR_I32 ? (u32)value : value) });
 }
 
+static inline unsigned ir_width(u8 type)
+{
+	return type == IR_I32 ? 32 : 64;
+}
+static inline u64 ir_mask(u8 type)
+{
+	return type == IR_I32 ? 0xffffffffu : ~0ull;
+}
+
 /* NULL where the block is well formed, else what is wrong (tests, debug builds). */
 const char *ir_verify(const struct ir_block *b);
 /* One line a value, as in docs/ir.md. Returns the length, as snprintf. */
@@ -102,6 +114,12 @@ const struct ir_op_desc {
 #define IR_ANY 15
 
 #define IR_VALUE(b, v) ((b)->ir[v])
+
+/* What CLZ, RBIT, ... compute: the interpreter and constant folding (eval.c). x, y, z: the operands, zero extended, flags as NZCV
+ * in bits 31:28. Integer and flag operations without effects only. */
+u64 ir_eval(const struct ir_insn *i, u64 x, u64 y, u64 z);
+bool ir_can_eval(enum ir_op op);
+bool ir_cond_holds(unsigned cc, u32 nzcv);
 
 struct hyp_cpu;
 /* What IR_CALL and IR_CALLX call. Ordinary C: no guest state is in host registers meanwhile except MXCSR,

@@ -37,11 +37,6 @@ void hyp_jc_reset(struct hyp_cpu *cpu);
 /* The same for non-global pages only (change of ASID or TTBR0): what EL0 and low addresses use. */
 void hyp_jc_reset_user(struct hyp_cpu *cpu);
 
-/* Signal handlers for host faults in guest code, chained in front of the client's: called by hyp_init(), hyp_exit(). */
-int hyp_signal_init(void);
-void hyp_signal_exit(void);
-
-/* The CPU that runs on this thread, set by hyp_cpu_run; NULL outside. Defined by the engine. */
-extern __thread struct hyp_cpu *hyp_current __attribute__((tls_model("initial-exec")));
+/* Host signals: hyp/mem/signal.h. hyp_cpu_run sets hyp_current. */
 
 #endif

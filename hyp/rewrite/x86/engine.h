@@ -108,11 +108,6 @@ void xlate_cell_stubs(struct hyp_engine *e);
 void hyp_enter(struct hyp_cpu *cpu, u64 code);
 extern const char hyp_leave[], hyp_leave_tail[], hyp_leave_end[]; /* hyp_enter is in front of them */
 
-/* signal.c */
-int hyp_signal_init(void);
-void hyp_signal_exit(void);
-extern __thread struct hyp_cpu *hyp_current __attribute__((tls_model("initial-exec")));
-
 /* fpu.c */
 void hyp_fpu_get(struct hyp_cpu *cpu); /* guest vector state into the host's registers */
 

@@ -3,7 +3,7 @@
 #ifndef KUSE_HYP_X86_RUN_H
 #define KUSE_HYP_X86_RUN_H
 
-#include "hyp/mem/as.h"
+#include "hyp/mem/signal.h"
 #include "hyp/rewrite/x86/engine.h"
 #include "hyp/sys/x86/sys.h"
 

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Between the parts of the reference interpreter. */
+#ifndef KUSE_HYP_IR_INTERP_H
+#define KUSE_HYP_IR_INTERP_H
+
+#include "hyp/ir/ir.h"
+#include "hyp/sys/arm64/cpu.h"
+
+union ir_val {
+	u64 x[2]; /* integers zero extended; flags: NZCV in bits 31:28 */
+	u8 b[16];
+	u16 h[8];
+	u32 w[4];
+	double d[2];
+	float s[4];
+};
+
+/* An operation of vec_ops.inc that neither reads nor writes anything but its operands. val: all values of the block. */
+void ir_interp_vec(const struct ir_insn *i, const union ir_val *val, union ir_val *r);
+
+#endif

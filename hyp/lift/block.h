@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Inside the engine for lifted code (engine.h): its blocks and where their code is.
+ *
+ * A block is found by (pc, gpa, key) and lies in one page. Memory of dead blocks is reused only when everything is emptied;
+ * a dead block's entry is overwritten with a jump to its own way out, so links into it need no bookkeeping.
+ */
+#ifndef KUSE_HYP_LIFT_BLOCK_H
+#define KUSE_HYP_LIFT_BLOCK_H
+
+#include "hyp/ir/ir.h"
+#include "hyp/lift/engine.h"
+
+#define LIFT_NONE 0xffffffffu
+
+struct lift_block {
+	u64 pc;
+	gpa_t gpa;
+	u32 key;
+	u32 sum; /* of the guest's bytes */
+	u32 hash_next, page_next;
+	u16 guest_len, guest_insns;
+	bool dead;
+	u32 code;  /* entry, offset in the code area; 0: interpreted only */
+	u32 entry_end; /* offset behind the part of the entry that may be overwritten */
+	u32 dead_exit; /* offset of the way out for who enters a dead block */
+	u32 end;   /* offset behind the last byte */
+	u32 map;   /* first entry in the instruction map */
+	u32 n_map;
+	const struct ir_block *ir; /* interpreted: in the engine's arena, only as long as ->n says */
+};
+
+/* Host offset from the block's entry -> guest offset from its pc. */
+struct lift_insn_map {
+	u32 host;
+	u16 guest;
+};
+
+/* A guest page with translations. */
+struct lift_page {
+	u64 frame; /* number + 1; 0: free */
+	u32 first; /* block */
+};
+
+#define LIFT_HASH_BITS 17
+#define LIFT_PAGE_BITS 16
+#define LIFT_FILLS 384
+#define LIFT_STUBS 24
+
+struct lift_engine {
+	bool interp_only;
+	struct lift_block *blocks;
+	u32 n_blocks, max_blocks;
+	struct lift_insn_map *maps;
+	u32 n_maps, max_maps;
+	u32 *hash;
+	struct lift_page *pages;
+	u32 n_pages;
+	u32 generation; /* counts flushes */
+	bool low_el1;   /* the jump cache has entries of EL1 at low addresses */
+	u32 jc_key[2];  /* mode that the jump cache's entries are for, by EL */
+	struct {
+		u32 n; /* beyond LIFT_FILLS: not listed */
+		u16 slot[LIFT_FILLS];
+	} fills[2];
+	u8 *arena; /* IR of interpreted blocks */
+	size_t arena_used, arena_size;
+	struct ir_block *work;
+
+	/* code area: two views of one memfd */
+	u8 *rw, *rx;
+	u32 size, base, next;
+	int fd;
+	u32 stub[LIFT_STUBS]; /* offsets of what emit/x86/stubs.c made */
+	struct emit_state *emit;
+};
+
+static inline unsigned lift_jc_slot(u64 pc)
+{
+	return pc >> 2 & (HYP_JC_SIZE - 1);
+}
+
+/* Before a look-up in the jump cache: entries of another mode go. */
+void lift_check_key(struct hyp_cpu *cpu);
+void lift_fill_jc(struct hyp_cpu *cpu, const struct lift_block *b);
+/* The block at s.pc for the current key, translated if need be. NULL: cpu->leave says why. */
+struct lift_block *lift_find_block(struct hyp_cpu *cpu, u64 pc);
+
+#endif

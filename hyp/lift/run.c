@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Runs blocks until something needs the run loop (engine.h). */
+#include "hyp/lift/block.h"
+
+static const struct lift_block *next_block(struct hyp_cpu *cpu)
+{
+	const struct hyp_jc_entry *j = &cpu->jc[cpu->key & HYP_KEY_EL1][lift_jc_slot(cpu->s.pc)];
+	const struct lift_block *b;
+
+	lift_check_key(cpu);
+	if (likely(j->pc == cpu->s.pc))
+		return (const struct lift_block *)j->code;
+	cpu->stats[HYP_STAT_jc_miss]++;
+	b = lift_find_block(cpu, cpu->s.pc);
+	if (b)
+		lift_fill_jc(cpu, b);
+	return b;
+}
+
+void lift_run(struct hyp_cpu *cpu)
+{
+	const struct lift_block *b;
+
+	arm64_fp_enter(cpu);
+	while (!__atomic_load_n(&cpu->attention, __ATOMIC_ACQUIRE) && !cpu->leave) {
+		b = next_block(cpu);
+		if (!b)
+			break;
+		ir_interp(cpu, b->ir);
+	}
+	arm64_fp_leave(cpu);
+}
