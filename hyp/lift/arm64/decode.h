@@ -3,13 +3,14 @@
  * A64 by one table in the Arm manual's notation (a64_*.inc): decoder, lifter, disassembler, coverage
  * document and fuzzer read the same rows. A row is
  *
- *	A64(name, "sf:1 0 0 100010 sh imm12 Rn Rd", "ADD <R>d|SP, <R>n|SP, #imm{, LSL #12}",
- * lift_add_imm, FEAT)
+ *	A64(ADD_imm, "sf op=0 S=0 100010 sh imm12 Rn Rd", "add <Rd|SP>, <Rn|SP>, #<imm12><sh>",
+ *	    lift_addsub_imm, "FEAT_...")
  *
  * where the second string lists bits 31..0: digits, x for bits that do not matter, (0)/(1) for should-be,
- * and named fields, whose width is given once in fields.inc ("Rd" 5, "imm12" 12, ...) or after a colon. The
- * first row that matches and whose lifter does not refuse wins; where none does the instruction is
- * UNDEFINED.
+ * and named fields, whose width is given once in fields.inc ("Rd" 5, "imm12" 12, ...) or after a colon;
+ * "op=1" is a field that has that value in this row. The first row that matches wins; where none does, or
+ * its lifter refuses, the instruction is UNDEFINED. Rows with lift_none are those of features that are not
+ * offered.
  */
 #ifndef KUSE_HYP_LIFT_ARM64_DECODE_H
 #define KUSE_HYP_LIFT_ARM64_DECODE_H
@@ -29,10 +30,14 @@ struct a64_insn;
 /* False: these field values are unallocated (UNDEFINED). */
 typedef bool (*a64_lifter)(struct lift *l, const struct a64_insn *i);
 
+/* Rows with one kind of operands; the last three need FP/SIMD enabled. */
+enum a64_chapter { A64_DP_IMM, A64_BRANCH, A64_LDST, A64_DP_REG, A64_LDST_SIMD, A64_FP, A64_SIMD };
+
 struct a64_enc {
 	const char *name, *bits, *text;
 	a64_lifter lift;
-	const char *feature; /* "": base; else an ID register field, "FEAT_LSE" ... */
+	const char *feature; /* "": base; else as the manual names it: "FEAT_LSE" ... */
+	u8 chapter;          /* enum a64_chapter */
 };
 
 struct a64_insn {
@@ -41,6 +46,17 @@ struct a64_insn {
 	u32 f[A64_NR_FIELDS];
 };
 #define F(i, name) ((i)->f[A64_##name])
+
+extern const struct a64_enc a64_table[];
+extern const unsigned a64_nr_rows;
+/* For tools that walk the table: the bits that decide; where a field is (its lsb, -1: not in this row);
+ * NULL, or the row that is not well formed. */
+void a64_row_bits(unsigned row, u32 *mask, u32 *value);
+int a64_row_field(unsigned row, enum a64_field f, unsigned *width);
+const char *a64_table_fault(void);
+/* True where every row of the feature has a lifter: what ID registers may offer. */
+bool a64_feature(const char *feature);
+bool lift_none(struct lift *l, const struct a64_insn *i);
 
 /* The row an instruction belongs to (fields taken apart), or NULL. */
 const struct a64_enc *a64_decode(u32 raw, struct a64_insn *out);
