@@ -45,7 +45,7 @@ check:
 # Full: every group, 5 rounds, some 40 minutes. bench-quick: 3 rounds, a quarter of the work, some 5 minutes.
 bench bench-quick: $(BUILD)/build.ninja
 	@tools/deps run bench
-	@ninja -C $(BUILD) -j $(JOBS) --quiet kuse libkuse-preload.so bench_exit
+	@ninja -C $(BUILD) -j $(JOBS) --quiet kuse libkuse-preload.so bench_exit bench_micro bench_unit
 	@bench/bench --build $(BUILD) $(if $(filter bench-quick,$@),--quick) $(ARGS)
 
 # Longer than a test run has time for: random instruction sequences, until FUZZ_SECONDS are over.

@@ -7,6 +7,8 @@ import statistics
 import subprocess
 import time
 
+import micro
+
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 # measure, its line in the table, unit, scale
@@ -195,7 +197,7 @@ def worst(columns, a, b, names):
     return max(found) if found else (None, "none")
 
 
-def targets(columns, groups):
+def targets(columns, result, groups):
     """Yields (what, wanted, got or None, good)."""
     ours = columns.ours
     for measure in ("boot", "whole"):
@@ -207,14 +209,16 @@ def targets(columns, groups):
     slowest, name = worst(columns, ours, "native", smp)
     yield at_most(f"{ours}/native, worst of smp: {name}", 1.5, slowest)
     yield at_least("two CPUs against one, smp-par", 1.8, columns.ratio_of(ours, "smp-par1", "smp-par"))
+    translated = result["micro"].get("translation", {}).get(micro.TRANSLATION)
+    yield at_least("translation, million instructions per second", 1, translated)
     for measure, limit, scale in (("true", 3, 1), ("idle", 1, 100), ("rss", 64, 1 / 1048576)):
         values = columns.get("kuse", measure)
         unit = next(w[2] for w in WHOLE if w[0] == measure)
         yield at_most(f"{TITLE[measure]}, {unit}", limit, statistics.median(values) * scale if values else None)
 
 
-def verdicts(columns, groups):
-    for what, wanted, got, good in targets(columns, groups):
+def verdicts(columns, result, groups):
+    for what, wanted, got, good in targets(columns, result, groups):
         verdict = "not measured" if got is None else "met" if good else "MISSED"
         yield f"target {what:<52} {wanted:<8} {show(got):>8}  {verdict}"
 
@@ -238,8 +242,9 @@ def complaints(result):
 
 
 def table(columns, result, groups):
-    parts = [header(result["machine"]), workloads(columns, groups), notes(columns), whole(columns)]
+    parts = [header(result["machine"]), workloads(columns, groups), notes(columns), whole(columns),
+             micro.lines(result["micro"])]
     if columns.ours in columns.names:
-        parts.append(verdicts(columns, groups))
+        parts.append(verdicts(columns, result, groups))
     parts.append(complaints(result))
     return "\n\n".join(text for text in ("\n".join(part) for part in parts) if text)

@@ -3,6 +3,7 @@
 bench/micro translates as cold code. Loops, switches, structures, bytes, words and doubles in changing order; it calls
 nothing outside itself."""
 import random
+import sys
 
 HEAD = """typedef unsigned long u64;
 typedef unsigned int u32;
@@ -79,3 +80,8 @@ def source(functions, seed=1):
     parts = [HEAD] + [function(r, n) for n in range(functions)]
     calls = "".join(f"\tv = unit_{n}(s, v, {n});\n" for n in range(functions))
     return "\n".join(parts + ["u64 unit_all(struct state *s, u64 v)\n{\n" + calls + "\treturn v;\n}\n"])
+
+
+if __name__ == "__main__":
+    with open(sys.argv[2], "w", encoding="ascii") as out:
+        out.write(source(int(sys.argv[1])))
