@@ -225,10 +225,11 @@ static void shape_save(struct rng *r, struct dt_case *c)
 		{ { 0x0f, 0xae }, 2, 0, 1, 0xae, 8, 4 },  /* FXSAVE, FXRSTOR */
 		{ { 0x0f, 0xae }, 2, 4, 5, 0xae, 8, 4 },  /* XSAVE, XRSTOR */
 		{ { 0x0f, 0xc7 }, 2, 4, 5, 0xae, 8, 4 },  /* XSAVEC, XRSTOR */
+		{ { 0x48, 0x0f, 0xae }, 3, 4, 5, 0xae, 8, 4 }, /* XSAVE64, XRSTOR64 */
 	};
-	unsigned i = rng_below(r, ARRAY_SIZE(how));
+	unsigned i = rng_below(r, ARRAY_SIZE(how) - !dt_is64(c->mode));
 	u32 at = DT_DATA + 0x400 + 64 * rng_below(r, 48) + (rng_pct(r, 8) ? 8 : 0);
-	u8 load[2] = { 0x0f, 0xae };
+	u8 load[3] = { 0x48, 0x0f, 0xae };
 
 	if ((c->ptr_regs | c->locked) & 5)
 		return;
@@ -247,8 +248,8 @@ static void shape_save(struct rng *r, struct dt_case *c)
 	if (rng_pct(r, 60)) {
 		emit_mov_imm(c, 0, rng_pct(r, 50) ? 0xe7 : rng_below(r, 256));
 		emit_mov_imm(c, 2, 0);
-		load[1] = how[i].load_op;
-		emit_at(c, i < 2 ? &how[i].load_op : load, i < 2 ? 1 : 2, how[i].load, at);
+		load[2] = how[i].load_op;
+		emit_at(c, load + 3 - how[i].len, how[i].len, how[i].load, at);
 	}
 }
 

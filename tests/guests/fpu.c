@@ -6,7 +6,7 @@
  */
 #include "guest/lib/guest.h"
 
-static u8 area[4096] __attribute__((aligned(64)));
+static u8 area[8192] __attribute__((aligned(4096)));
 static u64 in[8] __attribute__((aligned(64))), out[8] __attribute__((aligned(64)));
 
 static void xsetbv(u64 v) { asm volatile("xsetbv" : : "c"(0), "a"((u32)v), "d"((u32)(v >> 32))); }
@@ -114,6 +114,41 @@ static void save_and_restore(void)
 	CHECK_EQ(out[2] | out[3], 0);
 }
 
+/* XSAVE64, XSAVEOPT64, XRSTOR64 on an area in two pages; what the header says of initial state. */
+static void wide_forms(void)
+{
+	u8 *at = area + 4096 - 512 - 64;
+	u32 csr = 0x1f80, odd = 0x3f80;
+
+	fill(4711);
+	load_ymm5();
+	asm volatile("ldmxcsr %0" : : "m"(odd));
+	asm volatile("xsave64 (%0)" : : "r"(at), "a"(7), "d"(0) : "memory");
+	asm volatile("vzeroall; ldmxcsr %0" : : "m"(csr));
+	asm volatile("xrstor64 (%0)" : : "r"(at), "a"(7), "d"(0) : "memory");
+	store_ymm5();
+	CHECK_EQ(differences(4), 0);
+	asm volatile("stmxcsr %0" : "=m"(csr));
+	CHECK_EQ(csr, odd);
+	csr = 0x1f80;
+	asm volatile("vzeroall; fninit; ldmxcsr %0" : : "m"(csr));
+	*(u64 *)(at + 512) = 0;
+	asm volatile("xrstor64 (%0)" : : "r"(at), "a"(6), "d"(0) : "memory"); /* MXCSR is loaded */
+	asm volatile("stmxcsr %0" : "=m"(odd));
+	CHECK_EQ(odd, 0x3f80);
+	asm volatile("ldmxcsr %0" : : "m"(csr));
+	*(u64 *)(at + 512) = 7;
+	*(u64 *)(at + 576) = 0x1234;
+	asm volatile("xsaveopt64 (%0)" : : "r"(at), "a"(4), "d"(0) : "memory");
+	CHECK_EQ(*(u64 *)(at + 512), 3);
+	CHECK_EQ(*(u64 *)(at + 576), 0x1234);
+	fill(9);
+	load_ymm5();
+	asm volatile("xsaveopt64 (%0)" : : "r"(at), "a"(4), "d"(0) : "memory");
+	CHECK_EQ(*(u64 *)(at + 512), 7);
+	CHECK_EQ(*(u64 *)(at + 576 + 5 * 16), in[2]);
+}
+
 static void fxsave(void)
 {
 	fill(7);
@@ -142,6 +177,8 @@ static void survives(void)
 	CHECK_EQ(differences(4), 0);
 }
 
+static void xrstor64(u64 a) { asm volatile("xrstor64 (%0)" : : "r"(a), "a"(7), "d"(0) : "memory"); }
+static void xsave64(u64 a) { asm volatile("xsave64 (%0)" : : "r"(a), "a"(7), "d"(0) : "memory"); }
 static void xrstor(u64 a) { asm volatile("xrstor (%0)" : : "r"(a), "a"(7), "d"(0) : "memory"); }
 
 static void bad_images(void)
@@ -152,8 +189,15 @@ static void bad_images(void)
 	CHECK_EQ(trap_of(xrstor, (u64)area), V_GP);
 	CHECK_EQ(trap_of(xrstor, (u64)area + 8), V_GP);
 	*(u64 *)(area + 512) = 0;
+	CHECK_EQ(trap_of(xsave64, (u64)area + 8), V_GP);
 	*(u64 *)(area + 528) = 1; /* reserved byte of the header */
 	CHECK_EQ(trap_of(xrstor, (u64)area), V_GP);
+	CHECK_EQ(trap_of(xrstor64, (u64)area), V_GP);
+	*(u64 *)(area + 528) = 0;
+	*(u32 *)(area + 24) = 1u << 31; /* reserved in MXCSR */
+	CHECK_EQ(trap_of(xrstor64, (u64)area), V_GP);
+	CHECK_EQ(trap_of(xrstor64, 1ull << 63), V_GP);
+	CHECK_EQ(trap_of(xsave64, 1ull << 63), V_GP);
 }
 
 int guest_main(void)
@@ -163,6 +207,7 @@ int guest_main(void)
 		guest_skip("no XSAVE or no AVX");
 	gates();
 	save_and_restore();
+	wide_forms();
 	fxsave();
 	survives();
 	bad_images();

@@ -7,6 +7,10 @@ static u64 fs_word = 0x1111, gs_word = 0x2222, kgs_word = 0x3333;
 static u64 read_fs(void) { u64 v; asm volatile("mov %%fs:0, %0" : "=r"(v)); return v; }
 static u64 read_gs(void) { u64 v; asm volatile("mov %%gs:0, %0" : "=r"(v)); return v; }
 
+/* The comparison's flags are to be in the frame of the fault. */
+static void wrfsbase(u64 a) { asm volatile("cmp %%eax, %%eax; wrfsbase %0" : : "r"(a)); }
+static void wrgsbase(u64 a) { asm volatile("cmp %%eax, %%eax; wrgsbase %0" : : "r"(a)); }
+
 static void bases(void)
 {
 	wrmsr(MSR_FS_BASE, (u64)&fs_word);
@@ -29,8 +33,31 @@ static void bases(void)
 		CHECK_EQ(read_fs(), 0x2222);
 		asm volatile("rdfsbase %0" : "=r"(v));
 		CHECK_EQ(v, (u64)&gs_word);
+		asm volatile("mov %1, %%r13; swapgs; wrgsbase %%r13; rdgsbase %%r14; swapgs; mov %%r14, %0"
+			     : "=r"(v) : "r"(0xffff800000000000) : "r13", "r14");
+		CHECK_EQ(v, 0xffff800000000000);
+		CHECK_EQ(rdmsr(MSR_KERNEL_GS_BASE), 0xffff800000000000);
+		asm volatile("mov %1, %%r13; wrfsbase %%r13d; mov %%rsp, %%r14; rdfsbase %%r14d; mov %%r14, %0"
+			     : "=r"(v) : "r"(0x7fffffff87654321) : "r13", "r14");
+		CHECK_EQ(v, 0x87654321);
+		CHECK_EQ(trap_of(wrfsbase, 1ull << 47), V_GP);
+		CHECK_EQ(trap_of(wrgsbase, 1ull << 63), V_GP);
+		CHECK_EQ(trap.f.rflags & 0x8d5, 0x44);
+		CHECK_EQ(rdmsr(MSR_FS_BASE), 0x87654321);
 		WRITE_CR(4, READ_CR(4) & ~CR4_FSGSBASE);
+		wrmsr(MSR_KERNEL_GS_BASE, 0);
 	}
+}
+
+static void selector_widths(void)
+{
+	u64 a = ~0ull, b = ~0ull, c = ~0ull;
+
+	asm volatile("mov %0, %%r14; mov %%ss, %%r14w; mov %%r14, %0\n"
+		     "mov %%ss, %w1; mov %%ss, %k2" : "+r"(a), "+r"(b), "+r"(c) : : "r14");
+	CHECK_EQ(a, 0xffffffffffff0000 | (u16)c);
+	CHECK_EQ(b, a);
+	CHECK_EQ(c >> 16, 0);
 }
 
 static void write_bad_base(u64 a) { wrmsr(MSR_FS_BASE, a); }
@@ -187,6 +214,7 @@ int guest_main(void)
 {
 	bases();
 	selectors();
+	selector_widths();
 	queries();
 	far_return();
 	call_gate();

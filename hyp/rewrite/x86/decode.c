@@ -638,7 +638,7 @@ static u8 class_of_mov_seg(struct insn *in)
 	const ZydisDecodedOperand *seg = &in->op[to ? 0 : 1];
 
 	if (!to)
-		return in->has_mem || in->z.operand_width != 16 ? INSN_MOV_FROM_SEG : INSN_INTERP;
+		return INSN_MOV_FROM_SEG;
 	if (in->has_mem || seg->reg.value == ZYDIS_REGISTER_SS || seg->reg.value == ZYDIS_REGISTER_CS)
 		return INSN_INTERP;
 	return insn_use_helper(in, HELPER_mov_to_seg,
@@ -695,6 +695,12 @@ static u8 class_of_system(struct insn *in, u32 key)
 		return key & KEY_TSC ? INSN_RDTSC : insn_use_helper(in, HELPER_rdtsc, 0);
 	case ZYDIS_MNEMONIC_RDTSCP:
 		return key & KEY_RDTSCP ? INSN_RDTSCP : insn_use_helper(in, HELPER_rdtscp, 0);
+	case ZYDIS_MNEMONIC_RDFSBASE:
+	case ZYDIS_MNEMONIC_RDGSBASE:
+		return key & KEY_FSGSBASE ? INSN_READ_BASE : INSN_INTERP;
+	case ZYDIS_MNEMONIC_WRFSBASE:
+	case ZYDIS_MNEMONIC_WRGSBASE:
+		return key & KEY_FSGSBASE ? INSN_WRITE_BASE : INSN_INTERP;
 	case ZYDIS_MNEMONIC_INT:
 		return insn_use_helper(in, HELPER_int, in->op[0].imm.value.u & 0xff);
 	case ZYDIS_MNEMONIC_PUSHFQ:
@@ -766,8 +772,8 @@ static u8 class_of(struct insn *in, u32 key)
 void insn_classify(struct insn *in, u32 key)
 {
 	in->cls = class_of(in, key);
-	if (in->cls == INSN_PUSHF)
-		in->fl_read = FLAGS_ALL; /* Zydis does not count storing them */
+	if (in->cls == INSN_PUSHF || in->cls == INSN_WRITE_BASE) /* storing them; left to the interpreter */
+		in->fl_read = FLAGS_ALL;
 	if (in->cls == INSN_STRING) /* not repeated: it does write them */
 		in->fl_write = in->z.cpu_flags ? flags_pack(in->z.cpu_flags->modified) : 0;
 	if (in->cls == INSN_INTERP && interp_ends_block(in))

@@ -28,6 +28,8 @@ enum insn_class {
 	INSN_SWAPGS,
 	INSN_PUSHF,
 	INSN_MOV_FROM_SEG,
+	INSN_READ_BASE, /* RDFSBASE, RDGSBASE */
+	INSN_WRITE_BASE,
 	INSN_BIT_STRING, /* BT, BTS, BTR, BTC with a register bit offset on memory */
 	INSN_VZERO,      /* VZEROUPPER and VZEROALL of 32-bit code */
 	INSN_STRING,     /* without a repeat prefix */

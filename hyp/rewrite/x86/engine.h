@@ -74,6 +74,7 @@ enum hyp_site_kind {
 #define KEY_SMAP 512u /* CR4.SMAP: STAC and CLAC switch the TLB partition */
 #define KEY_TSC 1024u /* RDTSC needs no check and no scaling */
 #define KEY_RDTSCP 4096u /* the same for RDTSCP */
+#define KEY_FSGSBASE 8192u /* CR4.FSGSBASE, 64-bit code */
 #define KEY_VIEW 2048u /* the address space's other view: other memory at the same guest-physical address */
 static inline unsigned key_class(u32 key)
 {
@@ -110,5 +111,8 @@ extern const char hyp_leave[], hyp_leave_tail[], hyp_leave_end[]; /* hyp_enter i
 
 /* fpu.c */
 void hyp_fpu_get(struct hyp_cpu *cpu); /* guest vector state into the host's registers */
+/* While it is there, s.xsave is free: a copy of the registers, and components `which` back from it. */
+void hyp_fpu_peek(struct hyp_cpu *cpu);
+void hyp_fpu_poke(struct hyp_cpu *cpu, u64 which);
 
 #endif

@@ -51,6 +51,17 @@ void hyp_fpu_put(struct hyp_cpu *cpu)
 	hide_x87_pointers(cpu);
 }
 
+void hyp_fpu_peek(struct hyp_cpu *cpu)
+{
+	__asm__ volatile("xsave64 %0" : "+m"(cpu->s.xsave) : "a"(STATE_MASK), "d"(0) : "memory");
+	hide_x87_pointers(cpu);
+}
+
+void hyp_fpu_poke(struct hyp_cpu *cpu, u64 which)
+{
+	__asm__ volatile("xrstor64 %0" : : "m"(cpu->s.xsave), "a"((u32)which & STATE_MASK), "d"(0) : "memory");
+}
+
 void hyp_fpu_get(struct hyp_cpu *cpu)
 {
 	if (cpu->fpu_live)

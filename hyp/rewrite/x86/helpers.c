@@ -134,7 +134,6 @@ static enum x86_ret helper_pop_seg(struct hyp_cpu *cpu, u64 operand, unsigned le
 	return ret;
 }
 
-/* The address is in S1. */
 static enum x86_ret helper_invlpg(struct hyp_cpu *cpu, u64 operand, unsigned len)
 {
 	return x86_invlpg(cpu, cpu->scratch[4]);

@@ -7,6 +7,7 @@
  *
  * The function finds s.rip at the instruction and s.rflags complete. H_RIP: it sets s.rip itself;
  * H_ENDS: the code behind it cannot go on in the same block (mode, privilege or mapping changed).
+ * H_MEM: the linear address of the memory operand is in S1 (cpu->scratch[4]).
  */
 #ifndef KUSE_HYP_X86_HELPERS_H
 #define KUSE_HYP_X86_HELPERS_H
@@ -15,6 +16,7 @@
 
 #define H_RIP 1u
 #define H_ENDS 2u
+#define H_MEM 4u
 
 enum helper_id {
 #define HELPER(id, mnemonic, flags) HELPER_##id,
@@ -34,6 +36,10 @@ enum x86_ret helper_movs(struct hyp_cpu *cpu, u64 operand, unsigned len);
 enum x86_ret helper_stos(struct hyp_cpu *cpu, u64 operand, unsigned len);
 enum x86_ret helper_cmps(struct hyp_cpu *cpu, u64 operand, unsigned len);
 enum x86_ret helper_scas(struct hyp_cpu *cpu, u64 operand, unsigned len);
+/* helpers_fpu.c */
+enum x86_ret helper_xsave(struct hyp_cpu *cpu, u64 operand, unsigned len);
+enum x86_ret helper_xsaveopt(struct hyp_cpu *cpu, u64 operand, unsigned len);
+enum x86_ret helper_xrstor(struct hyp_cpu *cpu, u64 operand, unsigned len);
 
 /* A helper's result besides enum x86_ret: not this way, the interpreter executes it (s.rip unchanged). */
 #define HYP_HELPER_INTERP ((enum x86_ret)101)

@@ -17,6 +17,8 @@ u32 hyp_block_key(struct hyp_cpu *cpu)
 
 	if (cpu->code_size != 64)
 		key |= KEY_CODE32;
+	else if (s->cr4 & X86_CR4_FSGSBASE)
+		key |= KEY_FSGSBASE;
 	if (!(s->cr0 & (X86_CR0_EM | X86_CR0_TS))) {
 		key |= KEY_X87;
 		if (s->cr4 & X86_CR4_OSFXSR)

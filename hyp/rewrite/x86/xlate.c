@@ -190,6 +190,12 @@ static void emit_insn(struct xlate *x, const struct insn *in)
 	case INSN_PUSHF:
 		x_pushf(x, in);
 		break;
+	case INSN_READ_BASE:
+		x_read_base(x, in);
+		break;
+	case INSN_WRITE_BASE:
+		x_write_base(x, in);
+		break;
 	case INSN_MOV_FROM_SEG:
 		x_mov_from_seg(x, in);
 		break;

@@ -199,6 +199,8 @@ void x_stac_clac(struct xlate *x, const struct insn *in);
 void x_swapgs(struct xlate *x);
 void x_pushf(struct xlate *x, const struct insn *in);
 void x_mov_from_seg(struct xlate *x, const struct insn *in);
+void x_read_base(struct xlate *x, const struct insn *in);
+void x_write_base(struct xlate *x, const struct insn *in);
 
 /* xlate_flow.c */
 void x_push_done(struct xlate *x);

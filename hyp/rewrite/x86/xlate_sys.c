@@ -12,7 +12,7 @@ static void put_helper_site(struct xlate *x, const struct insn *in, u8 id, u64 o
 
 void x_helper(struct xlate *x, const struct insn *in)
 {
-	if (in->helper == HELPER_invlpg)
+	if (helpers[in->helper].flags & H_MEM)
 		x_address(x, in);
 	put_helper_site(x, in, in->helper, in->helper_op);
 }
@@ -136,12 +136,77 @@ void x_pushf(struct xlate *x, const struct insn *in)
 	x_push_done(x);
 }
 
-/* The selector, zero-extended; 16 bits to memory. */
+/* Guest register g's low 16 bits = s2's */
+static void put_word(struct xlate *x, u8 g, int s2)
+{
+	if (host_of(g) == NO_REG) {
+		e_bytes(&x->e, "\x65\x66", 2);
+		e_rex(&x->e, false, s2, 0, 0);
+		e_1(&x->e, 0x89);
+		e_1(&x->e, (u8)((s2 & 7) << 3 | 4));
+		e_1(&x->e, 0x25);
+		e_4(&x->e, OFF_GPR(g));
+		return;
+	}
+	e_1(&x->e, 0x66);
+	e_rr(&x->e, false, 0x89, s2, host_of(g));
+}
+
+/* RDFSBASE, RDGSBASE: KEY_FSGSBASE, so they cannot fault. */
+void x_read_base(struct xlate *x, const struct insn *in)
+{
+	unsigned seg = in->z.mnemonic == ZYDIS_MNEMONIC_RDFSBASE ? X86_FS : X86_GS;
+	u8 g = insn_gpr(in->op[0].reg.value, NULL);
+	int h = host_of(g) == NO_REG ? S2 : host_of(g);
+
+	e_gs(&x->e, in->z.operand_width == 64, 0x8b, h, OFF(s.seg) + seg * (u32)sizeof(struct x86_seg));
+	if (h == S2)
+		e_store_gs(&x->e, OFF_GPR(g), S2);
+}
+
+/* Bits 47 to 63 must be equal; others, which LA57 may allow, are the interpreter's. */
+static void check_base(struct xlate *x, const struct insn *in)
+{
+	struct cold *c;
+
+	if (in->live_in)
+		x_save_flags(x);
+	e_mov_rr(&x->e, S2, S1);
+	e_bytes(&x->e, "\x49\xc1\xfd\x2f", 4); /* sar s2, 47 */
+	e_bytes(&x->e, "\x49\xff\xc5", 3);     /* inc s2 */
+	e_bytes(&x->e, "\x49\x83\xfd\x01", 4); /* cmp s2, 1 */
+	e_bytes(&x->e, "\x0f\x87\0\0\0\0", 6); /* ja */
+	c = x_cold(x, SITE_INTERP, x_here(x) - 4);
+	c->restore_flags = in->live_in;
+	c->site = x_site(x, SITE_INTERP, in);
+	c->site.size = in->len;
+	c->site.write = 1; /* nothing follows there */
+	if (in->live_in)
+		x_restore_flags(x);
+}
+
+void x_write_base(struct xlate *x, const struct insn *in)
+{
+	unsigned seg = in->z.mnemonic == ZYDIS_MNEMONIC_WRFSBASE ? X86_FS : X86_GS;
+	u8 g = insn_gpr(in->op[0].reg.value, NULL);
+	bool wide = in->z.operand_width == 64;
+
+	if (host_of(g) == NO_REG)
+		e_gs(&x->e, wide, 0x8b, S1, OFF_GPR(g));
+	else
+		e_rr(&x->e, wide, 0x89, host_of(g), S1);
+	if (wide)
+		check_base(x, in);
+	e_store_gs(&x->e, OFF(s.seg) + seg * (u32)sizeof(struct x86_seg), S1);
+}
+
+/* The selector, zero-extended; 16 bits to memory and to a 16-bit register. */
 void x_mov_from_seg(struct xlate *x, const struct insn *in)
 {
 	unsigned seg = (unsigned)ZydisRegisterGetId(in->op[1].reg.value);
 	u8 g = in->has_mem ? GPR_NONE : insn_gpr(in->op[0].reg.value, NULL);
-	int h = g == GPR_NONE || host_of(g) == NO_REG ? S2 : host_of(g);
+	bool word = in->z.operand_width == 16;
+	int h = g == GPR_NONE || host_of(g) == NO_REG || word ? S2 : host_of(g);
 
 	if (in->has_mem) {
 		x_address(x, in);
@@ -157,6 +222,8 @@ void x_mov_from_seg(struct xlate *x, const struct insn *in)
 	if (in->has_mem) {
 		e_1(&x->e, 0x66);
 		e_rm(&x->e, false, 0x89, S2, S1, 0);
+	} else if (word) {
+		put_word(x, g, S2);
 	} else if (h == S2) {
 		e_store_gs(&x->e, OFF_GPR(g), S2);
 	}

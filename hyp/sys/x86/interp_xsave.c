@@ -10,21 +10,7 @@
 #include <string.h>
 
 #include "hyp/sys/x86/interp.h"
-
-enum { XC_X87, XC_SSE, XC_AVX, XC_OPMASK = 5, XC_ZMM_HI256, XC_HI16_ZMM, XC_NR };
-
-#define XSAVE_HEADER 512
-#define XSAVE_EXTENDED 576
-#define XCOMP_COMPACTED (1ull << 63)
-#define MXCSR_INIT 0x1f80u
-
-struct component {
-	u16 off, size;
-	bool align64;
-};
-static struct component comp[XC_NR];
-static u32 mxcsr_mask;
-static bool host_xsavec;
+#include "hyp/sys/x86/xsave.h"
 
 static __attribute__((constructor)) void components_init(void)
 {
@@ -33,14 +19,14 @@ static __attribute__((constructor)) void components_init(void)
 
 	for (unsigned i = XC_AVX; i < XC_NR; i++) {
 		__cpuid_count(0xd, i, a, b, c, d);
-		comp[i] = (struct component){ .off = b, .size = a, .align64 = c & 2 };
+		x86_xcomp[i] = (struct x86_xcomp){ .off = b, .size = a, .align64 = c & 2 };
 	}
 	__cpuid_count(0xd, 1, a, b, c, d);
-	host_xsavec = a & 2;
-	asm volatile("fxsave64 %0" : "+m"(area));
-	memcpy(&mxcsr_mask, area + 28, 4);
-	if (!mxcsr_mask)
-		mxcsr_mask = 0xffbf;
+	x86_host_xsavec = a & 2;
+	__asm__ volatile("fxsave64 %0" : "+m"(area));
+	memcpy(&x86_mxcsr_mask, area + 28, 4);
+	if (!x86_mxcsr_mask)
+		x86_mxcsr_mask = 0xffbf;
 }
 
 /* ---- the CPU's own area ---------------------------------------------------------------------- */
@@ -68,7 +54,7 @@ static void comp_init(struct hyp_cpu *cpu, unsigned i)
 	} else if (i == XC_SSE) {
 		memset(x + 160, 0, 256);
 	} else {
-		memset(x + comp[i].off, 0, comp[i].size);
+		memset(x + x86_xcomp[i].off, 0, x86_xcomp[i].size);
 	}
 }
 
@@ -94,17 +80,17 @@ static void *xmm(struct hyp_cpu *cpu, unsigned r)
 
 static void *ymm_hi(struct hyp_cpu *cpu, unsigned r)
 {
-	return cpu->s.xsave + comp[XC_AVX].off + 16 * r;
+	return cpu->s.xsave + x86_xcomp[XC_AVX].off + 16 * r;
 }
 
 static void *zmm_hi(struct hyp_cpu *cpu, unsigned r)
 {
-	return cpu->s.xsave + comp[XC_ZMM_HI256].off + 32 * r;
+	return cpu->s.xsave + x86_xcomp[XC_ZMM_HI256].off + 32 * r;
 }
 
 static void *zmm16(struct hyp_cpu *cpu, unsigned r)
 {
-	return cpu->s.xsave + comp[XC_HI16_ZMM].off + 64 * (r - 16);
+	return cpu->s.xsave + x86_xcomp[XC_HI16_ZMM].off + 64 * (r - 16);
 }
 
 void x86_vec_get(struct hyp_cpu *cpu, unsigned reg, void *buf, unsigned size)
@@ -120,7 +106,7 @@ void x86_vec_get(struct hyp_cpu *cpu, unsigned reg, void *buf, unsigned size)
 	comp_touch(cpu, XC_AVX);
 	memcpy(v, xmm(cpu, reg), 16);
 	memcpy(v + 16, ymm_hi(cpu, reg), 16);
-	if (size > 32 && comp[XC_ZMM_HI256].size) {
+	if (size > 32 && x86_xcomp[XC_ZMM_HI256].size) {
 		comp_touch(cpu, XC_ZMM_HI256);
 		memcpy(v + 32, zmm_hi(cpu, reg), 32);
 	}
@@ -141,7 +127,7 @@ void x86_vec_set(struct hyp_cpu *cpu, unsigned reg, const void *buf, unsigned si
 	comp_dirty(cpu, XC_AVX);
 	memcpy(xmm(cpu, reg), v, 16);
 	memcpy(ymm_hi(cpu, reg), v + 16, 16);
-	if (comp[XC_ZMM_HI256].size && (size > 32 || *xstate_bv(cpu) & BIT(XC_ZMM_HI256))) {
+	if (x86_xcomp[XC_ZMM_HI256].size && (size > 32 || *xstate_bv(cpu) & BIT(XC_ZMM_HI256))) {
 		comp_dirty(cpu, XC_ZMM_HI256);
 		memcpy(zmm_hi(cpu, reg), v + 32, 32);
 	}
@@ -178,14 +164,14 @@ u64 x86_mask_get(struct hyp_cpu *cpu, unsigned k)
 	u64 val;
 
 	comp_touch(cpu, XC_OPMASK);
-	memcpy(&val, cpu->s.xsave + comp[XC_OPMASK].off + 8 * k, 8);
+	memcpy(&val, cpu->s.xsave + x86_xcomp[XC_OPMASK].off + 8 * k, 8);
 	return val;
 }
 
 void x86_mask_set(struct hyp_cpu *cpu, unsigned k, u64 val)
 {
 	comp_dirty(cpu, XC_OPMASK);
-	memcpy(cpu->s.xsave + comp[XC_OPMASK].off + 8 * k, &val, 8);
+	memcpy(cpu->s.xsave + x86_xcomp[XC_OPMASK].off + 8 * k, &val, 8);
 }
 
 /* Reserved bits and the summary bits of FSW are the CPU's own. */
@@ -245,7 +231,7 @@ enum x86_ret x86_op_fxsave(struct hyp_cpu *cpu, const struct x86_insn *in)
 	comp_touch(cpu, XC_X87);
 	comp_touch(cpu, XC_SSE);
 	memcpy(area, cpu->s.xsave, sizeof(area));
-	memcpy(area + 28, &mxcsr_mask, 4);
+	memcpy(area + 28, &x86_mxcsr_mask, 4);
 	narrow_pointers(area, in);
 	return x86_mem_write(cpu, gva, area, legacy_size(cpu), X86_ACC_W);
 }
@@ -255,7 +241,7 @@ static bool mxcsr_valid(const u8 *area)
 	u32 val;
 
 	memcpy(&val, area + 24, 4);
-	return !(val & ~mxcsr_mask);
+	return !(val & ~x86_mxcsr_mask);
 }
 
 enum x86_ret x86_op_fxrstor(struct hyp_cpu *cpu, const struct x86_insn *in)
@@ -277,72 +263,6 @@ enum x86_ret x86_op_fxrstor(struct hyp_cpu *cpu, const struct x86_insn *in)
 
 /* ---- XSAVE, XRSTOR --------------------------------------------------------------------------- */
 
-/* An instruction's view of the area in memory. */
-struct xarea {
-	gva_t gva;
-	u64 rfbm;
-	u64 layout;  /* compacted: components that have room; 0: standard format */
-	bool narrow; /* not 64-bit code */
-};
-
-static u64 requested(const struct hyp_cpu *cpu)
-{
-	return cpu->s.xcr0 & ((u32)cpu->s.gpr[X86_RAX] | cpu->s.gpr[X86_RDX] << 32) & (BIT(XC_NR) - 1);
-}
-
-static unsigned comp_offset(const struct xarea *xa, unsigned i)
-{
-	unsigned off = XSAVE_EXTENDED;
-
-	if (!xa->layout)
-		return comp[i].off;
-	for (unsigned j = XC_AVX; j <= i; j++) {
-		if (!(xa->layout & BIT(j)))
-			continue;
-		if (comp[j].align64)
-			off = ALIGN_UP(off, 64u);
-		if (j < i)
-			off += comp[j].size;
-	}
-	return off;
-}
-
-/* Bytes of component i that exist for this mode. */
-static unsigned comp_bytes(const struct xarea *xa, unsigned i)
-{
-	if (!xa->narrow || i == XC_OPMASK)
-		return comp[i].size;
-	return i == XC_HI16_ZMM ? 0 : comp[i].size / 2;
-}
-
-typedef enum x86_ret (*xcopy_fn)(struct hyp_cpu *cpu, gva_t gva, u8 *bytes, unsigned len);
-
-static enum x86_ret copy_out(struct hyp_cpu *cpu, gva_t gva, u8 *bytes, unsigned len)
-{
-	return len ? x86_mem_write(cpu, gva, bytes, len, X86_ACC_W) : X86_OK;
-}
-
-static enum x86_ret copy_in(struct hyp_cpu *cpu, gva_t gva, u8 *bytes, unsigned len)
-{
-	return len ? x86_mem_read(cpu, gva, bytes, len, X86_ACC_R) : X86_OK;
-}
-
-/* Moves the components of `which` between memory and the standard-format area x. */
-static enum x86_ret copy_components(struct hyp_cpu *cpu, const struct xarea *xa, u64 which, u8 *x,
-				    xcopy_fn copy)
-{
-	if (which & BIT(XC_X87)) {
-		X86_TRY(copy(cpu, xa->gva, x, 24));
-		X86_TRY(copy(cpu, xa->gva + 32, x + 32, 128));
-	}
-	if (which & BIT(XC_SSE))
-		X86_TRY(copy(cpu, xa->gva + 160, x + 160, xa->narrow ? 128 : 256));
-	for (unsigned i = XC_AVX; i < XC_NR; i++)
-		if (which & BIT(i))
-			X86_TRY(copy(cpu, xa->gva + comp_offset(xa, i), x + comp[i].off, comp_bytes(xa, i)));
-	return X86_OK;
-}
-
 static bool is_xsavec(const struct x86_insn *in)
 {
 	return in->opcode == 0xc7 && (in->bytes[in->modrm_off] >> 3 & 7) == 4;
@@ -361,20 +281,9 @@ static u64 in_use(struct hyp_cpu *cpu)
 	return *mxcsr(cpu) != MXCSR_INIT ? bv | BIT(XC_SSE) : bv;
 }
 
-static enum x86_ret save_header(struct hyp_cpu *cpu, const struct xarea *xa, u64 bv)
-{
-	u64 old[2] = { bv & xa->rfbm, xa->rfbm | XCOMP_COMPACTED }, was;
-
-	if (xa->layout)
-		return x86_mem_write(cpu, xa->gva + XSAVE_HEADER, old, 16, X86_ACC_W);
-	X86_TRY(x86_mem_read(cpu, xa->gva + XSAVE_HEADER, &was, 8, X86_ACC_R));
-	was = (was & ~xa->rfbm) | (bv & xa->rfbm);
-	return x86_mem_write(cpu, xa->gva + XSAVE_HEADER, &was, 8, X86_ACC_W);
-}
-
 enum x86_ret x86_op_xsave(struct hyp_cpu *cpu, const struct x86_insn *in)
 {
-	struct xarea xa = { .rfbm = requested(cpu), .narrow = cpu->code_size != 64 };
+	struct x86_xarea xa = { .rfbm = x86_xsave_requested(cpu), .narrow = cpu->code_size != 64 };
 	bool compact = is_xsavec(in), init_opt = compact || is_xsaveopt(in);
 	u8 img[X86_XSAVE_MAX];
 	u64 bv = in_use(cpu), which;
@@ -386,41 +295,13 @@ enum x86_ret x86_op_xsave(struct hyp_cpu *cpu, const struct x86_insn *in)
 		if (which & BIT(i))
 			comp_touch(cpu, i);
 	memcpy(img, cpu->s.xsave, sizeof(img));
-	memcpy(img + 28, &mxcsr_mask, 4);
+	memcpy(img + 28, &x86_mxcsr_mask, 4);
 	narrow_pointers(img, in);
-	X86_TRY(copy_components(cpu, &xa, which, img, copy_out));
-	if (compact ? which & BIT(XC_SSE) : xa.rfbm & (BIT(XC_SSE) | BIT(XC_AVX)))
-		X86_TRY(copy_out(cpu, xa.gva + 24, img + 24, 8));
-	return save_header(cpu, &xa, bv);
-}
-
-/* #GP(0) where the header is not one this CPU could have written: SDM vol. 1, 13.8.1-2. */
-static bool header_valid(const struct hyp_cpu *cpu, const u64 header[8], struct xarea *xa)
-{
-	u64 rest = 0;
-
-	for (unsigned i = 2; i < 8; i++)
-		rest |= i == 2 || header[1] >> 63 ? header[i] : 0;
-	if (rest)
-		return false;
-	if (!(header[1] >> 63))
-		return !header[1] && !(header[0] & ~cpu->s.xcr0);
-	xa->layout = header[1];
-	return host_xsavec && !(header[1] & ~XCOMP_COMPACTED & ~cpu->s.xcr0) && !(header[0] & ~header[1]);
-}
-
-/* Which MXCSR results: 0 unchanged, 1 from memory, 2 initial. */
-static int mxcsr_source(const struct xarea *xa, u64 bv)
-{
-	if (!xa->layout)
-		return xa->rfbm & (BIT(XC_SSE) | BIT(XC_AVX)) ? 1 : 0;
-	if (!(xa->rfbm & BIT(XC_SSE)))
-		return 0;
-	return bv & BIT(XC_SSE) ? 1 : 2;
+	return x86_xsave_out(cpu, &xa, which, bv, img);
 }
 
 /* Outside 64-bit mode only registers 0-7 of a component become initial. */
-static void init_components(struct hyp_cpu *cpu, const struct xarea *xa, u64 which)
+static void init_components(struct hyp_cpu *cpu, const struct x86_xarea *xa, u64 which)
 {
 	u64 halves = xa->narrow ? which & (BIT(XC_SSE) | BIT(XC_AVX) | BIT(XC_ZMM_HI256)) : 0;
 
@@ -430,39 +311,28 @@ static void init_components(struct hyp_cpu *cpu, const struct xarea *xa, u64 whi
 		memset(cpu->s.xsave + 160, 0, 128);
 	for (unsigned i = XC_AVX; i < XC_NR; i++)
 		if (halves & BIT(i))
-			memset(cpu->s.xsave + comp[i].off, 0, comp[i].size / 2);
+			memset(cpu->s.xsave + x86_xcomp[i].off, 0, x86_xcomp[i].size / 2);
 	*xstate_bv(cpu) = (*xstate_bv(cpu) & ~(which & ~halves)) | halves;
 }
 
 enum x86_ret x86_op_xrstor(struct hyp_cpu *cpu, const struct x86_insn *in)
 {
-	struct xarea xa = { .rfbm = requested(cpu), .narrow = cpu->code_size != 64 };
-	u32 init = MXCSR_INIT;
+	struct x86_xarea xa = { .rfbm = x86_xsave_requested(cpu), .narrow = cpu->code_size != 64 };
 	u8 img[X86_XSAVE_MAX];
 	u64 header[8], load;
-	int src;
 
 	X86_TRY(area_address(cpu, in, XSAVE_EXTENDED, X86_ACC_R, &xa.gva));
-	X86_TRY(x86_mem_read(cpu, xa.gva + XSAVE_HEADER, header, 64, X86_ACC_R));
-	if (!header_valid(cpu, header, &xa))
-		return x86_raise_err(cpu, X86_GP, 0);
+	X86_TRY(x86_xrstor_header(cpu, &xa, header));
 	load = xa.rfbm & header[0];
 	for (unsigned i = 0; i < XC_NR; i++)
 		comp_touch(cpu, i);
 	memcpy(img, cpu->s.xsave, sizeof(img));
-	X86_TRY(copy_components(cpu, &xa, load, img, copy_in));
+	X86_TRY(x86_xrstor_in(cpu, &xa, header[0], img));
 	if (load & BIT(XC_X87)) {
 		narrow_pointers(img, in);
 		normalize_x87(img);
 	}
-	src = mxcsr_source(&xa, header[0]);
-	if (src == 1)
-		X86_TRY(copy_in(cpu, xa.gva + 24, img + 24, 4));
-	if (!mxcsr_valid(img))
-		return x86_raise_err(cpu, X86_GP, 0);
 	memcpy(cpu->s.xsave, img, sizeof(img));
-	if (src == 2)
-		memcpy(mxcsr(cpu), &init, 4);
 	init_components(cpu, &xa, xa.rfbm & ~load);
 	*xstate_bv(cpu) |= load;
 	return X86_OK;
