@@ -7,6 +7,7 @@ const struct command commands[] = {
 	{"exec", "run an unmodified KVM client on KUSE's KVM", cmd_exec},
 	{"doctor", "every start-up step with its verdict and remedy", cmd_doctor},
 	{"trace", "run a guest and record exits, interrupts, start-up, translations", cmd_trace},
+	{"stat", "counters of a running VM, live", cmd_stat},
 	{"version", "version of kuse and of the KVM API", cmd_version},
 	{"help", "this list, or a command's options", cmd_help},
 	{NULL, NULL, NULL},

@@ -36,6 +36,7 @@ struct hyp_cpu *hyp_cpu_create(struct hyp_as *as, u32 id)
 		return NULL;
 	cpu->id = id;
 	cpu->as = as;
+	cpu->stats = cpu->own_stats;
 	cpu->jc_mask = HYP_JC_SIZE - 1;
 	cpu->s.tsc_ratio = 1ull << 48;
 	if (tcache_create(cpu)) {
@@ -78,4 +79,10 @@ size_t hyp_stats(struct hyp_cpu *cpu, const struct hyp_stat_desc **desc, const u
 	*desc = descs;
 	*values = cpu->stats;
 	return ARRAY_SIZE(descs);
+}
+
+void hyp_stats_move(struct hyp_cpu *cpu, u64 *to)
+{
+	memcpy(to, cpu->stats, sizeof(cpu->own_stats));
+	cpu->stats = to;
 }

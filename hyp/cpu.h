@@ -175,7 +175,8 @@ struct hyp_cpu {
 	} inval;
 	struct hyp_engine *engine; /* rewrite/x86: code cache, jump cache */
 	struct x86_interp *interp; /* sys/x86/interp.c: decode cache, stubs; x86_interp_make() */
-	u64 stats[HYP_NSTATS];
+	u64 *stats; /* [HYP_NSTATS], own_stats or where hyp_stats_move said */
+	u64 own_stats[HYP_NSTATS];
 
 	struct hyp_itlb_entry itlb[HYP_TLB_PARTS][HYP_ITLB_SIZE];
 	struct hyp_tlb_entry tlb[HYP_TLB_PARTS][HYP_TLB_SIZE] __attribute__((aligned(64)));

@@ -196,5 +196,7 @@ void hyp_cpu_sample(struct hyp_cpu *cpu, const void *ctx, struct hyp_sample *sam
 /* Counters, in the order of hyp/stats.inc; see kuse stat. */
 struct hyp_stat_desc { const char *name; const char *help; };
 size_t hyp_stats(struct hyp_cpu *cpu, const struct hyp_stat_desc **desc, const u64 **values);
+/* From now on they are counted at `to`, which stays as long as the CPU. Outside of hyp_cpu_run. */
+void hyp_stats_move(struct hyp_cpu *cpu, u64 *to);
 
 #endif

@@ -53,6 +53,8 @@ void kvm_arch_vcpu_destroy(struct kvm_vcpu *vcpu);
 /* vcpu_load'ed KVM_RUN. 0 or -errno. */
 int kvm_arch_vcpu_ioctl_run(struct kvm_vcpu *vcpu);
 bool kvm_arch_vcpu_runnable(struct kvm_vcpu *vcpu);
+/* One word for an enum hyp_exit, for people. */
+const char *kvm_arch_exit_name(unsigned reason);
 
 /* ---- interrupts ----------------------------------------------------------------------------------- */
 bool kvm_arch_irqchip_in_kernel(struct kvm *kvm);

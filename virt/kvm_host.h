@@ -254,9 +254,10 @@ bool kvm_dirty_ring_check_request(struct kvm_vcpu *vcpu);
 enum kvm_vcpu_mode { OUTSIDE_GUEST_MODE, IN_GUEST_MODE, EXITING_GUEST_MODE };
 
 struct kvm_vcpu_stat {
-	u64 exits, io_exits, mmio_exits, halt_exits, irq_injections, nmi_injections, hypercalls, signal_exits,
-		request_irq_exits, irq_window_exits, halt_wakeup, halt_poll_invalid, insn_emulation_fail, req_event,
-		tlb_flush, exit_reason[HYP_EXIT_NR];
+#define STAT(name, help) u64 name;
+#include "virt/vcpu_stats.inc"
+#undef STAT
+	u64 exit_reason[HYP_EXIT_NR];
 };
 
 struct kvm_vcpu {
@@ -279,7 +280,8 @@ struct kvm_vcpu {
 	/* A guest access that user space answers, one piece of <= 8 bytes at a time. */
 	bool mmio_needed, mmio_is_write, mmio_read_completed;
 
-	struct kvm_vcpu_stat stat;
+	struct kvm_vcpu_stat *stat; /* stat_page.c */
+	struct kuse_stat_slot *stat_slot; /* what it is in, or NULL */
 	u8 *stats_map;       /* KVM_GET_STATS_FD's memfd, or NULL */
 	struct kvm_vcpu_arch arch;
 };
@@ -323,6 +325,7 @@ struct kvm {
 	struct list_head vm_list;
 	u32 mm; /* kvm_current_mm() of its maker: in a forked child its ioctls fail with -EIO */
 	struct kvm_vm_stat stat;
+	struct kvm_stat_page *stat_page; /* NULL: there is none, each vCPU has its counters for itself */
 	struct kvm_arch arch;
 };
 

@@ -10,6 +10,7 @@
 #include <unistd.h>
 #include "virt/ioctl.h"
 #include "virt/process.h"
+#include "virt/stat_page.h"
 #include "virt/stats.h"
 #include "virt/uaccess.h"
 #include "virt/vm.h"
@@ -70,6 +71,7 @@ static const struct {
 	int (*create)(struct kvm *kvm);
 	void (*destroy)(struct kvm *kvm);
 } vm_parts[] = {
+	{ kvm_stat_page_create, kvm_stat_page_destroy },
 	{ create_as, destroy_as },
 	{ kvm_memslots_init, kvm_memslots_destroy },
 	{ kvm_init_irq_routing, kvm_free_irq_routing },

@@ -86,7 +86,7 @@ int kvm_vcpu_block(struct kvm_vcpu *vcpu)
 {
 	int ret;
 
-	vcpu->stat.halt_exits++;
+	vcpu->stat->halt_exits++;
 	for (;;) {
 		__atomic_store_n(&vcpu->wait, 1, __ATOMIC_SEQ_CST);
 		ret = check_block(vcpu);
@@ -95,7 +95,7 @@ int kvm_vcpu_block(struct kvm_vcpu *vcpu)
 		ret = futex_wait_until(&vcpu->wait, 1, FUTEX_NO_DEADLINE);
 		if (ret == -EINTR)
 			break;
-		vcpu->stat.halt_wakeup++;
+		vcpu->stat->halt_wakeup++;
 	}
 	__atomic_store_n(&vcpu->wait, 0, __ATOMIC_SEQ_CST);
 	return ret == -EINTR ? ret : 0;

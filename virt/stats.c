@@ -16,12 +16,10 @@ struct stat_desc {
 	u32 offset; /* in struct kvm_vcpu_stat / kvm_vm_stat */
 };
 
-#define VCPU_STAT(f) { #f, offsetof(struct kvm_vcpu_stat, f) }
 static const struct stat_desc vcpu_stats[] = {
-	VCPU_STAT(exits), VCPU_STAT(io_exits), VCPU_STAT(mmio_exits), VCPU_STAT(halt_exits),
-	VCPU_STAT(irq_injections), VCPU_STAT(nmi_injections), VCPU_STAT(hypercalls), VCPU_STAT(signal_exits),
-	VCPU_STAT(request_irq_exits), VCPU_STAT(irq_window_exits), VCPU_STAT(halt_wakeup),
-	VCPU_STAT(insn_emulation_fail), VCPU_STAT(req_event), VCPU_STAT(tlb_flush),
+#define STAT(name, help) { #name, offsetof(struct kvm_vcpu_stat, name) },
+#include "virt/vcpu_stats.inc"
+#undef STAT
 };
 static const struct stat_desc vm_stats[] = {
 	{ "memslot_updates", offsetof(struct kvm_vm_stat, memslot_updates) },
@@ -104,7 +102,7 @@ long kvm_vm_ioctl_get_stats_fd(struct kvm *kvm)
 
 static struct stats_source vcpu_source(struct kvm_vcpu *vcpu)
 {
-	return (struct stats_source){ vcpu_stats, ARRAY_SIZE(vcpu_stats), &vcpu->stat };
+	return (struct stats_source){ vcpu_stats, ARRAY_SIZE(vcpu_stats), vcpu->stat };
 }
 
 long kvm_vcpu_ioctl_get_stats_fd(struct kvm_vcpu *vcpu)

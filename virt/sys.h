@@ -93,6 +93,29 @@ void kuse_cpuid(unsigned int regs[4], unsigned int leaf, unsigned int subleaf);
  * ("exit", "irq", "init", "block", comma separated). 0 or -EINVAL. */
 int kuse_trace(const char *classes, int fd, bool json);
 
+/* Counters that any process may read that may open /proc/PID/fd of this one: each VM has a memfd of this
+ * name, which begins with a struct kuse_stat_page. Its vCPUs' slots follow each other from `slots` on; a slot's
+ * counters, 64-bit numbers that only grow, come behind its head, named in the same order at `names`. */
+#define KUSE_STAT_NAME "kuse-stat"
+#define KUSE_STAT_MAGIC 0x31746174736b7575ul
+struct kuse_stat_page {
+	unsigned long magic;
+	unsigned long started; /* CLOCK_MONOTONIC, ns */
+	unsigned int n_counters;
+	unsigned int names; /* offset of struct kuse_stat_name[n_counters] */
+	unsigned int slots; /* offset of the first slot; the last one ends where the memfd does */
+	unsigned int slot_size;
+};
+struct kuse_stat_name {
+	char name[32];
+	char help[96];
+};
+struct kuse_stat_slot {
+	unsigned int used;
+	unsigned int id; /* the vCPU's */
+	unsigned long reserved;
+};
+
 /* Profile: what every vCPU of this process is doing, looked at hz times a second (1 to 100000) from now
  * until kuse_profile_stop. Uses SIGPROF. 0, -EINVAL, -EBUSY (there is one already), -ENOMEM, -EAGAIN. */
 enum kuse_profile_state {

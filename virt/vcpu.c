@@ -12,6 +12,7 @@
 #include "virt/ioctl.h"
 #include "virt/process.h"
 #include "virt/profile.h"
+#include "virt/stat_page.h"
 #include "virt/stats.h"
 #include "virt/sys.h"
 #include "virt/trace.h"
@@ -60,6 +61,7 @@ static void vcpu_free(struct kvm_vcpu *vcpu)
 		munmap(vcpu->run, KUSE_RUN_SIZE);
 	if (vcpu->hyp)
 		hyp_cpu_destroy(vcpu->hyp);
+	kvm_stat_page_del(vcpu);
 	pthread_mutex_destroy(&vcpu->mutex);
 	free(vcpu);
 }
@@ -81,7 +83,7 @@ static struct kvm_vcpu *vcpu_alloc(struct kvm *kvm, int id, int *fd)
 	run = *fd < 0 ? MAP_FAILED : mmap(NULL, KUSE_RUN_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, *fd, 0);
 	if (run != MAP_FAILED)
 		vcpu->run = run;
-	if (vcpu->hyp && vcpu->run &&
+	if (vcpu->hyp && vcpu->run && !kvm_stat_page_add(vcpu) &&
 	    !(kvm->dirty_ring_size && kvm_dirty_ring_alloc(&vcpu->dirty_ring, kvm->dirty_ring_size)))
 		return vcpu;
 	if (*fd >= 0)

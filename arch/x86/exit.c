@@ -37,7 +37,7 @@ static int handle_irq_window(struct kvm_vcpu *vcpu)
 {
 	x86s(vcpu)->want_irq_window = false;
 	kvm_make_request(KVM_REQ_EVENT, vcpu);
-	vcpu->stat.irq_window_exits++;
+	vcpu->stat->irq_window_exits++;
 	return 1;
 }
 
@@ -74,7 +74,7 @@ static int handle_io(struct kvm_vcpu *vcpu)
 {
 	struct x86_exit *e = &x86s(vcpu)->exit;
 
-	vcpu->stat.io_exits++;
+	vcpu->stat->io_exits++;
 	if (e->io.in) {
 		if (read_port(vcpu, e))
 			return kvm_exit_io(vcpu, e);
@@ -92,7 +92,7 @@ static int handle_mmio(struct kvm_vcpu *vcpu)
 	gpa_t gpa = e->mmio.gpa;
 	int len = e->mmio.size;
 
-	vcpu->stat.mmio_exits++;
+	vcpu->stat->mmio_exits++;
 	if (e->mmio.write) {
 		if (lapic_in_kernel(vcpu) && !kvm_lapic_mmio_write(vcpu, gpa, len, e->mmio.data))
 			return 1;
@@ -260,7 +260,7 @@ static int handle_shutdown(struct kvm_vcpu *vcpu)
 /* The guest sees #UD; at CPL 0 user space is told as well: the guest is unlikely to get over it. */
 static int handle_emulation(struct kvm_vcpu *vcpu)
 {
-	vcpu->stat.insn_emulation_fail++;
+	vcpu->stat->insn_emulation_fail++;
 	if (vcpu->kvm->arch.exit_on_emulation_error)
 		return kvm_exit_emulation_failure(vcpu, &x86s(vcpu)->exit);
 	kvm_queue_exception(vcpu, X86_UD);
@@ -340,6 +340,11 @@ static const char *const exit_names[HYP_EXIT_NR] = {
 	[HYP_EXIT_MEMORY_FAULT] = "memory-fault",
 };
 
+const char *kvm_arch_exit_name(unsigned reason)
+{
+	return exit_names[reason];
+}
+
 /* The one number that tells most about an exit. */
 static u64 exit_detail(struct kvm_vcpu *vcpu, enum hyp_exit reason)
 {
@@ -379,7 +384,7 @@ int kvm_handle_exit(struct kvm_vcpu *vcpu, enum hyp_exit reason)
 		return kvm_exit_internal(vcpu, KVM_INTERNAL_ERROR_UNEXPECTED_EXIT_REASON, data, 1);
 	}
 	trace_exit(vcpu, reason);
-	vcpu->stat.exits++;
-	vcpu->stat.exit_reason[reason]++;
+	vcpu->stat->exits++;
+	vcpu->stat->exit_reason[reason]++;
 	return exit_handlers[reason](vcpu);
 }

@@ -139,7 +139,7 @@ int kvm_emulate_hypercall(struct kvm_vcpu *vcpu)
 		h.a2 = (u32)h.a2;
 		h.a3 = (u32)h.a3;
 	}
-	vcpu->stat.hypercalls++;
+	vcpu->stat->hypercalls++;
 	if (leaves_for_user_space(vcpu, nr) && gpa_range_valid(h.a0, h.a1))
 		return kvm_exit_hypercall(vcpu, nr, (u64[]){ h.a0, h.a1, h.a2 }, h.op_64_bit);
 	ret = leaves_for_user_space(vcpu, nr) ? -KVM_EINVAL : dispatch(&h, nr);

@@ -244,7 +244,7 @@ static int complete(struct kvm_vcpu *vcpu, u64 result)
 		s->gpr[X86_RDX] = result >> 32;
 		s->gpr[X86_RAX] = (u32)result;
 	}
-	vcpu->stat.hypercalls++;
+	vcpu->stat->hypercalls++;
 	hyp_x86_skip(vcpu->hyp);
 	return 1;
 }

@@ -177,7 +177,7 @@ static bool inject_nmi(struct kvm_vcpu *vcpu)
 		return false;
 	vcpu->arch.nmi_pending--;
 	vcpu->arch.nmi_injected = true;
-	vcpu->stat.nmi_injections++;
+	vcpu->stat->nmi_injections++;
 	hand_over_nmi(vcpu);
 	return true;
 }
@@ -192,7 +192,7 @@ static bool inject_interrupt(struct kvm_vcpu *vcpu)
 	if (vector < 0)
 		return false;
 	vcpu->arch.interrupt = (struct kvm_queued_interrupt){ .injected = true, .nr = (u8)vector };
-	vcpu->stat.irq_injections++;
+	vcpu->stat->irq_injections++;
 	hand_over_interrupt(vcpu);
 	return true;
 }

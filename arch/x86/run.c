@@ -343,11 +343,11 @@ static void handle_flush_requests(struct kvm_vcpu *vcpu)
 	flush |= kvm_check_request(KVM_REQ_TLB_FLUSH_GUEST, vcpu);
 	if (flush) {
 		hyp_x86_flush_tlb(vcpu->hyp);
-		vcpu->stat.tlb_flush++;
+		vcpu->stat->tlb_flush++;
 	}
 	if (kvm_check_request(KVM_REQ_HV_TLB_FLUSH, vcpu)) {
 		hyp_x86_state_changed(vcpu->hyp); /* global entries, too */
-		vcpu->stat.tlb_flush++;
+		vcpu->stat->tlb_flush++;
 	}
 }
 
@@ -413,7 +413,7 @@ static int prepare_events(struct kvm_vcpu *vcpu)
 
 	if (!kvm_check_request(KVM_REQ_EVENT, vcpu) && !window && !kvm_xen_has_interrupt(vcpu))
 		return 1;
-	vcpu->stat.req_event++;
+	vcpu->stat->req_event++;
 	if (lapic_in_kernel(vcpu) && kvm_apic_accept_events(vcpu) < 0)
 		return 0;
 	if (vcpu->arch.mp_state != KVM_MP_STATE_RUNNABLE)
@@ -482,7 +482,7 @@ static int vcpu_block(struct kvm_vcpu *vcpu)
 
 static int leave_for_signal(struct kvm_vcpu *vcpu)
 {
-	vcpu->stat.signal_exits++;
+	vcpu->stat->signal_exits++;
 	return exit_reason(vcpu, KVM_EXIT_INTR, -EINTR);
 }
 
@@ -503,7 +503,7 @@ static int vcpu_run(struct kvm_vcpu *vcpu)
 		if (kvm_cpu_has_pending_timer(vcpu))
 			kvm_inject_pending_timer_irqs(vcpu);
 		if (dm_request_for_irq_injection(vcpu) && ready_for_interrupt_injection(vcpu)) {
-			vcpu->stat.request_irq_exits++;
+			vcpu->stat->request_irq_exits++;
 			return exit_reason(vcpu, KVM_EXIT_IRQ_WINDOW_OPEN, 0);
 		}
 		if (signal_pending(vcpu))
