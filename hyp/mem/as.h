@@ -91,8 +91,14 @@ static inline bool hyp_gpa_private(struct hyp_as *as, gpa_t gpa)
  * calling CPU, or NULL for a thread that is in no hyp_cpu_run. Guest-live. */
 void hyp_as_sync(struct hyp_as *as, struct hyp_cpu *self);
 
+/* In a loop that waits for another CPU: the spins-th time. Guest-live. */
+void hyp_relax(unsigned spins);
+
 /* The CPU's side of hyp_as_sync. Guest-live. */
 void hyp_cpu_answer_sync(struct hyp_cpu *cpu);
+
+/* What hyp_as_code_written queued for this CPU. Guest-live. */
+void hyp_cpu_drop_queued(struct hyp_cpu *cpu);
 
 void hyp_as_add_cpu(struct hyp_as *as, struct hyp_cpu *cpu);
 void hyp_as_del_cpu(struct hyp_as *as, struct hyp_cpu *cpu);

@@ -71,7 +71,7 @@ const struct hyp_region *hyp_map_find(const struct hyp_map *map, gpa_t gpa, u32 
 }
 
 /* Gives the processor away now and then: the other side may not be running. */
-static void relax(unsigned spins)
+void hyp_relax(unsigned spins)
 {
 	if (spins % 64 == 63) {
 		long ret;
@@ -86,7 +86,7 @@ static void as_lock(struct hyp_as *as, struct hyp_cpu *self)
 	for (unsigned spins = 0; __atomic_exchange_n(&as->lock, 1, __ATOMIC_ACQUIRE); spins++) {
 		if (self)
 			hyp_cpu_answer_sync(self);
-		relax(spins);
+		hyp_relax(spins);
 	}
 }
 
@@ -140,7 +140,7 @@ static void sync_one(struct hyp_cpu *c, struct hyp_cpu *self)
 			return; /* answers on its next entry, before it uses anything */
 		if (self)
 			hyp_cpu_answer_sync(self);
-		relax(spins);
+		hyp_relax(spins);
 	}
 }
 
@@ -199,6 +199,23 @@ static void queue_inval(struct hyp_cpu *c, gpa_t gpa)
 	if (i == n)
 		__atomic_store_n(&c->inval.overflow, true, __ATOMIC_SEQ_CST);
 	__atomic_fetch_or(&c->attention, HYP_ATTN_INVAL, __ATOMIC_SEQ_CST);
+}
+
+/* Overflow is looked at first: what comes in while the slots are emptied raises attention again. */
+void hyp_cpu_drop_queued(struct hyp_cpu *cpu)
+{
+	bool flush = __atomic_exchange_n(&cpu->inval.overflow, false, __ATOMIC_SEQ_CST);
+
+	for (unsigned i = 0; i < ARRAY_SIZE(cpu->inval.page); i++) {
+		gpa_t page = __atomic_load_n(&cpu->inval.page[i], __ATOMIC_RELAXED)
+				     ? __atomic_exchange_n(&cpu->inval.page[i], 0, __ATOMIC_SEQ_CST)
+				     : 0;
+
+		if (page && !flush)
+			hyp_engine_invalidate(cpu, page & PAGE_MASK, PAGE_SIZE);
+	}
+	if (flush)
+		hyp_engine_flush(cpu);
 }
 
 void hyp_as_code_written(struct hyp_cpu *cpu, struct hyp_as *as, gpa_t gpa, unsigned size)

@@ -47,23 +47,6 @@ bool hyp_must_interpret(struct hyp_cpu *cpu)
 	       cpu->mmio.n || cpu->mmio.io_ready;
 }
 
-/* Overflow is looked at first: what comes in while the slots are emptied raises attention again. */
-static void drop_queued_pages(struct hyp_cpu *cpu)
-{
-	bool flush = __atomic_exchange_n(&cpu->inval.overflow, false, __ATOMIC_SEQ_CST);
-
-	for (unsigned i = 0; i < ARRAY_SIZE(cpu->inval.page); i++) {
-		gpa_t page = __atomic_load_n(&cpu->inval.page[i], __ATOMIC_RELAXED)
-				     ? __atomic_exchange_n(&cpu->inval.page[i], 0, __ATOMIC_SEQ_CST)
-				     : 0;
-
-		if (page && !flush)
-			hyp_engine_invalidate(cpu, page & PAGE_MASK, PAGE_SIZE);
-	}
-	if (flush)
-		hyp_engine_flush(cpu);
-}
-
 /* True: leave with HYP_EXIT_INTR. */
 static bool answer_attention(struct hyp_cpu *cpu)
 {
@@ -71,7 +54,7 @@ static bool answer_attention(struct hyp_cpu *cpu)
 
 	hyp_cpu_answer_sync(cpu);
 	if (a & HYP_ATTN_INVAL)
-		drop_queued_pages(cpu);
+		hyp_cpu_drop_queued(cpu);
 	if (a & HYP_ATTN_FLUSH)
 		hyp_tlb_flush_nonglobal(cpu);
 	return a & HYP_ATTN_KICK;

@@ -50,6 +50,23 @@ struct hyp_itlb_entry {
 };
 #define HYP_ITLB_SIZE 512
 
+/* A short list of TLB slots; n > HYP_FILLS_MAX: too many to list. */
+#define HYP_FILLS_MAX 190
+struct hyp_fills {
+	u16 n;
+	u16 slot[HYP_FILLS_MAX];
+};
+
+/* TLB maintenance, on this CPU or asked for by another. */
+enum arm64_tlbi_op { TLBI_ALL, TLBI_ASID, TLBI_VA, TLBI_RANGE };
+struct arm64_tlbi {
+	u8 op;
+	u16 asid; /* TLBI_ASID */
+	gva_t va;
+	u64 len; /* TLBI_RANGE: bytes */
+};
+#define HYP_TLBI_QUEUE 16
+
 /* Where indirect and page-crossing branches go: by hash of pc. Entries of another key or mapping are
  * emptied. */
 struct hyp_jc_entry {
@@ -70,6 +87,8 @@ struct hyp_jc_entry {
 #define HYP_KEY_EL0_TRAPS(x) \
 	((x) << 14) /* SCTLR_EL1.UCT, UCI, DZE, nTWI, nTWE, CNTKCTL.EL0VCTEN, UMA
 				 * ...: bits 14..23, EL0 only */
+#define HYP_KEY_UCT HYP_KEY_EL0_TRAPS(1u)   /* CTR_EL0 can be read */
+#define HYP_KEY_VCTEN HYP_KEY_EL0_TRAPS(2u) /* CNTVCT_EL0, CNTFRQ_EL0 too */
 #define HYP_KEY_BIGEND (1u << 24)
 
 /* ---- attention word ------------------------------------------------------------------------------ */
@@ -77,6 +96,7 @@ struct hyp_jc_entry {
 #define HYP_ATTN_FLUSH 2u
 #define HYP_ATTN_SYNC 4u
 #define HYP_ATTN_IRQ 8u   /* vi, vf or vse is set and PSTATE may let it through */
+#define HYP_ATTN_TLBI 16u /* TLB maintenance is queued */
 #define HYP_ATTN_INVAL 32u /* code pages to drop are queued */
 
 enum arm64_leave { ARM64_GO_ON = 0, ARM64_RAISED, ARM64_EXIT };
@@ -121,9 +141,23 @@ struct hyp_cpu {
 		bool overflow;
 		gpa_t page[64];
 	} inval;
+	/* TLB maintenance broadcast by other CPUs: under lock but for posted, done (atomic counts) */
+	struct {
+		u32 lock, n, posted, done;
+		struct arm64_tlbi q[HYP_TLBI_QUEUE];
+	} tlbi;
+	u8 sp_bank;    /* which SP x[31] holds: 0 or 1 */
+	u64 tr[6];     /* translation registers the TLB was filled with */
+	u32 wfe_count; /* WFEs since the last one that gave the processor away */
 	struct lift_engine *engine; /* hyp/lift: code cache, working memory */
 	u64 stats[HYP_NSTATS];
 
+	/* Filters, one bit per hash of a number: code pages fetched since jc was reset (EL0, EL1); 2 MiB areas that entries were
+	 * filled from larger pages than the granule in. */
+	u64 exec_pages[2][64];
+	u64 large_areas[HYP_TLB_PARTS + 2][64];
+	u64 huge_areas[HYP_TLB_PARTS + 2][64]; /* the same for 1 GiB areas and blocks beyond 2 MiB */
+	struct hyp_fills fills[HYP_TLB_PARTS + 2]; /* slots with non-global entries; the last two: itlb */
 	struct hyp_itlb_entry itlb[2][HYP_ITLB_SIZE]; /* EL0, EL1 */
 	struct hyp_tlb_entry tlb[HYP_TLB_PARTS][HYP_TLB_SIZE] __attribute__((aligned(64)));
 	struct hyp_jc_entry jc[2][HYP_JC_SIZE] __attribute__((aligned(64))); /* EL0, EL1 */
@@ -136,6 +170,11 @@ struct hyp_cpu {
 #define ARM64_ACC_USER 8u  /* as EL0 */
 #define ARM64_ACC_CM 16u   /* cache maintenance: ISS.CM */
 #define ARM64_ACC_NOISV 32u
+
+/* Partitions have no cells (hyp/mem/sync.c asks for x86 guests). */
+static inline void hyp_cells_drop(struct hyp_cpu *cpu, unsigned part)
+{
+}
 
 /*
  * Host pointer for an access of size bytes inside one page (size 1..16, or DC ZVA's block). Fills the soft
@@ -164,7 +203,7 @@ const u8 *hyp_arm64_fetch(struct hyp_cpu *cpu, gva_t pc, gpa_t *gpa);
 
 void hyp_tlb_flush_all(struct hyp_cpu *cpu);
 void hyp_tlb_flush_page(struct hyp_cpu *cpu, gva_t gva);
-void hyp_tlb_flush_asid(struct hyp_cpu *cpu); /* non-global entries */
+void hyp_tlb_flush_nonglobal(struct hyp_cpu *cpu);
 void hyp_jc_reset(struct hyp_cpu *cpu);
 
 /* ---- hyp/sys/arm64: exceptions, system registers; all may be IR helpers ------------------------------ */

@@ -110,6 +110,9 @@ struct arm64_state {
 				u64 flags;
 			} memory_fault;
 			struct {
+				u64 hva;
+			} host_fault;
+			struct {
 				u64 pc;
 				const char *what;
 			} internal;

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Creation and reset of arm64 CPUs (hyp.h, hyp/sys/arm64/state.h). */
+#include <string.h>
+#include <sys/mman.h>
+#include <x86intrin.h>
+
+#include "hyp/lift/engine.h"
+#include "hyp/sys/arm64/sys.h"
+#include "lib/tsc.h"
+
+int hyp_init(void)
+{
+	bool stated;
+
+	host_tsc_khz(&stated); /* now, not when a guest asks */
+	return hyp_signal_init();
+}
+
+void hyp_exit(void)
+{
+	hyp_signal_exit();
+}
+
+/* ---- CPUs --------------------------------------------------------------------------------------- */
+
+static size_t cpu_bytes(void)
+{
+	return ALIGN_UP(sizeof(struct hyp_cpu), PAGE_SIZE);
+}
+
+struct hyp_cpu *hyp_cpu_create(struct hyp_as *as, u32 id)
+{
+	struct hyp_cpu *cpu = mmap(NULL, cpu_bytes(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+				   0);
+
+	if (cpu == MAP_FAILED)
+		return NULL;
+	cpu->id = id;
+	cpu->as = as;
+	cpu->s.pa_bits = (u8)hyp_arm64_ipa_bits();
+	if (lift_engine_create(cpu)) {
+		munmap(cpu, cpu_bytes());
+		return NULL;
+	}
+	arm64_sysreg_init(cpu);
+	hyp_arm64_reset(cpu);
+	hyp_as_add_cpu(as, cpu);
+	return cpu;
+}
+
+void hyp_cpu_destroy(struct hyp_cpu *cpu)
+{
+	if (!cpu)
+		return;
+	hyp_as_del_cpu(cpu->as, cpu);
+	lift_engine_destroy(cpu);
+	munmap(cpu, cpu_bytes());
+}
+
+struct arm64_state *hyp_arm64_state(struct hyp_cpu *cpu)
+{
+	return &cpu->s;
+}
+
+/* What is UNKNOWN after a reset is 0 here. */
+void hyp_arm64_reset(struct hyp_cpu *cpu)
+{
+	struct arm64_state *s = &cpu->s;
+
+	memset(s->x, 0, sizeof(s->x));
+	memset(s->v, 0, sizeof(s->v));
+	s->pc = 0;
+	s->fpcr = s->fpsr = 0;
+	s->vi = s->vf = s->vse = s->exclusive = false;
+	cpu->sp_bank = 1;
+	s->pstate = ARM64_PSR_EL(1) | ARM64_PSR_SP | ARM64_PSR_DAIF;
+	arm64_sysreg_reset(cpu);
+	hyp_mode_update(cpu);
+	arm64_regime_update(cpu);
+	hyp_tlb_flush_all(cpu);
+}
+
+void hyp_arm64_state_changed(struct hyp_cpu *cpu)
+{
+	arm64_regime_update(cpu);
+	arm64_pstate_changed(cpu);
+}
+
+/* ---- the counter ------------------------------------------------------------------------------------ */
+
+u64 hyp_arm64_counter(void)
+{
+	return __rdtsc();
+}
+
+u64 hyp_arm64_counter_hz(void)
+{
+	bool stated;
+
+	return (u64)host_tsc_khz(&stated) * 1000;
+}
+
+/* ---- counters of events -------------------------------------------------------------------------------- */
+
+size_t hyp_stats(struct hyp_cpu *cpu, const struct hyp_stat_desc **desc, const u64 **values)
+{
+	static const struct hyp_stat_desc descs[] = {
+#define STAT(name, help) { #name, help },
+#include "hyp/sys/arm64/stats.inc"
+#undef STAT
+	};
+
+	*desc = descs;
+	*values = cpu->stats;
+	return ARRAY_SIZE(descs);
+}
