@@ -5,6 +5,7 @@
 #include <x86intrin.h>
 
 #include "hyp/lift/engine.h"
+#include "hyp/mem/signal.h"
 #include "hyp/sys/arm64/sys.h"
 #include "lib/tsc.h"
 

@@ -4,10 +4,8 @@
  * offset unless the guest or user space moves one of them away, so their TSCs agree and kvmclock can be
  * stable.
  */
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <x86intrin.h>
 #include "arch/x86/x86.h"
 #include "lib/tsc.h"

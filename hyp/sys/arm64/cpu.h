@@ -183,6 +183,9 @@ static inline void hyp_cells_drop(struct hyp_cpu *cpu, unsigned part)
  */
 u8 *hyp_mem_ptr(struct hyp_cpu *cpu, gva_t gva, unsigned acc, unsigned size, gpa_t *gpa);
 
+/* Physical accesses of the page walker and of hyp/mem. NULL where there is no RAM. Valid up to the end of the page. */
+u8 *hyp_phys_ptr(struct hyp_cpu *cpu, gpa_t gpa, bool write);
+
 /*
  * The slow path of LD/ST and friends: TLB misses, page crossing, alignment faults, MMIO. `mem` is the IR's
  * (IR_MEM_*); size up to 16. True: done. False: cpu->leave is set (abort raised, or s.exit filled for MMIO

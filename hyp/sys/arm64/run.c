@@ -5,6 +5,7 @@
  */
 #include "hyp/lift/engine.h"
 #include "hyp/mem/guard.h"
+#include "hyp/mem/signal.h"
 #include "hyp/sys/arm64/sys.h"
 
 /* True: leave with HYP_EXIT_INTR. */

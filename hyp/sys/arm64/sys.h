@@ -126,9 +126,6 @@ unsigned arm64_granule(const struct hyp_cpu *cpu, gva_t va);
 u16 arm64_asid(const struct hyp_cpu *cpu);
 
 /* ---- tlb.c ----------------------------------------------------------------------------------------- */
-/* Host address of physical memory for the walker; NULL where there is no RAM. */
-u8 *hyp_phys_ptr(struct hyp_cpu *cpu, gpa_t gpa, bool write);
-
 /* Where an access goes. False: an abort has been raised, or an exit filled in. */
 struct arm64_place {
 	u8 *host; /* NULL: no RAM (or read-only for a write) */
