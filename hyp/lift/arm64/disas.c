@@ -269,6 +269,36 @@ static void put_arrangement(struct out *o)
 	put(o, ".%s", names[F(o->i, size) << 1 | F(o->i, Q)]);
 }
 
+static void put_regs(struct out *o, unsigned n, bool bytes)
+{
+	static const enum a64_field order[] = { A64_Rd, A64_Rn, A64_Rm };
+
+	for (unsigned k = 0; k < n; k++) {
+		put(o, "%sv%u", k ? ", " : "", o->i->f[order[k]]);
+		if (bytes)
+			put(o, ".%s", F(o->i, Q) ? "16b" : "8b");
+		else if (has(o->i, A64_Q))
+			put_arrangement(o);
+		else
+			put(o, ".%c", "bhsd"[F(o->i, size)]);
+	}
+}
+
+static void put_2(struct out *o)
+{
+	put_regs(o, 2, false);
+}
+
+static void put_3(struct out *o)
+{
+	put_regs(o, 3, false);
+}
+
+static void put_3b(struct out *o)
+{
+	put_regs(o, 3, true);
+}
+
 /* Of FP scalars by type: s, d, -, h. */
 static void put_fp(struct out *o)
 {
@@ -285,6 +315,7 @@ static const struct {
 	{ "ldp", put_ldp }, { "ldrlit", put_ldrlit }, { "ldapur", put_ldapur }, { "ldrv", put_ldrv }, { "ldpv", put_ldpv },
 	{ "ldop", put_ldop }, { "l", put_l }, { "a", put_a }, { "al", put_al }, { "ar", put_ar }, { "s", put_s },
 	{ "pstate", put_pstate }, { "ldn", put_ldn }, { "ldn1", put_ldn1 }, { "T", put_arrangement }, { "fp", put_fp },
+	{ "2v", put_2 }, { "2s", put_2 }, { "3v", put_3 }, { "3s", put_3 }, { "3vb", put_3b },
 };
 
 static const struct {

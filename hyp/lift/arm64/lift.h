@@ -70,6 +70,8 @@ void lift_leave(struct lift *l, u64 target);
 void lift_raise(struct lift *l, u32 esr);
 
 /* DecodeBitMasks() for logical immediates. False: reserved. */
+u64 a64_fp_imm(unsigned imm8, unsigned bits); /* VFPExpandImm() */
+
 bool lift_bitmask(unsigned n, unsigned imms, unsigned immr, bool is64, u64 *out);
 
 static inline s64 lift_sext(u64 v, unsigned bits)
