@@ -9,7 +9,8 @@
 #define COUNTED(body) "1:\n" body "	dec %rdi\n	jnz 1b\n	ret\n"
 #define TIMES(n, body) "	.rept " #n "\n" body "	.endr\n"
 
-CODE(loop, COUNTED(""));
+CODE(loop, "1:	sub $1, %rdi\n	jnz 1b\n	ret\n");
+CODE(loop_dec, COUNTED("")); /* leaves CF alone */
 CODE(branch, COUNTED("	xor %eax, %eax\n" TIMES(16, "	jz 2f\n	ud2\n2:\n")));
 CODE(page, COUNTED("	jmp 2f\n	.skip 4096, 0xcc\n2:\n"));
 CODE(ijump, COUNTED(TIMES(8, "	lea 2f(%rip), %rax\n	jmp *%rax\n	ud2\n2:\n")));
@@ -33,6 +34,7 @@ CODE(out, COUNTED("	out %al, $0x11\n"));
 #define ROW(index, name) [index] = { code_##name, code_##name##_end }
 const struct micro_code micro_code[] = {
 	ROW(CODE_LOOP, loop),
+	ROW(CODE_LOOP_DEC, loop_dec),
 	ROW(CODE_BRANCH, branch),
 	ROW(CODE_PAGE, page),
 	ROW(CODE_IJUMP, ijump),

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The guest of bench/micro: a bare hyp_cpu in long mode, RAM at MICRO_BASE through 4 KiB pages of four
- * levels, every page for user and kernel. No interrupts, no KVM. A call is a CALL followed by an OUT that ends it.
+ * levels, every page for user and kernel. No interrupts, no KVM. A call is a CALL followed by an OUT that
+ * ends it.
  */
 #include <stdio.h>
 #include <stdlib.h>

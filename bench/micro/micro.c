@@ -31,7 +31,8 @@ struct micro_case {
 };
 
 static const struct micro_case cases[] = {
-	{ "loop (direct branch back)", CODE_LOOP, 1, ALL },
+	{ "loop: SUB, branch back", CODE_LOOP, 1, ALL },
+	{ "loop: DEC, branch back", CODE_LOOP_DEC, 1, ALL },
 	{ "direct branch, same page", CODE_BRANCH, 16, ALL },
 	{ "direct branch, another page", CODE_PAGE, 2, ALL },
 	{ "indirect jump, one target", CODE_IJUMP, 8, ALL },

@@ -47,7 +47,7 @@ void micro_cold(struct micro *m, const char *unit, struct micro_cold *out);
 struct micro_code {
 	const char *start, *end;
 };
-enum { CODE_LOOP, CODE_BRANCH, CODE_PAGE, CODE_IJUMP, CODE_IJUMP_16, CODE_IJUMP_MISS, CODE_CALL, CODE_ICALL,
+enum { CODE_LOOP, CODE_LOOP_DEC, CODE_BRANCH, CODE_PAGE, CODE_IJUMP, CODE_IJUMP_16, CODE_IJUMP_MISS, CODE_CALL, CODE_ICALL,
        CODE_LOAD, CODE_STORE, CODE_PUSH, CODE_SYSCALL, CODE_OUT, CODE_HANDLER, CODE_TARGET };
 extern const struct micro_code micro_code[];
 
