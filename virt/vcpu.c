@@ -19,7 +19,6 @@
 #include "virt/uaccess.h"
 #include "virt/vm.h"
 
-
 static __thread struct kvm_vcpu *running_vcpu __attribute__((tls_model("initial-exec")));
 
 struct kvm_vcpu *kvm_get_running_vcpu(void)

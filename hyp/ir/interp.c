@@ -135,7 +135,7 @@ static bool do_atomic(const struct run *r, const struct ir_insn *i, union ir_val
 	return done;
 }
 
-/* ---- state and the end ----------------------------------------------------------------------------------- */
+/* ---- state and the end ---- */
 
 static void load_state(const struct run *r, const struct ir_insn *i, union ir_val *out)
 {
@@ -176,7 +176,7 @@ static bool branch_taken(const struct run *r, const struct ir_insn *i)
 	return i->op == IR_BCC ? ir_cond_holds(i->cc, (u32)x) : i->op == IR_BNZ ? x != 0 : x == 0;
 }
 
-/* ---- dispatch ----------------------------------------------------------------------------------------------- */
+/* ---- dispatch ---- */
 
 /* False: left, pc and leave say where to. */
 static bool step(const struct run *r, const struct ir_insn *i, union ir_val *out)

@@ -4,7 +4,8 @@
 
 #include "hyp/ir/interp.h"
 
-typedef void (*vec_op)(const struct ir_insn *i, const union ir_val *a, const union ir_val *b, union ir_val *r);
+typedef void (*vec_op)(const struct ir_insn *i, const union ir_val *a, const union ir_val *b,
+		       union ir_val *r);
 
 static u64 get_lane(const union ir_val *v, unsigned size, unsigned lane)
 {

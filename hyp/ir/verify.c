@@ -89,7 +89,9 @@ static const char *check_fields(const struct ir_block *b, const struct ir_insn *
 	case IR_REV:
 		return (i->cc == 2 || i->cc == 4 || (i->cc == 8 && i->type == IR_I64)) ? NULL : "unit";
 	case IR_CRC32:
-		return i->cc == 1 || i->cc == 2 || i->cc == 4 || (i->cc == 8 && b->ir[i->b].type == IR_I64) ? NULL : "size";
+		return i->cc == 1 || i->cc == 2 || i->cc == 4 || (i->cc == 8 && b->ir[i->b].type == IR_I64)
+			       ? NULL
+			       : "size";
 	case IR_FADD:
 	case IR_FSUB:
 	case IR_FADC:

@@ -11,7 +11,7 @@
 
 #define MAX_GUEST_INSNS 64
 
-/* ---- tables ---------------------------------------------------------------------------------------------- */
+/* ---- tables ---- */
 
 static u32 block_hash(gpa_t gpa, u32 key)
 {
@@ -70,7 +70,7 @@ static u32 content_sum(const u8 *p, unsigned len)
 	return (u32)(h ^ h >> 32);
 }
 
-/* ---- jump cache --------------------------------------------------------------------------------------------- */
+/* ---- jump cache ---- */
 
 static void jc_reset_class(struct hyp_cpu *cpu, unsigned el)
 {
@@ -107,8 +107,7 @@ void lift_fill_jc(struct hyp_cpu *cpu, const struct lift_block *b)
 	struct lift_engine *e = cpu->engine;
 	unsigned el = b->key & HYP_KEY_EL1, slot = lift_jc_slot(b->pc);
 
-	cpu->jc[el][slot] = (struct hyp_jc_entry){
-		b->pc, e->interp_only ? (u64)b : (u64)e->rx + b->code };
+	cpu->jc[el][slot] = (struct hyp_jc_entry){ b->pc, e->interp_only ? (u64)b : (u64)e->rx + b->code };
 	if (e->fills[el].n < LIFT_FILLS)
 		e->fills[el].slot[e->fills[el].n] = (u16)slot;
 	e->fills[el].n++;
@@ -127,7 +126,7 @@ void lift_check_key(struct hyp_cpu *cpu)
 	e->jc_key[el] = cpu->key;
 }
 
-/* ---- making ---------------------------------------------------------------------------------------------------- */
+/* ---- making ---- */
 
 /* A copy of the block's IR, as long as it is. NULL: the arena is full. */
 static const struct ir_block *keep_ir(struct lift_engine *e, const struct ir_block *b)
@@ -214,7 +213,7 @@ struct lift_block *lift_find_block(struct hyp_cpu *cpu, u64 pc)
 	return b ? b : translate(cpu, pc, gpa, code);
 }
 
-/* ---- invalidation ------------------------------------------------------------------------------------------------ */
+/* ---- invalidation ---- */
 
 static void kill(struct hyp_cpu *cpu, struct lift_block *b)
 {

@@ -11,7 +11,8 @@ static struct ir_block block;
 
 struct hyp_cpu *fake_cpu(void)
 {
-	struct hyp_cpu *cpu = mmap(NULL, sizeof(*cpu), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct hyp_cpu *cpu = mmap(NULL, sizeof(*cpu), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+				   -1, 0);
 
 	assert_true(cpu != MAP_FAILED);
 	for (unsigned p = 0; p < HYP_TLB_PARTS; p++)

@@ -200,7 +200,8 @@ static void loads_and_stores(void **state)
 
 				b = fake_block(HYP_KEY_EL1);
 				access_op(b, IR_ST, IR_VOID, at, ir_const(b, IR_I64, x), log);
-				end_with(b, access_op(b, IR_LD, IR_I64, at, 0, log | (sign ? IR_MEM_SIGN : 0)));
+				end_with(b,
+					 access_op(b, IR_LD, IR_I64, at, 0, log | (sign ? IR_MEM_SIGN : 0)));
 				run(cpu, b);
 				if (sign && bits < 64)
 					want = (u64)((s64)(want << (64 - bits)) >> (64 - bits));
@@ -234,7 +235,8 @@ static void exclusives(void **state)
 	struct ir_block *b = fake_block(HYP_KEY_EL1);
 	u16 v = access_op(b, IR_LDX, IR_I32, FAKE_RAM + 8, 0, 2);
 
-	end_with(b, access_op(b, IR_STX, IR_I32, FAKE_RAM + 8, ir2(b, IR_ADD, IR_I32, v, ir_const(b, IR_I32, 3)), 2));
+	end_with(b, access_op(b, IR_STX, IR_I32, FAKE_RAM + 8,
+			      ir2(b, IR_ADD, IR_I32, v, ir_const(b, IR_I32, 3)), 2));
 	run(cpu, b);
 	assert_int_equal(cpu->s.x[0], 0);
 	assert_int_equal(fake_ram[8], 3);
@@ -254,7 +256,8 @@ static void atomics(void **state)
 
 	for (u8 cc = 0; cc < 9; cc++) {
 		struct ir_block *b = fake_block(HYP_KEY_EL1);
-		u16 addr = ir_const(b, IR_I64, FAKE_RAM), four = ir_const(b, IR_I64, cc == 1 || cc == 2 ? 1 : 4);
+		u16 addr = ir_const(b, IR_I64, FAKE_RAM),
+		    four = ir_const(b, IR_I64, cc == 1 || cc == 2 ? 1 : 4);
 
 		fake_ram[0] = cc == 2 ? 8 : 9;
 		end_with(b, ir_add_insn(b, (struct ir_insn){ .op = IR_ATOMIC, .type = IR_I64, .cc = cc, .a = addr, .b = four }));
@@ -327,7 +330,9 @@ static void leaving(void **state)
 		for (u64 x = 0; x < 2; x++) {
 			struct ir_block *b = fake_block(0);
 			u16 v = k ? ir_const(b, IR_I32, x)
-				  : ir_add_insn(b, (struct ir_insn){ .op = IR_FIMM, .type = IR_FLAGS, .imm = (s64)x * 4 });
+				  : ir_add_insn(b, (struct ir_insn){ .op = IR_FIMM,
+								     .type = IR_FLAGS,
+								     .imm = (s64)x * 4 });
 
 			ir_add_insn(b, (struct ir_insn){ .op = ops[k], .a = v, .imm = 0x2000 });
 			end_with(b, ir_const(b, IR_I64, 0));

@@ -61,7 +61,8 @@ bool arm64_mmio_exit(struct hyp_cpu *cpu, gva_t gva, gpa_t gpa, u32 mem, const u
 	s->exit.mmio.sf = mem & IR_MEM_SF;
 	s->exit.mmio.rt = mem >> 10 & 31;
 	s->exit.mmio.far = gva;
-	s->exit.mmio.esr = ESR(EC_DABT_LOW, mmio_syndrome(mem, write, hyp_as_hva(cpu->as, gpa, false), valid));
+	s->exit.mmio.esr = ESR(EC_DABT_LOW,
+			       mmio_syndrome(mem, write, hyp_as_hva(cpu->as, gpa, false), valid));
 	__builtin_memcpy(s->exit.mmio.data, write ? write : &(u64){ 0 }, 8);
 	cpu->mmio.rt = s->exit.mmio.rt;
 	cpu->mmio.len = s->exit.mmio.len;
@@ -85,7 +86,7 @@ void hyp_arm64_complete_mmio(struct hyp_cpu *cpu)
 	hyp_arm64_skip(cpu);
 }
 
-/* ---- the two pages of an access -------------------------------------------------------------------------- */
+/* ---- the two pages of an access ---- */
 
 struct span {
 	struct arm64_place p[2];
@@ -190,7 +191,7 @@ static bool store(struct hyp_cpu *cpu, gva_t gva, u32 mem, const u64 val[2])
 	return true;
 }
 
-/* ---- the same under a guard: the host may refuse guest RAM at any time -------------------------------------- */
+/* ---- the same under a guard: the host may refuse guest RAM at any time ---- */
 
 bool hyp_arm64_load(struct hyp_cpu *cpu, gva_t gva, u32 mem, u64 val[2])
 {

@@ -85,7 +85,7 @@ struct hyp_jc_entry {
 #define HYP_KEY_DEBUG 64u /* single step: one instruction a block */
 #define HYP_KEY_RMODE(x) ((x) << 8) /* FPCR: RMode, FZ, DN, AHP as needed by lifters; bits 8..13 */
 #define HYP_KEY_EL0_TRAPS(x) \
-	((x) << 14) /* SCTLR_EL1.UCT, UCI, DZE, nTWI, nTWE, CNTKCTL.EL0VCTEN, UMA
+	((x) << 14)                         /* SCTLR_EL1.UCT, UCI, DZE, nTWI, nTWE, CNTKCTL.EL0VCTEN, UMA
 				 * ...: bits 14..23, EL0 only */
 #define HYP_KEY_UCT HYP_KEY_EL0_TRAPS(1u)   /* CTR_EL0 can be read */
 #define HYP_KEY_VCTEN HYP_KEY_EL0_TRAPS(2u) /* CNTVCT_EL0, CNTFRQ_EL0 too */

@@ -252,7 +252,7 @@ void arm64_pstate_changed(struct hyp_cpu *cpu)
 		look_again(cpu);
 }
 
-/* ---- return ------------------------------------------------------------------------------------------------ */
+/* ---- return ---- */
 
 /* To AArch32, to EL2 or EL3, to EL0 with its SP_EL1, or a reserved mode. */
 static bool illegal_return(u32 spsr)
@@ -263,7 +263,8 @@ static bool illegal_return(u32 spsr)
 /* PSTATE.SS after the return: one instruction more, where step was off before and is on behind it. */
 static u32 step_after_return(const struct hyp_cpu *cpu, u32 spsr, unsigned el)
 {
-	if (!(cpu->s.sr[ARM64_SR_MDSCR_EL1] & MDSCR_SS) || arm64_stepping(cpu) || !debug_enabled(cpu, el, spsr))
+	if (!(cpu->s.sr[ARM64_SR_MDSCR_EL1] & MDSCR_SS) || arm64_stepping(cpu) ||
+	    !debug_enabled(cpu, el, spsr))
 		return 0;
 	return spsr & ARM64_PSR_SS;
 }
@@ -290,7 +291,7 @@ u64 a64_helper_eret(struct hyp_cpu *cpu, u64 unused, u64 b, u64 c)
 	return 0;
 }
 
-/* ---- instructions that call or wait ---------------------------------------------------------------------------- */
+/* ---- instructions that call or wait ---- */
 
 u64 a64_helper_hvc(struct hyp_cpu *cpu, u64 imm, u64 b, u64 c)
 {

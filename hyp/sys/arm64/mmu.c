@@ -139,7 +139,8 @@ static bool walk_down(struct walk *w, struct arm64_walk *out, u64 base)
 		base = w->desc & ADDR_MASK & ~((1ull << w->granule) - 1);
 		if (w->level == 3 || !(w->desc & DESC_TABLE)) {
 			out->shift = (u8)shift;
-			out->gpa = (w->desc & ADDR_MASK & ~((1ull << shift) - 1)) | (w->va & ((1ull << shift) - 1));
+			out->gpa = (w->desc & ADDR_MASK & ~((1ull << shift) - 1)) |
+				   (w->va & ((1ull << shift) - 1));
 			return beyond(w, out->gpa) ? fail(out, FSC_ADDRSZ + w->level) : true;
 		}
 		if (beyond(w, base))
@@ -202,7 +203,8 @@ static struct perm permissions(const struct walk *w)
 
 static bool allowed(const struct perm *p, unsigned acc)
 {
-	return !((acc & ARM64_ACC_R && !p->r) || (acc & ARM64_ACC_W && !p->w) || (acc & ARM64_ACC_X && !p->x));
+	return !((acc & ARM64_ACC_R && !p->r) || (acc & ARM64_ACC_W && !p->w) ||
+		 (acc & ARM64_ACC_X && !p->x));
 }
 
 /* ---- hardware update of the leaf --------------------------------------------------------------------- */
@@ -235,7 +237,7 @@ static void fill_result(const struct walk *w, const struct perm *p, struct arm64
 	out->writable = p->w && !(w->desc & DESC_AP_RO);
 }
 
-/* ---- the MMU off ---------------------------------------------------------------------------------------- */
+/* ---- the MMU off ---- */
 
 static bool flat(struct hyp_cpu *cpu, gva_t va, unsigned acc, struct arm64_walk *out)
 {
@@ -253,7 +255,7 @@ static bool flat(struct hyp_cpu *cpu, gva_t va, unsigned acc, struct arm64_walk 
 	return true;
 }
 
-/* ---- all of it -------------------------------------------------------------------------------------------- */
+/* ---- all of it ---- */
 
 static bool walk_once(struct walk *w, struct arm64_walk *out, bool *again)
 {

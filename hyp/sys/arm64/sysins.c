@@ -101,7 +101,7 @@ static bool at(struct hyp_cpu *cpu, u32 sys, u64 va)
 	return true;
 }
 
-/* ---- caches ----------------------------------------------------------------------------------------------- */
+/* ---- caches ---- */
 
 #define IC_IALLUIS ARM64_SYS(1, 0, 7, 1, 0)
 #define IC_IALLU ARM64_SYS(1, 0, 7, 5, 0)
@@ -185,7 +185,7 @@ bool arm64_sys_insn(struct hyp_cpu *cpu, u32 sys, u64 rt, u64 val)
 	return ours;
 }
 
-/* ---- DC ZVA ---------------------------------------------------------------------------------------------------- */
+/* ---- DC ZVA ---- */
 
 #define DC_ZVA ARM64_SYS(1, 3, 7, 4, 1)
 

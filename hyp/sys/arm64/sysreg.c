@@ -81,8 +81,10 @@ void arm64_trap_sys(struct hyp_cpu *cpu, u32 sys, u64 rt, bool read)
 {
 	u32 op0 = sys >> 14 & 3, op1 = sys >> 11 & 7, crn = sys >> 7 & 15, crm = sys >> 3 & 15, op2 = sys & 7;
 
-	hyp_arm64_raise(cpu, ESR(EC_SYS64, op0 << 20 | op2 << 17 | op1 << 14 | crn << 10 |
-						    (u32)rt << 5 | crm << 1 | read), 0);
+	hyp_arm64_raise(cpu,
+			ESR(EC_SYS64,
+			    op0 << 20 | op2 << 17 | op1 << 14 | crn << 10 | (u32)rt << 5 | crm << 1 | read),
+			0);
 }
 
 static void exit_sysreg(struct hyp_cpu *cpu, u32 sys, u64 rt, bool write)
@@ -129,7 +131,7 @@ static u64 masked(enum arm64_sr r, u64 v)
 	}
 }
 
-/* ---- effects of a write ------------------------------------------------------------------------------------ */
+/* ---- effects of a write ---- */
 
 /* The registers translations depend on, as the TLB last saw them. */
 static const enum arm64_sr tr[] = { ARM64_SR_SCTLR_EL1, ARM64_SR_TCR_EL1, ARM64_SR_MAIR_EL1,
@@ -165,7 +167,7 @@ static void write_effects(struct hyp_cpu *cpu, const struct sr_row *row)
 	arm64_pstate_changed(cpu); /* key */
 }
 
-/* ---- registers that are no rows ------------------------------------------------------------------------------ */
+/* ---- registers that are no rows ---- */
 
 static u64 read_pstate(struct hyp_cpu *cpu, u32 sys)
 {
@@ -295,15 +297,14 @@ static bool special_allowed(struct hyp_cpu *cpu, const struct special *sp, u64 r
 	return !trap;
 }
 
-/* ---- MRS, MSR ---------------------------------------------------------------------------------------------- */
+/* ---- MRS, MSR ---- */
 
 static bool row_allowed(struct hyp_cpu *cpu, const struct sr_row *row, u64 rt, bool read)
 {
 	bool el0 = !arm64_el(cpu);
 
 	if ((!read && row->flags & SR_RO) || row->flags & SR_EL2 ||
-	    (el0 && !(row->flags & (read ? SR_EL0_R : SR_EL0_W))) ||
-	    (row->flags & SR_SP0 && !cpu->sp_bank)) {
+	    (el0 && !(row->flags & (read ? SR_EL0_R : SR_EL0_W))) || (row->flags & SR_SP0 && !cpu->sp_bank)) {
 		hyp_arm64_undefined(cpu);
 		return false;
 	}
@@ -434,7 +435,7 @@ u64 a64_helper_msr_imm(struct hyp_cpu *cpu, u64 which, u64 imm, u64 unused)
 	return 0;
 }
 
-/* ---- for the lifter: what emitted code may do itself ------------------------------------------------------------ */
+/* ---- for the lifter: what emitted code may do itself ---- */
 
 unsigned hyp_arm64_plain_sr(u32 sys, u32 key, bool write, unsigned *size)
 {
@@ -442,16 +443,18 @@ unsigned hyp_arm64_plain_sr(u32 sys, u32 key, bool write, unsigned *size)
 	bool el1 = key & HYP_KEY_EL1;
 
 	*size = 8;
-	if (!row || row->flags & (SR_EL2 | SR_PAUTH) || (write && row->flags & (SR_RO | SR_VM | SR_HOOK | SR_MASK)))
+	if (!row || row->flags & (SR_EL2 | SR_PAUTH) ||
+	    (write && row->flags & (SR_RO | SR_VM | SR_HOOK | SR_MASK)))
 		return 0;
 	if (!el1 && (row->flags & SR_DZE || !(row->flags & (write ? SR_EL0_W : SR_EL0_R))))
 		return 0;
-	if ((row->flags & SR_UCT && !el1 && !(key & HYP_KEY_UCT)) || (row->flags & SR_SP0 && !(key & HYP_KEY_SPSEL)))
+	if ((row->flags & SR_UCT && !el1 && !(key & HYP_KEY_UCT)) ||
+	    (row->flags & SR_SP0 && !(key & HYP_KEY_SPSEL)))
 		return 0;
 	return (unsigned)(offsetof(struct hyp_cpu, s.sr) + 8 * (row - rows));
 }
 
-/* ---- for KVM ------------------------------------------------------------------------------------------------------ */
+/* ---- for KVM ---- */
 
 int hyp_arm64_get_sr(struct hyp_cpu *cpu, u32 sys, u64 *val)
 {

@@ -97,7 +97,8 @@ bool arm64_host_refused(struct hyp_cpu *cpu, u64 hva)
 /* ---- fill ------------------------------------------------------------------------------------------- */
 
 /* Remembers what a flush has to look at because of a new entry. */
-static void note_fill(struct hyp_cpu *cpu, unsigned part, unsigned slot, gva_t gva, const struct arm64_walk *w)
+static void note_fill(struct hyp_cpu *cpu, unsigned part, unsigned slot, gva_t gva,
+		      const struct arm64_walk *w)
 {
 	if (w->shift > arm64_granule(cpu, gva))
 		filter_set(cpu->large_areas[part], (gva & VA_MASK) >> 21);
@@ -107,7 +108,8 @@ static void note_fill(struct hyp_cpu *cpu, unsigned part, unsigned slot, gva_t g
 		fills_add(&cpu->fills[part], slot);
 }
 
-static void fill(struct hyp_cpu *cpu, unsigned part, gva_t gva, unsigned acc, const struct arm64_walk *w, u8 *host)
+static void fill(struct hyp_cpu *cpu, unsigned part, gva_t gva, unsigned acc, const struct arm64_walk *w,
+		 u8 *host)
 {
 	unsigned slot = hyp_tlb_slot(gva);
 	struct hyp_tlb_entry *e = &cpu->tlb[part][slot];
@@ -201,7 +203,7 @@ u8 *hyp_mem_ptr(struct hyp_cpu *cpu, gva_t gva, unsigned acc, unsigned size, gpa
 	return p.host;
 }
 
-/* ---- instruction fetch ---------------------------------------------------------------------------------- */
+/* ---- instruction fetch ---- */
 
 static const u8 *fetch_by_walk(struct hyp_cpu *cpu, gva_t pc, struct hyp_itlb_entry *e, gpa_t *gpa)
 {
@@ -255,7 +257,7 @@ const u8 *hyp_arm64_fetch(struct hyp_cpu *cpu, gva_t pc, gpa_t *gpa)
 	return e->host + (pc & ~PAGE_MASK);
 }
 
-/* ---- flushes ----------------------------------------------------------------------------------------------- */
+/* ---- flushes ---- */
 
 static void clear_filter(u64 *filter)
 {
@@ -415,7 +417,7 @@ void hyp_tlb_flush_page(struct hyp_cpu *cpu, gva_t gva)
 		flush_page_4k(cpu, (gva & ~(size - 1)) + at);
 }
 
-/* ---- TLB maintenance instructions ----------------------------------------------------------------------------- */
+/* ---- TLB maintenance instructions ---- */
 
 static void flush_range(struct hyp_cpu *cpu, gva_t va, u64 len)
 {
