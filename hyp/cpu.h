@@ -66,6 +66,19 @@ static inline void hyp_cell_empty(struct hyp_cell *c)
 #define HYP_CELL_STACK 0
 #define HYP_MAX_CHECKS 48
 
+/* Large pages: 2 MiB of RAM in one piece on the host. Behind the soft TLB, for what missed there. */
+struct hyp_large_entry {
+	u64 tag;    /* linear address | HYP_LARGE_VALID; 0: empty */
+	u8 *host;   /* of the first byte */
+	gpa_t gpa;  /* | HYP_LARGE_WRITABLE | HYP_TLBE_GLOBAL */
+	const struct hyp_region *region;
+};
+#define HYP_LARGE_SHIFT 21
+#define HYP_LARGE_MASK (~((1ull << HYP_LARGE_SHIFT) - 1))
+#define HYP_LARGE_SIZE 64 /* a bit each in large_used */
+#define HYP_LARGE_VALID 1ull
+#define HYP_LARGE_WRITABLE 4ull
+
 /* Instruction fetches have their own small TLB. */
 struct hyp_itlb_entry {
 	u64 tag;
@@ -180,6 +193,8 @@ struct hyp_cpu {
 
 	struct hyp_itlb_entry itlb[HYP_TLB_PARTS][HYP_ITLB_SIZE];
 	struct hyp_tlb_entry tlb[HYP_TLB_PARTS][HYP_TLB_SIZE] __attribute__((aligned(64)));
+	struct hyp_large_entry large[HYP_TLB_PARTS][HYP_LARGE_SIZE];
+	u64 large_used[HYP_TLB_PARTS];
 	/* Code addresses by hash of the target's linear address, one table per block class: where an
 	 * indirect or page-crossing branch goes. The target checks that it is the right one. */
 	u64 jc[HYP_JC_CLASSES][HYP_JC_SIZE];

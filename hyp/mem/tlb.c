@@ -4,6 +4,10 @@
  *
  * An entry covers 4 KiB whatever the guest's page size. To make INVLPG of a large page exact without
  * emptying everything, a filter remembers the 2 MiB areas that entries were filled from large pages in.
+ *
+ * Behind it is a small table of whole large pages (struct hyp_large_entry), so that an access all over a large array
+ * or the kernel's map of memory needs no walk where its 4 KiB page is not cached. It knows translations only: what a
+ * first write to a page has to do (prepare_write) is done for each 4 KiB page still.
  */
 #include "hyp/mem/guard.h"
 #include "hyp/sys/x86/sys.h"
@@ -115,6 +119,59 @@ static u8 *walk_to_host(struct hyp_cpu *cpu, gva_t gva, unsigned acc, struct x86
 	return host_of(cpu, *r, w->gpa);
 }
 
+static struct hyp_large_entry *large_slot(struct hyp_cpu *cpu, unsigned part, gva_t gva)
+{
+	return &cpu->large[part][gva >> HYP_LARGE_SHIFT & (HYP_LARGE_SIZE - 1)];
+}
+
+/* As walk_to_host, from the table of large pages; NULL: not there. */
+static u8 *large_to_host(struct hyp_cpu *cpu, unsigned part, gva_t gva, unsigned acc, struct x86_walk *w,
+			 const struct hyp_region **r)
+{
+	const struct hyp_large_entry *e = large_slot(cpu, part, gva);
+
+	if (e->tag != ((gva & HYP_LARGE_MASK) | HYP_LARGE_VALID))
+		return NULL;
+	if (acc & X86_ACC_W && (!(e->gpa & HYP_LARGE_WRITABLE) || e->region->flags & HYP_REGION_READONLY))
+		return NULL;
+	w->gpa = (e->gpa & HYP_LARGE_MASK) | (gva & ~HYP_LARGE_MASK);
+	w->page_shift = HYP_LARGE_SHIFT;
+	w->writable = e->gpa & HYP_LARGE_WRITABLE;
+	w->global = e->gpa & HYP_TLBE_GLOBAL;
+	*r = e->region;
+	return e->host + (gva & ~HYP_LARGE_MASK);
+}
+
+/* Notes a large page all of whose 2 MiB around gva are in r. */
+static void large_fill(struct hyp_cpu *cpu, unsigned part, gva_t gva, const struct x86_walk *w,
+		       const struct hyp_region *r)
+{
+	struct hyp_large_entry *e = large_slot(cpu, part, gva);
+	gpa_t gpa = w->gpa & HYP_LARGE_MASK;
+
+	if (w->page_shift < HYP_LARGE_SHIFT || cpu->as->has_private || gpa < r->gpa ||
+	    gpa - r->gpa + (1ull << HYP_LARGE_SHIFT) > r->size)
+		return;
+	e->tag = (gva & HYP_LARGE_MASK) | HYP_LARGE_VALID;
+	e->host = r->hva + (gpa - r->gpa);
+	e->gpa = gpa | (w->global ? HYP_TLBE_GLOBAL : 0) | (w->writable ? HYP_LARGE_WRITABLE : 0);
+	e->region = r;
+	cpu->large_used[part] |= 1ull << (e - cpu->large[part]);
+}
+
+/* Empties the entries of a partition; all: global ones too. */
+static void large_flush(struct hyp_cpu *cpu, unsigned part, bool all)
+{
+	for (u64 used = cpu->large_used[part]; used; used &= used - 1) {
+		struct hyp_large_entry *e = &cpu->large[part][__builtin_ctzll(used)];
+
+		if (!all && e->gpa & HYP_TLBE_GLOBAL)
+			continue;
+		e->tag = 0;
+		cpu->large_used[part] &= ~(used & -used);
+	}
+}
+
 u8 *hyp_mem_ptr_size(struct hyp_cpu *cpu, gva_t gva, unsigned acc, unsigned size, struct hyp_fail *fail)
 {
 	unsigned part = part_of(cpu, acc);
@@ -127,9 +184,13 @@ u8 *hyp_mem_ptr_size(struct hyp_cpu *cpu, gva_t gva, unsigned acc, unsigned size
 		hyp_cpu_answer_sync(cpu); /* KVM finishes an instruction between two runs */
 	if ((acc & X86_ACC_W ? e->write_tag : e->read_tag) == (gva & PAGE_MASK))
 		return (u8 *)e->host + (gva & ~PAGE_MASK);
-	host = walk_to_host(cpu, gva, acc, &w, fail, &r);
-	if (!host)
-		return NULL;
+	host = large_to_host(cpu, part, gva, acc, &w, &r);
+	if (!host) {
+		host = walk_to_host(cpu, gva, acc, &w, fail, &r);
+		if (!host)
+			return NULL;
+		large_fill(cpu, part, gva, &w, r);
+	}
 	fill(cpu, part, gva, &w, host);
 	if (acc & X86_ACC_W && prepare_write(cpu, r, w.gpa, size) && w.writable)
 		e->write_tag = gva & PAGE_MASK;
@@ -242,6 +303,7 @@ static void flush_part(struct hyp_cpu *cpu, unsigned part)
 	for (unsigned i = 0; i < ARRAY_SIZE(cpu->large_areas[part]); i++)
 		cpu->large_areas[part][i] = cpu->huge_areas[part][i] = 0;
 	cpu->tlb_fills[part].n = 0;
+	large_flush(cpu, part, true);
 	hyp_cells_drop(cpu, part);
 	itlb_flush(cpu, part);
 	hyp_jc_reset(cpu, part);
@@ -261,6 +323,7 @@ static bool flush_listed(struct hyp_cpu *cpu, unsigned part)
 	if (d->n > HYP_FILLS_MAX || i->n > HYP_FILLS_MAX)
 		return false;
 	hyp_cells_drop(cpu, part);
+	large_flush(cpu, part, part != HYP_TLB_KERNEL);
 	for (; d->n; d->n--) {
 		unsigned slot = d->slot[d->n - 1];
 
@@ -289,6 +352,10 @@ void hyp_tlb_flush_nonglobal(struct hyp_cpu *cpu)
 /* Entries of the 2 MiB area of gva in one partition. */
 static void flush_area(struct hyp_cpu *cpu, unsigned part, gva_t gva)
 {
+	struct hyp_large_entry *l = large_slot(cpu, part, gva);
+
+	if (l->tag == ((gva & HYP_LARGE_MASK) | HYP_LARGE_VALID))
+		l->tag = 0;
 	for (unsigned i = 0; i < HYP_TLB_SIZE; i++)
 		if (cpu->tlb[part][i].read_tag >> 21 == gva >> 21)
 			cpu->tlb[part][i].read_tag = cpu->tlb[part][i].write_tag = HYP_TLB_NONE(i);

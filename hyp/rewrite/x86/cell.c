@@ -27,6 +27,9 @@ _Static_assert(sizeof(struct hyp_cell_ref) == 10, "stubs step over it");
 _Static_assert(offsetof(struct hyp_cell_ref, cell) == 4 && offsetof(struct hyp_cell_ref, limit) == 6 &&
 		       offsetof(struct hyp_cell_ref, based) == 8,
 	       "stubs read it");
+_Static_assert(sizeof(struct hyp_large_entry) == 32 && HYP_LARGE_SHIFT == 21 && HYP_LARGE_VALID == 1 &&
+		       offsetof(struct hyp_large_entry, host) == 8,
+	       "large_lookup reads it");
 
 #define HYP_CELL_CYCLES 300
 #define HYP_CELL_NEVER 0x7fffffff
@@ -99,13 +102,34 @@ __asm__(".text\n"
 	"	pop %rax\n"
 	"	cell_missed\n"
 	".endm\n"
-	".macro cell_pass name cells tlb tag fills\n"
+	/* Not in the soft TLB: a read may still find its large page. As cell_lookup, or on behind. */
+	".macro large_lookup large\n"
+	"	mov %gs:cell_gva, %r13\n"
+	"	mov %r13, %r14\n"
+	"	shr $16, %r13\n" /* 21 bits of offset; entries of 32 bytes */
+	"	and $large_index, %r13d\n"
+	"	and $-2097152, %r14\n"
+	"	or $1, %r14\n"
+	"	cmp %r14, %gs:\\large(%r13)\n"
+	"	jne 7f\n"
+	"	mov %gs:cell_gva, %r14\n"
+	"	mov %gs:cell_ref, %rcx\n"
+	"	and $4095, %r14d\n"
+	"	movzwl 6(%rcx), %ecx\n"
+	"	cmp %ecx, %r14d\n"
+	"	ja 7f\n"
+	"	mov %gs:cell_gva, %rcx\n"
+	"	and $0x1ff000, %ecx\n"
+	"	add %gs:\\large+8(%r13), %rcx\n"
+	"	mov %rcx, %r13\n"
+	".endm\n"
+	".macro cell_pass name cells tlb tag fills large=0\n"
 	".globl \\name\n.hidden \\name\n"
 	"\\name:\n"
 	"	mov %rcx, %gs:cell_rcx\n"
 	"	mov %r13, %gs:cell_ref\n"
 	"	cell_lookup \\cells \\tlb \\tag\n"
-	"	mov %gs:cell_ref, %rcx\n"
+	"5:	mov %gs:cell_ref, %rcx\n"
 	"	cmpb $0, 8(%rcx)\n"
 	"	je 1f\n"
 	"	add %r14, %r13\n"
@@ -117,17 +141,22 @@ __asm__(".text\n"
 	"	mov %rcx, %gs:cell_ref\n"
 	"	mov %gs:cell_rcx, %rcx\n"
 	"	jmp *%gs:cell_ref\n"
+	".ifnc \\large,0\n"
+	"9:	large_lookup \\large\n"
+	"	jmp 5b\n"
+	"7:\n"
+	".endif\n"
 	"	cell_missed\n"
 	".endm\n"
-	".macro cell_stubs part cells tlb fills\n"
+	".macro cell_stubs part cells tlb fills large\n"
 	"	cell_fill hyp_cell_fill_\\part\\()r \\cells \\tlb 0 \\fills\n"
 	"	cell_fill hyp_cell_fill_\\part\\()w \\cells \\tlb 8 \\fills\n"
-	"	cell_pass hyp_cell_pass_\\part\\()r \\cells \\tlb 0 \\fills\n"
+	"	cell_pass hyp_cell_pass_\\part\\()r \\cells \\tlb 0 \\fills \\large\n"
 	"	cell_pass hyp_cell_pass_\\part\\()w \\cells \\tlb 8 \\fills\n"
 	".endm\n"
-	"	cell_stubs 0 cell_cells0 cell_tlb0 cell_fills0\n"
-	"	cell_stubs 1 cell_cells1 cell_tlb1 cell_fills1\n"
-	"	cell_stubs 2 cell_cells2 cell_tlb2 cell_fills2\n"
+	"	cell_stubs 0 cell_cells0 cell_tlb0 cell_fills0 cell_large0\n"
+	"	cell_stubs 1 cell_cells1 cell_tlb1 cell_fills1 cell_large1\n"
+	"	cell_stubs 2 cell_cells2 cell_tlb2 cell_fills2 cell_large2\n"
 	".globl hyp_cell_stubs_end\n.hidden hyp_cell_stubs_end\n"
 	"hyp_cell_stubs_end:\n");
 
@@ -144,12 +173,16 @@ __attribute__((used)) static void offsets(void)
 	OFF("tlb0", tlb[0]);
 	OFF("tlb1", tlb[1]);
 	OFF("tlb2", tlb[2]);
+	OFF("large0", large[0]);
+	OFF("large1", large[1]);
+	OFF("large2", large[2]);
 	OFF("fills0", cell_fills[0]);
 	OFF("fills1", cell_fills[1]);
 	OFF("fills2", cell_fills[2]);
 #undef OFF
 	__asm__ volatile(".set cell_bits, %c0\n.set cell_mask, %c1\n.set cell_fills_max, %c2"
 			 : : "i"(HYP_TLB_BITS), "i"((HYP_TLB_SIZE - 1) << HYP_TLB_SLOT_SHIFT), "i"(HYP_FILLS_MAX));
+	__asm__ volatile(".set large_index, %c0" : : "i"((HYP_LARGE_SIZE - 1) << 5));
 }
 
 #define STUB(part, rw) extern const char hyp_cell_fill_##part##rw[], hyp_cell_pass_##part##rw[]
