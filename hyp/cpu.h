@@ -203,6 +203,7 @@ struct hyp_cpu {
 	u64 jc_pages[HYP_TLB_PARTS][64];
 	u64 large_areas[HYP_TLB_PARTS][64];
 	u32 jc_key[HYP_JC_CLASSES];        /* block key that the entries of a class were made under */
+	bool jc_ready[HYP_JC_CLASSES];     /* jc_key is the key that 64-bit code of this class has (fast.c) */
 	bool jc_nonglobal;                 /* the kernel partition's jc has entries on non-global pages */
 	u64 huge_areas[HYP_TLB_PARTS][64]; /* the same for 1 GiB areas and 4 MiB or 1 GiB pages */
 	struct hyp_cell cell[HYP_TLB_PARTS][HYP_CELLS] __attribute__((aligned(64)));
@@ -226,6 +227,13 @@ static inline void hyp_fills_add(struct hyp_fills *f, unsigned slot)
 		f->slot[f->n] = (u16)slot;
 	if (f->n <= HYP_FILLS_MAX)
 		f->n++;
+}
+
+/* Something that block keys depend on may have changed. */
+static inline void hyp_keys_changed(struct hyp_cpu *cpu)
+{
+	for (unsigned i = 0; i < HYP_JC_CLASSES; i++)
+		cpu->jc_ready[i] = false;
 }
 
 /* Saves live guest vector state to s.xsave; afterwards ordinary C may run. Idempotent. */

@@ -59,7 +59,7 @@ static void write_fixed_stubs(struct hyp_engine *e)
 	memcpy(p + 17, &back, sizeof(back));
 	memcpy(p + 21, &site, sizeof(site));
 	e->base = 64;
-	xlate_cell_stubs(e);
+	xlate_stubs(e);
 }
 
 static int alloc_tables(struct hyp_engine *e)

@@ -99,15 +99,22 @@ static int interpret(struct hyp_cpu *cpu)
 	return ret;
 }
 
-/* Blocks of another key (CR0.TS, CR4, XCR0, CPL ... changed) must not be found in the jump cache. */
+/*
+ * Blocks of another key (CR0.TS, CR4, XCR0, CPL ... changed) must not be found in the jump cache. What is not
+ * about the size of code concerns the other classes too: STAC and CLAC go from one to another.
+ */
 static u32 current_key(struct hyp_cpu *cpu)
 {
-	u32 key = hyp_block_key(cpu);
+	u32 key = hyp_block_key(cpu), class = key_class(key), changed = cpu->jc_key[class] ^ key;
 
-	if (unlikely(cpu->jc_key[key_class(key)] != key)) {
-		hyp_jc_reset(cpu, key_class(key));
-		cpu->jc_key[key_class(key)] = key;
+	if (unlikely(changed)) {
+		hyp_jc_reset(cpu, class);
+		for (unsigned i = 0; i < HYP_JC_CLASSES && !(changed & KEY_CODE32); i++)
+			hyp_jc_reset(cpu, i);
+		hyp_keys_changed(cpu);
+		cpu->jc_key[class] = key;
 	}
+	cpu->jc_ready[class] = !(key & KEY_CODE32) && (class == HYP_TLB_USER || key & KEY_CPL0);
 	return key;
 }
 

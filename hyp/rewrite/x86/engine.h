@@ -102,8 +102,8 @@ static inline u32 jc_offset(unsigned class, u64 target)
 struct hyp_block *xlate_block(struct hyp_cpu *cpu, u64 pc, gpa_t gpa, const u8 *host, u32 key);
 int xlate_create(struct hyp_engine *e);
 void xlate_destroy(struct hyp_engine *e);
-/* Writes the ways to the cell stubs at e->base, and moves e->base behind them. */
-void xlate_cell_stubs(struct hyp_engine *e);
+/* Writes the ways to the stubs of cell.c and fast.c at e->base, and moves e->base behind them. */
+void xlate_stubs(struct hyp_engine *e);
 
 /* tramp.c */
 void hyp_enter(struct hyp_cpu *cpu, u64 code);

@@ -11,6 +11,7 @@
 #include <ucontext.h>
 
 #include "hyp/rewrite/x86/cell.h"
+#include "hyp/rewrite/x86/fast.h"
 #include "hyp/sys/x86/sys.h"
 
 static const u8 site_doing[SITE_NR] = {
@@ -61,6 +62,9 @@ void hyp_cpu_sample(struct hyp_cpu *cpu, const void *ctx, struct hyp_sample *s)
 	} else if (between(host, hyp_cell_stubs[0], hyp_cell_stubs_end)) {
 		s->doing = HYP_FILLS_TLB;
 		s->pc = guest_pc(cpu, cpu->scratch[3]);
+	} else if (between(host, hyp_fast_begin, hyp_fast_end)) {
+		s->doing = HYP_IN_CODE;
+		s->pc = guest_pc(cpu, cpu->scratch[2]);
 	} else if (between(host, (const char *)hyp_enter, hyp_leave_end)) {
 		s->doing = HYP_DISPATCHES;
 		s->pc = guest_pc(cpu, cpu->resume);

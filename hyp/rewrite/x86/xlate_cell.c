@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Emitting accesses that look into a page cell first (see cell.c), and those that do not. */
 #include "hyp/rewrite/x86/cell.h"
+#include "hyp/rewrite/x86/fast.h"
 #include "hyp/rewrite/x86/xlate.h"
 
 static u32 cell_offset(struct xlate *x, u16 cell)
@@ -222,14 +223,22 @@ int x_spare(struct xlate *x, struct memref *m)
 }
 
 /* jmp [rip]; address */
-void xlate_cell_stubs(struct hyp_engine *eng)
+static u32 way_to(struct hyp_engine *eng, struct emit *e, const char *to)
+{
+	u32 at = (u32)(e->p - eng->rw);
+
+	e_bytes(e, "\xff\x25\0\0\0\0", 6);
+	e_8(e, (u64)to);
+	return at;
+}
+
+void xlate_stubs(struct hyp_engine *eng)
 {
 	struct emit e = { eng->rw + eng->base };
 
-	for (unsigned i = 0; i < ARRAY_SIZE(hyp_cell_stubs); i++) {
-		eng->cell_stub[i] = (u32)(e.p - eng->rw);
-		e_bytes(&e, "\xff\x25\0\0\0\0", 6);
-		e_8(&e, (u64)hyp_cell_stubs[i]);
-	}
+	for (unsigned i = 0; i < ARRAY_SIZE(hyp_cell_stubs); i++)
+		eng->cell_stub[i] = way_to(eng, &e, hyp_cell_stubs[i]);
+	for (unsigned i = 0; i < ARRAY_SIZE(hyp_fast_stubs); i++)
+		eng->fast_stub[i] = way_to(eng, &e, hyp_fast_stubs[i]);
 	eng->base = ALIGN_UP((u32)(e.p - eng->rw), 64u);
 }

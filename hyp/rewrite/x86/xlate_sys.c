@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* System instructions that translated code executes itself, and the way to helpers (helpers.h). */
+#include "hyp/rewrite/x86/fast.h"
 #include "hyp/rewrite/x86/helpers.h"
 #include "hyp/rewrite/x86/xlate.h"
 
@@ -10,10 +11,24 @@ static void put_helper_site(struct xlate *x, const struct insn *in, u8 id, u64 o
 	e_4(&x->e, id);
 }
 
+/* lea s2, [rip + 5]; jmp stub: what follows is the way that is always right */
+static void try_stub(struct xlate *x, unsigned stub)
+{
+	e_bytes(&x->e, "\x4c\x8d\x2d\x05\0\0\0", 7);
+	e_1(&x->e, 0xe9);
+	e_4(&x->e, x->eng->fast_stub[stub] - (x_here(x) + 4));
+}
+
 void x_helper(struct xlate *x, const struct insn *in)
 {
 	if (helpers[in->helper].flags & H_MEM)
 		x_address(x, in);
+	if (in->helper == HELPER_syscall && x_is64(x) && x->part == HYP_TLB_USER) {
+		e_mov_ri(&x->e, S1, x_next(x, in));
+		try_stub(x, HYP_FAST_SYSCALL);
+	} else if (in->helper == HELPER_sysret && x_is64(x) && in->helper_op == 8 && x->key & KEY_CPL0) {
+		try_stub(x, HYP_FAST_SYSRET);
+	}
 	put_helper_site(x, in, in->helper, in->helper_op);
 }
 

@@ -191,6 +191,7 @@ static enum x86_ret set_cr0(struct hyp_cpu *cpu, u64 val)
 	if (ret != X86_OK)
 		return ret;
 	s->cr0 = val;
+	hyp_keys_changed(cpu);
 	if (changed & X86_CR0_PE) /* CPL is 0, whatever user space gave SS in real mode */
 		s->seg[X86_SS].ar &= ~X86_AR_DPL;
 	if (changed & (X86_CR0_PG | X86_CR0_WP | X86_CR0_PE)) {
@@ -241,6 +242,7 @@ static enum x86_ret set_cr4(struct hyp_cpu *cpu, u64 val)
 	if (!lm && paging && (val & X86_CR4_PAE) && (changed & CR4_PDPTE) && !pdptes_ok(cpu, s->cr3))
 		return gp0(cpu);
 	s->cr4 = val;
+	hyp_keys_changed(cpu);
 	if (changed & CR4_PAGING) {
 		hyp_mode_update(cpu);
 		hyp_tlb_flush_all(cpu);
@@ -306,6 +308,7 @@ enum x86_ret x86_clts(struct hyp_cpu *cpu)
 	if (priv(&cpu->s))
 		return gp0(cpu);
 	cpu->s.cr0 &= ~(u64)X86_CR0_TS;
+	hyp_keys_changed(cpu);
 	return X86_OK;
 }
 
