@@ -95,7 +95,7 @@ int kuse_trace(const char *classes, int fd, bool json);
 
 /* Counters that any process may read that may open /proc/PID/fd of this one: each VM has a memfd of this
  * name, which begins with a struct kuse_stat_page. Its vCPUs' slots follow each other from `slots` on; a
- * slot's counters, 64-bit numbers that only grow, come behind its head, named in the same order at `names`. */
+ * slot's counters, 64-bit numbers that only grow, come behind its head, named in that order at `names`. */
 #define KUSE_STAT_NAME "kuse-stat"
 #define KUSE_STAT_MAGIC 0x31746174736b7575ul
 struct kuse_stat_page {
