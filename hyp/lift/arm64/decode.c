@@ -22,7 +22,8 @@ const unsigned a64_nr_rows = ARRAY_SIZE(a64_table);
 #define INDEX_SIZE (1u << (32 - INDEX_SHIFT))
 
 struct row {
-	u32 mask, value;
+	u32 mask, value;     /* bits that decide */
+	u32 should, should_be; /* (0), (1) */
 	u8 nr_fields;
 	struct {
 		u8 field, lsb, width;
@@ -109,6 +110,8 @@ static bool parse_row(struct row *r, const char *s)
 		} else if (*s == '(') { /* should-be bits do not decide */
 			if (!add_bit(r, &lsb, 'x'))
 				return false;
+			r->should |= 1u << lsb;
+			r->should_be |= (u32)(s[1] == '1') << lsb;
 			s += 3;
 		} else if (*s == '0' || *s == '1' || (*s == 'x' && (s[1] == ' ' || s[1] == 'x'))) {
 			if (!add_bit(r, &lsb, *s++))
@@ -158,6 +161,13 @@ void a64_row_bits(unsigned row, u32 *mask, u32 *value)
 	pthread_once(&once, init);
 	*mask = rows[row].mask;
 	*value = rows[row].value;
+}
+
+void a64_row_should_be(unsigned row, u32 *mask, u32 *value)
+{
+	pthread_once(&once, init);
+	*mask = rows[row].should;
+	*value = rows[row].should_be;
 }
 
 int a64_row_field(unsigned row, enum a64_field f, unsigned *width)

@@ -52,6 +52,7 @@ extern const unsigned a64_nr_rows;
 /* For tools that walk the table: the bits that decide; where a field is (its lsb, -1: not in this row);
  * NULL, or the row that is not well formed. */
 void a64_row_bits(unsigned row, u32 *mask, u32 *value);
+void a64_row_should_be(unsigned row, u32 *mask, u32 *value);
 int a64_row_field(unsigned row, enum a64_field f, unsigned *width);
 const char *a64_table_fault(void);
 /* True where every row of the feature has a lifter: what ID registers may offer. */

@@ -42,11 +42,8 @@ static bool load_acquire(struct lift *l, const struct a64_insn *i)
 	return true;
 }
 
-/* LDAR, STLR; o0 0: LDLAR, STLLR, which may be done as the stronger ones. */
 bool lift_ordered(struct lift *l, const struct a64_insn *i)
 {
-	if (!F(i, o0))
-		return false; /* FEAT_LOR is not offered */
 	if (F(i, L))
 		return load_acquire(l, i);
 	struct ir_insn insn = { .op = IR_ST, .b = lift_get(l, size_type(F(i, size)), F(i, Rt)) };
