@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the fuzzer and the program that runs under qemu-aarch64 tell each other: a batch of cases to the program, as many
- * results back. A case is a few instructions in a slot of the code area, followed by BRK; it ends with a signal.
+ * What the fuzzer and the program that runs under qemu-aarch64 tell each other: a batch of cases to the
+ * program, as many results back. A case is a few instructions in a slot of the code area, followed by BRK;
+ * it ends with a signal.
  */
 #ifndef KUSE_TESTS_A64_CASE_H
 #define KUSE_TESTS_A64_CASE_H

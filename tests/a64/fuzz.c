@@ -2,9 +2,9 @@
 /*
  * fuzz [--cases N] [--seconds N] [--seed N] [--row PART] [--keep-going] NATIVE
  *
- * Random A64 instructions, in the IR interpreter and under qemu-aarch64: registers, flags, vectors, FPSR, memory and the
- * kind and place of faults must be equal. After an abort only its kind and place are compared: how much of the access
- * was done before is left open. Exit status 77: qemu-aarch64 is not here.
+ * Random A64 instructions, in the IR interpreter and under qemu-aarch64: registers, flags, vectors, FPSR,
+ * memory and the kind and place of faults must be equal. After an abort only its kind and place are
+ * compared: how much of the access was done before is left open. Exit status 77: qemu-aarch64 is not here.
  */
 #include "tests/a64/gen.h"
 #include "tests/a64/model.h"
@@ -23,7 +23,8 @@ static struct a64_result theirs[A64_BATCH];
 static int to_native, from_native;
 static const char *qemu_cpu = "max,sve=off,sme=off,pauth=off";
 
-/* ---- the program under qemu-aarch64 ------------------------------------------------------------------------ */
+/* ---- the program under qemu-aarch64
+ * ------------------------------------------------------------------------ */
 
 static bool start_native(const char *program)
 {
@@ -68,11 +69,13 @@ static bool run_native(u32 count)
 	return true;
 }
 
-/* ---- comparing ------------------------------------------------------------------------------------------------ */
+/* ---- comparing
+ * ------------------------------------------------------------------------------------------------ */
 
 static bool differ(const struct a64_result *a, const struct a64_result *b)
 {
-	bool abort_a = a->signal == SIGSEGV || a->signal == SIGBUS, abort_b = b->signal == SIGSEGV || b->signal == SIGBUS;
+	bool abort_a = a->signal == SIGSEGV || a->signal == SIGBUS,
+	     abort_b = b->signal == SIGSEGV || b->signal == SIGBUS;
 
 	if (a->pc != b->pc || abort_a != abort_b)
 		return true;
@@ -81,7 +84,8 @@ static bool differ(const struct a64_result *a, const struct a64_result *b)
 	return a->signal != b->signal || a->mem_hash != b->mem_hash || memcmp(&a->s, &b->s, sizeof(a->s));
 }
 
-static void show(const char *what, unsigned long long ours, unsigned long long their, unsigned long long before)
+static void show(const char *what, unsigned long long ours, unsigned long long their,
+		 unsigned long long before)
 {
 	if (ours != their)
 		printf("  %-8s ours %016llx qemu %016llx, before %016llx\n", what, ours, their, before);
@@ -91,10 +95,10 @@ static void report(const struct a64_case *c, const struct a64_result *a, const s
 {
 	char text[160], what[16];
 
-	printf("seed %llu, pc ours +%lld qemu +%lld, signal ours %u qemu %u, fpcr %08x%s\n", (unsigned long long)seed,
-	       (long long)((a->pc - A64_CODE) % A64_SLOT),
-	       (long long)((b->pc - A64_CODE) % A64_SLOT), a->signal, b->signal,
-	       c->s.fpcr, a->mem_hash != b->mem_hash ? ", memory differs" : "");
+	printf("seed %llu, pc ours +%lld qemu +%lld, signal ours %u qemu %u, fpcr %08x%s\n",
+	       (unsigned long long)seed, (long long)((a->pc - A64_CODE) % A64_SLOT),
+	       (long long)((b->pc - A64_CODE) % A64_SLOT), a->signal, b->signal, c->s.fpcr,
+	       a->mem_hash != b->mem_hash ? ", memory differs" : "");
 	for (unsigned i = 0; i < c->n; i++) {
 		struct a64_insn insn;
 		const struct a64_enc *e = a64_decode(c->insn[i], &insn);
@@ -148,7 +152,8 @@ static int fuzz(const struct options *o)
 		for (u32 i = 0; i < count; i++)
 			gen_case(&cases[i], o->seed + done + i);
 		if (!run_native(count)) {
-			printf("the program under qemu-aarch64 died, seeds %llu + %u\n", o->seed + done, count);
+			printf("the program under qemu-aarch64 died, seeds %llu + %u\n", o->seed + done,
+			       count);
 			return 1;
 		}
 		bad += compare(count, o->seed + done);

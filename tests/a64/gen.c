@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A row of the table, the bits that decide from it, the others at random; then what would lead out of the case is bent: addresses
- * into the memory page, branches over one instruction, registers apart where the manual leaves equal ones open.
+ * A row of the table, the bits that decide from it, the others at random; then what would lead out of the
+ * case is bent: addresses into the memory page, branches over one instruction, registers apart where the
+ * manual leaves equal ones open.
  */
 #include "tests/a64/gen.h"
 
@@ -26,7 +27,8 @@ static bool one_in(struct rng *r, unsigned n)
 	return rnd(r) % n == 0;
 }
 
-/* ---- which rows ----------------------------------------------------------------------------------------- */
+/* ---- which rows
+ * ----------------------------------------------------------------------------------------- */
 
 /* Not here: they leave the case, ask the kernel, or depend on the machine. */
 static const char *const left_out[] = { "SVC", "HVC", "SMC", "HLT", "DCPS", "YIELD", "WFE", "WFI", "BR", "BLR",
@@ -53,7 +55,8 @@ bool gen_init(const char *only)
 	return nr_rows != 0;
 }
 
-/* ---- instructions ------------------------------------------------------------------------------------------ */
+/* ---- instructions
+ * ------------------------------------------------------------------------------------------ */
 
 static bool put(u32 *w, unsigned row, enum a64_field f, u32 v)
 {
@@ -141,7 +144,8 @@ static u32 gen_insn(struct rng *r, struct case_state *s)
 	return w;
 }
 
-/* ---- state -------------------------------------------------------------------------------------------------- */
+/* ---- state
+ * -------------------------------------------------------------------------------------------------- */
 
 static u64 gen_int(struct rng *r)
 {

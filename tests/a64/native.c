@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Runs under qemu-aarch64: executes cases natively. Each ends in the signal handler, which notes the state it finds
- * in the signal frame, puts the next case's there and returns into it.
+ * Runs under qemu-aarch64: executes cases natively. Each ends in the signal handler, which notes the state
+ * it finds in the signal frame, puts the next case's there and returns into it.
  */
 #include <asm/sigcontext.h>
 #include <signal.h>
@@ -93,7 +93,8 @@ int main(void)
 	struct sigaction sa = { .sa_sigaction = handler, .sa_flags = SA_SIGINFO | SA_ONSTACK };
 	static const int signals[] = { SIGILL, SIGSEGV, SIGBUS, SIGTRAP, SIGFPE };
 	int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED;
-	uint32_t *code = mmap((void *)A64_CODE, A64_BATCH * A64_SLOT, PROT_READ | PROT_WRITE | PROT_EXEC, flags, -1, 0);
+	uint32_t *code = mmap((void *)A64_CODE, A64_BATCH * A64_SLOT, PROT_READ | PROT_WRITE | PROT_EXEC,
+			      flags, -1, 0);
 
 	mmap((void *)A64_MEM, A64_MEM_SIZE, PROT_READ | PROT_WRITE, flags, -1, 0);
 	sigaltstack(&ss, 0);
