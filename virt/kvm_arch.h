@@ -37,6 +37,8 @@ int kvm_vm_ioctl_enable_cap(struct kvm *kvm, struct kvm_enable_cap *cap);
 bool kvm_arch_has_private_mem(struct kvm *kvm);
 /* Memory flags this architecture knows besides LOG_DIRTY_PAGES. */
 u32 kvm_arch_valid_mem_flags(void);
+/* May a slot lie there? 0 or -errno; what the CPU itself cannot have is refused anyway. */
+int kvm_arch_check_memory_region(struct kvm *kvm, gpa_t gpa, u64 size);
 /* Address spaces this VM has: 1, or KVM_MAX_NR_ADDRESS_SPACES. */
 int kvm_arch_nr_memslot_as_ids(struct kvm *kvm);
 

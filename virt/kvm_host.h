@@ -282,6 +282,10 @@ struct kvm_vcpu {
 
 	struct kvm_vcpu_stat *stat; /* stat_page.c */
 	struct kuse_stat_slot *stat_slot; /* what it is in, or NULL */
+	struct {
+		pid_t tid; /* whose schedstat fd is; 0: none is open */
+		int fd;
+	} sched_stat;
 	u8 *stats_map;       /* KVM_GET_STATS_FD's memfd, or NULL */
 	struct kvm_vcpu_arch arch;
 };
@@ -341,6 +345,12 @@ static inline struct kvm_vcpu *kvm_get_vcpu(struct kvm *kvm, u32 i)
 
 #define kvm_for_each_vcpu(idx, vcpu, kvm) \
 	for ((idx) = 0; ((vcpu) = kvm_get_vcpu(kvm, idx)) != NULL; (idx)++)
+
+/* sched_stat.c */
+bool kvm_sched_info_on(void); /* the host tells run delays */
+/* How long the vCPU's (the calling) thread has been waiting for a CPU so far, or 0. */
+u64 kvm_run_delay_ns(struct kvm_vcpu *vcpu);
+void kvm_sched_stat_close(struct kvm_vcpu *vcpu);
 
 struct kvm_vcpu *kvm_get_vcpu_by_id(struct kvm *kvm, int id);
 /* The vCPU whose KVM_RUN the calling thread is in, or NULL. */

@@ -270,6 +270,8 @@ static long change_slot(struct kvm *kvm, const struct kvm_userspace_memory_regio
 	pthread_mutex_lock(&kvm->slots_lock);
 	c->old = kvm_id_to_memslot(kvm, mem->slot);
 	ret = check_change(kvm, c->old, mem);
+	if (!ret && mem->memory_size)
+		ret = kvm_arch_check_memory_region(kvm, mem->guest_phys_addr, mem->memory_size);
 	if (!ret)
 		ret = set_memslot(kvm, c, mem);
 	pthread_mutex_unlock(&kvm->slots_lock);

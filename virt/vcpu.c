@@ -55,6 +55,7 @@ static void vcpu_free(struct kvm_vcpu *vcpu)
 {
 	kvm_profile_forget(vcpu);
 	kvm_vcpu_stats_free(vcpu);
+	kvm_sched_stat_close(vcpu);
 	kvm_dirty_ring_free(&vcpu->dirty_ring);
 	if (vcpu->run)
 		munmap(vcpu->run, KUSE_RUN_SIZE);

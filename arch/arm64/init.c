@@ -85,6 +85,7 @@ static int finalize_init_hyp_mode(const char **verdict, const char **remedy)
 const struct kvm_init_step kvm_arch_init_steps[] = {
 	{ "is_hyp_mode_available", kvm_hyp_available, NULL },
 	{ "kvm_get_mode", kvm_mode_check, NULL },
+	{ "kvm_sys_reg_table_init", kvm_sys_reg_table_init, NULL },
 	{ "cpu_errata", cpu_errata, NULL },
 	{ "kvm_set_ipa_limit", kvm_set_ipa_limit, NULL },
 	{ "kvm_arm_init_sve", kvm_arm_init_sve, NULL },
@@ -95,6 +96,7 @@ const struct kvm_init_step kvm_arch_init_steps[] = {
 	{ "cpu_hyp_init", cpu_hyp_init, NULL },
 	{ "hyp_cpu_pm_init", hyp_cpu_pm_init, NULL },
 	{ "kvm_vgic_hyp_init", vgic_hyp_init, kvm_vgic_hyp_exit },
+	{ "kvm_timer_hyp_init", kvm_timer_hyp_init, NULL },
 	{ "kvm_vcpu_cache", kvm_vcpu_cache_init, NULL },
 	{ "cpu_kick_mask", kvm_kick_mask_init, NULL },
 	{ "kvm_irqfd_init", kvm_irqfd_init, NULL },

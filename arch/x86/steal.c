@@ -99,7 +99,7 @@ static u64 stolen_ns(struct kvm_vcpu *vcpu)
 	vcpu->arch.st.wall_ns = wall;
 	vcpu->arch.st.cpu_ns = cpu;
 	delay = kvm_run_delay_ns(vcpu);
-	if (vcpu->arch.sched_stat.tid)
+	if (vcpu->sched_stat.tid)
 		return delay_since(vcpu, delay);
 	vcpu->arch.st.thread = pthread_self();
 	return vcpu->arch.st.preempted ? 0 : off; /* in user space it may have slept */
@@ -192,44 +192,4 @@ void kvm_steal_time_tick(struct kvm_vcpu *vcpu)
 		kvm_record_steal_time(vcpu);
 	else if (vcpu->arch.st.preempted)
 		with_steal_page(vcpu, clear_preempted);
-}
-
-/* ---- the scheduler's run delay ---- */
-
-#define SCHEDSTAT "/proc/thread-self/schedstat"
-
-bool kvm_sched_info_on(void)
-{
-	return !access(SCHEDSTAT, R_OK);
-}
-
-void kvm_sched_stat_close(struct kvm_vcpu *vcpu)
-{
-	if (vcpu->arch.sched_stat.tid)
-		syscall(SYS_close, vcpu->arch.sched_stat.fd);
-	vcpu->arch.sched_stat.tid = 0;
-}
-
-/*
- * "time on a CPU, run delay, time slices". The descriptor is of the thread that opened it. No cancellation
- * points in here (virt/sys.c).
- */
-u64 kvm_run_delay_ns(struct kvm_vcpu *vcpu)
-{
-	struct kvm_sched_stat *ss = &vcpu->arch.sched_stat;
-	pid_t self = gettid();
-	char text[96], *at;
-	ssize_t n;
-
-	if (ss->tid != self) {
-		kvm_sched_stat_close(vcpu);
-		ss->fd = (int)syscall(SYS_openat, AT_FDCWD, SCHEDSTAT, O_RDONLY | O_CLOEXEC);
-		ss->tid = ss->fd >= 0 ? self : 0;
-	}
-	n = ss->tid ? syscall(SYS_pread64, ss->fd, text, sizeof(text) - 1, 0) : 0;
-	if (n <= 0)
-		return 0;
-	text[n] = '\0';
-	at = strchr(text, ' ');
-	return at ? strtoull(at, NULL, 10) : 0;
 }

@@ -47,7 +47,6 @@ void kvm_arch_vcpu_destroy(struct kvm_vcpu *vcpu)
 		kvm_free_lapic(vcpu);
 	kvm_hv_vcpu_uninit(vcpu);
 	kvm_xen_destroy_vcpu(vcpu);
-	kvm_sched_stat_close(vcpu);
 	free(vcpu->arch.cpuid_entries);
 	vcpu->arch.cpuid_entries = NULL;
 	vcpu->arch.cpuid_nent = 0;

@@ -54,6 +54,11 @@ bool kvm_arch_has_private_mem(struct kvm *kvm)
 	return !kvm || kvm->arch.has_private_mem;
 }
 
+int kvm_arch_check_memory_region(struct kvm *kvm, gpa_t gpa, u64 size)
+{
+	return 0;
+}
+
 u32 kvm_arch_valid_mem_flags(void)
 {
 	return KVM_MEM_READONLY;

@@ -165,10 +165,6 @@ int kvm_set_guest_paused(struct kvm_vcpu *vcpu);
 int kvm_pv_clock_pairing(struct kvm_vcpu *vcpu, gpa_t gpa, u64 type);
 
 /* ---- steal.c ---- */
-bool kvm_sched_info_on(void); /* the host tells run delays */
-/* How long the vCPU's (the calling) thread has been waiting for a CPU so far, or 0. */
-u64 kvm_run_delay_ns(struct kvm_vcpu *vcpu);
-void kvm_sched_stat_close(struct kvm_vcpu *vcpu);
 int kvm_set_steal_time_msr(struct kvm_vcpu *vcpu, u64 data);
 void kvm_record_steal_time(struct kvm_vcpu *vcpu);   /* entering: not preempted; a flush owed is done */
 void kvm_steal_time_set_preempted(struct kvm_vcpu *vcpu);

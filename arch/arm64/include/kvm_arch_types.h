@@ -5,6 +5,7 @@
 
 #include "hyp/sys/arm64/state.h"
 #include "arch/arm64/vmid.h"
+#include "kvm_arch_sys_regs.h"
 #include "kvm_arch_vgic.h"
 #include "uapi/kuse_kvm_arm64.h"
 
@@ -28,16 +29,18 @@ enum {
 
 struct kvm_smccc_range;
 
-enum kvm_arch_timers { TIMER_PTIMER, TIMER_VTIMER, NR_KVM_TIMERS };
+/* Numbered as KVM_ARM_VCPU_TIMER_IRQ_*. The last two are EL2's: they have an interrupt number and nothing
+ * else. */
+enum kvm_arch_timers { TIMER_VTIMER, TIMER_PTIMER, NR_KVM_TIMERS, TIMER_HVTIMER = NR_KVM_TIMERS, TIMER_HPTIMER, NR_KVM_PPIS };
 
 /* One timer of a vCPU (arch_timer.c). Only the vCPU's own thread (or its ioctls) touches it, but for hrtimer.
  * */
 struct arch_timer_context {
 	u64 cval;
 	u32 ctl;        /* ENABLE, IMASK; ISTATUS is computed */
-	u64 offset;     /* of this vCPU; *vm_offset comes on top */
 	bool level;     /* the output as the interrupt controller was told */
-	struct kvm_timer hrtimer;
+	struct kvm_timer hrtimer; /* runs out when the output goes up */
+	struct kvm_vcpu *vcpu;
 };
 
 struct vcpu_reset_state { /* of a vCPU that is switched on by another one; published by KVM_REQ_VCPU_RESET */
@@ -54,20 +57,17 @@ struct kvm_vcpu_arch {
 	u32 mp_state;     /* KVM_MP_STATE_*; under mp_state_lock */
 	pthread_mutex_t mp_state_lock;
 	struct vcpu_reset_state reset_state; /* mp_state_lock */
-	bool pause;       /* kvm_arm_halt_guest; atomic */
+	u32 pause;        /* kvm_arm_halt_guest: how many hold it; atomic */
 
 	struct vgic_cpu vgic_cpu;
 	struct arch_timer_context timer[NR_KVM_TIMERS];
 	bool timer_enabled;
 
 	u64 mpidr;          /* MPIDR_EL1 as reset; the CPU's copy is what the guest reads */
-	u64 *sys_regs;      /* registers that KVM holds: [index of sys_regs.c's table] */
+	u64 sys_regs[KVM_NR_SYS_REGS]; /* registers that KVM holds (sys_regs.h) */
 	u32 *ccsidr;        /* NULL: the defaults */
-	struct {
-		bool valid; /* an abort that user space injects, pending until the next entry */
-		u32 esr;
-		u64 far;
-	} pending_abort;
+	u64 hfar;           /* FAR of the last abort that left the guest */
+	u64 spsr32[4];      /* SPSR_abt, und, irq, fiq: user space's alone */
 
 	u32 guest_debug;    /* KVM_GUESTDBG_* */
 	struct kvm_guest_debug_arch external_debug_state;
@@ -79,8 +79,6 @@ struct kvm_vcpu_arch {
 		u64 last_steal;
 	} steal;
 
-	/* what the next KVM_RUN has to finish first, set by the handler that left for user space */
-	int (*complete_userspace_io)(struct kvm_vcpu *vcpu);
 	u32 irq_lines;      /* without vgic: KVM_ARM_IRQ_TYPE_CPU; atomic, bits as HCR_EL2.VI, VF */
 };
 
@@ -99,7 +97,7 @@ struct kvm_arch {
 
 	struct {
 		u64 offset[NR_KVM_TIMERS]; /* counter = host - offset */
-		u8 ppi[NR_KVM_TIMERS];
+		u8 ppi[NR_KVM_PPIS];
 		bool immutable_ppis, counter_offset_set;
 	} timer;
 
@@ -108,7 +106,6 @@ struct kvm_arch {
 	} smccc_feat;
 	/* sorted; NULL: none; replaced under config_lock before the VM runs */
 	struct kvm_smccc_range *smccc_filter;
-	bool smccc_filter_configured;
 	u32 psci_version;
 };
 

@@ -118,10 +118,6 @@ struct kvm_vcpu_arch {
 		pthread_t thread;
 		u64 wall_ns, cpu_ns; /* CLOCK_MONOTONIC and thread CPU time then */
 	} st;
-	struct kvm_sched_stat {
-		pid_t tid; /* whose schedstat fd is; 0: none is open */
-		int fd;
-	} sched_stat;
 	struct {
 		u64 msr_en_val, msr_int_val;
 	} apf;
