@@ -38,6 +38,7 @@ struct hyp_cpu *hyp_cpu_create(struct hyp_as *as, u32 id)
 		return NULL;
 	cpu->id = id;
 	cpu->as = as;
+	cpu->stats = cpu->own_stats;
 	cpu->s.pa_bits = (u8)hyp_arm64_ipa_bits();
 	if (lift_engine_create(cpu)) {
 		munmap(cpu, cpu_bytes());
@@ -114,4 +115,18 @@ size_t hyp_stats(struct hyp_cpu *cpu, const struct hyp_stat_desc **desc, const u
 	*desc = descs;
 	*values = cpu->stats;
 	return ARRAY_SIZE(descs);
+}
+
+void hyp_stats_move(struct hyp_cpu *cpu, u64 *to)
+{
+	memcpy(to, cpu->stats, sizeof(cpu->own_stats));
+	cpu->stats = to;
+}
+
+void hyp_cpu_sample(struct hyp_cpu *cpu, const void *ctx, struct hyp_sample *sample)
+{
+	(void)ctx;
+	*sample = (struct hyp_sample){ cpu->in_run ? HYP_INTERPRETS : HYP_OUTSIDE,
+				       !ARM64_PSR_GET_EL(cpu->s.pstate), cpu->s.pc,
+				       cpu->s.sr[ARM64_SR_TTBR0_EL1] };
 }

@@ -85,6 +85,11 @@ static const char *const exit_names[HYP_EXIT_NR] = {
 	[HYP_EXIT_INTERNAL] = "internal",
 };
 
+const char *kvm_arch_exit_name(unsigned reason)
+{
+	return exit_names[reason] ? exit_names[reason] : "none";
+}
+
 /* The one number that tells most about an exit. */
 static u64 exit_detail(struct kvm_vcpu *vcpu, enum hyp_exit reason)
 {

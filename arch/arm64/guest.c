@@ -19,25 +19,9 @@ void reg_list_put(struct reg_list_out *out, u64 id)
 
 /* ---- core registers ------------------------------------------------------------------------------------ */
 
-/* SP_EL0 and SP_EL1: the one that PSTATE selects is x[31]. */
-static u64 *sp_el(struct kvm_vcpu *vcpu, unsigned el)
-{
-	struct arm64_state *s = arm64s(vcpu);
-	bool el1_selected = ARM64_PSR_GET_EL(s->pstate) && s->pstate & ARM64_PSR_SP;
-
-	if (el1_selected == (el == 1))
-		return &s->x[31];
-	return &s->sr[el ? ARM64_SR_SP_EL1 : ARM64_SR_SP_EL0];
-}
-
 static void *gpr_addr(struct kvm_vcpu *vcpu, unsigned i)
 {
 	return &arm64s(vcpu)->x[i];
-}
-
-static void *sp_addr(struct kvm_vcpu *vcpu, unsigned i)
-{
-	return sp_el(vcpu, i);
 }
 
 static void *pc_addr(struct kvm_vcpu *vcpu, unsigned i)
@@ -72,21 +56,21 @@ static void *fpcr_addr(struct kvm_vcpu *vcpu, unsigned i)
 
 /* Arrays of registers of one kind, in the order of their ids. */
 static const struct core_regs {
-	u16 first;  /* word in struct kvm_regs */
+	u16 first;   /* word in struct kvm_regs */
 	u16 n, size; /* how many, of how many bytes */
 	void *(*addr)(struct kvm_vcpu *vcpu, unsigned i);
-	u8 i0;      /* addr's i of the first one */
+	u32 sys;     /* instead of addr: a register of the CPU's by its encoding; 0: PSTATE */
 } core_regs[] = {
-	{ KVM_REG_ARM_CORE_REG(regs.regs), 31, 8, gpr_addr, 0 },
-	{ KVM_REG_ARM_CORE_REG(regs.sp), 1, 8, sp_addr, 0 },
-	{ KVM_REG_ARM_CORE_REG(regs.pc), 1, 8, pc_addr, 0 },
-	{ KVM_REG_ARM_CORE_REG(regs.pstate), 1, 8, NULL, 0 },
-	{ KVM_REG_ARM_CORE_REG(sp_el1), 1, 8, sp_addr, 1 },
-	{ KVM_REG_ARM_CORE_REG(elr_el1), 1, 8, elr_addr, 0 },
-	{ KVM_REG_ARM_CORE_REG(spsr), KVM_NR_SPSR, 8, spsr_addr, 0 },
-	{ KVM_REG_ARM_CORE_REG(fp_regs.vregs), 32, 16, vreg_addr, 0 },
-	{ KVM_REG_ARM_CORE_REG(fp_regs.fpsr), 1, 4, fpsr_addr, 0 },
-	{ KVM_REG_ARM_CORE_REG(fp_regs.fpcr), 1, 4, fpcr_addr, 0 },
+	{ KVM_REG_ARM_CORE_REG(regs.regs), 31, 8, gpr_addr },
+	{ KVM_REG_ARM_CORE_REG(regs.sp), 1, 8, NULL, ARM64_SYS(3, 0, 4, 1, 0) },
+	{ KVM_REG_ARM_CORE_REG(regs.pc), 1, 8, pc_addr },
+	{ KVM_REG_ARM_CORE_REG(regs.pstate), 1, 8, NULL },
+	{ KVM_REG_ARM_CORE_REG(sp_el1), 1, 8, NULL, ARM64_SYS(3, 4, 4, 1, 0) },
+	{ KVM_REG_ARM_CORE_REG(elr_el1), 1, 8, elr_addr },
+	{ KVM_REG_ARM_CORE_REG(spsr), KVM_NR_SPSR, 8, spsr_addr },
+	{ KVM_REG_ARM_CORE_REG(fp_regs.vregs), 32, 16, vreg_addr },
+	{ KVM_REG_ARM_CORE_REG(fp_regs.fpsr), 1, 4, fpsr_addr },
+	{ KVM_REG_ARM_CORE_REG(fp_regs.fpcr), 1, 4, fpcr_addr },
 };
 
 static u64 core_offset(u64 id)
@@ -110,7 +94,7 @@ static int find_core(u64 id, const struct core_regs **kind, unsigned *i)
 		if (rel % core_regs[k].size || size != core_regs[k].size)
 			return -EINVAL;
 		*kind = &core_regs[k];
-		*i = (unsigned)(rel / core_regs[k].size) + core_regs[k].i0;
+		*i = (unsigned)(rel / core_regs[k].size);
 		return 0;
 	}
 	return -EINVAL;
@@ -124,32 +108,38 @@ static bool pstate_valid(u64 pstate)
 	return mode == 0 || mode == (ARM64_PSR_EL(1)) || mode == (ARM64_PSR_EL(1) | ARM64_PSR_SP);
 }
 
-/* SP goes with PSTATE: what is selected lives in x[31]. */
-static int set_pstate(struct kvm_vcpu *vcpu, u64 pstate)
+static u64 get_special(struct kvm_vcpu *vcpu, const struct core_regs *kind)
 {
-	struct arm64_state *s = arm64s(vcpu);
-	u64 sp0, sp1;
+	u64 val = arm64s(vcpu)->pstate;
 
-	if (!pstate_valid(pstate))
+	if (kind->sys)
+		hyp_arm64_get_sr(vcpu->hyp, kind->sys, &val);
+	return val;
+}
+
+static int set_special(struct kvm_vcpu *vcpu, const struct core_regs *kind, u64 val)
+{
+	if (kind->sys)
+		return hyp_arm64_set_sr(vcpu->hyp, kind->sys, val);
+	if (!pstate_valid(val))
 		return -EINVAL;
-	sp0 = *sp_el(vcpu, 0);
-	sp1 = *sp_el(vcpu, 1);
-	s->pstate = (u32)pstate;
-	*sp_el(vcpu, 0) = sp0;
-	*sp_el(vcpu, 1) = sp1;
+	arm64s(vcpu)->pstate = (u32)val;
 	return 0;
 }
 
 static long get_core_reg(struct kvm_vcpu *vcpu, const struct kvm_one_reg *reg)
 {
 	const struct core_regs *kind;
-	u64 pstate = arm64s(vcpu)->pstate;
 	unsigned i;
+	u64 val;
 	int err = find_core(reg->id, &kind, &i);
 
 	if (err)
 		return err;
-	return copy_to_client(reg->addr, kind->addr ? kind->addr(vcpu, i) : &pstate, kind->size);
+	if (kind->addr)
+		return copy_to_client(reg->addr, kind->addr(vcpu, i), kind->size);
+	val = get_special(vcpu, kind);
+	return copy_to_client(reg->addr, &val, sizeof(val));
 }
 
 static long set_core_reg(struct kvm_vcpu *vcpu, const struct kvm_one_reg *reg)
@@ -166,7 +156,7 @@ static long set_core_reg(struct kvm_vcpu *vcpu, const struct kvm_one_reg *reg)
 	if (kind->addr)
 		memcpy(kind->addr(vcpu, i), val, kind->size);
 	else
-		err = set_pstate(vcpu, val[0]);
+		err = set_special(vcpu, kind, val[0]);
 	hyp_arm64_state_changed(vcpu->hyp);
 	return err;
 }

@@ -6,6 +6,11 @@
 
 #include <linux/kvm.h>
 
+/* Linux's, used by 6.1's asm/kvm.h */
+#ifndef GENMASK
+#define GENMASK(high, low) ((~0ull << (low)) & (~0ull >> (63 - (high))))
+#endif
+
 #ifndef KVM_DIRTY_LOG_PAGE_OFFSET
 #define KVM_DIRTY_LOG_PAGE_OFFSET 64
 #endif

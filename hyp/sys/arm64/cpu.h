@@ -150,7 +150,8 @@ struct hyp_cpu {
 	u64 tr[6];     /* translation registers the TLB was filled with */
 	u32 wfe_count; /* WFEs since the last one that gave the processor away */
 	struct lift_engine *engine; /* hyp/lift: code cache, working memory */
-	u64 stats[HYP_NSTATS];
+	u64 *stats; /* [HYP_NSTATS], own_stats or where hyp_stats_move said */
+	u64 own_stats[HYP_NSTATS];
 
 	/* Filters, one bit per hash of a number: code pages fetched since jc was reset (EL0, EL1); 2 MiB areas that entries were
 	 * filled from larger pages than the granule in. */
