@@ -30,6 +30,8 @@ void lift_engine_destroy(struct hyp_cpu *cpu);
  * The caller has set up: in_run, map, cpu->key; GS base and MXCSR are the engine's business.
  */
 void lift_run(struct hyp_cpu *cpu);
+/* One block, which is one instruction where cpu->key has HYP_KEY_DEBUG. False: there is none (leave says why). */
+bool lift_step(struct hyp_cpu *cpu);
 
 /* What indirect and cross-page branches remember is forgotten: required where a translation of code addresses may have
  * changed (every TLB flush, change of TTBRn, ASID, SCTLR.M). Cheap. */

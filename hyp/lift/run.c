@@ -30,3 +30,16 @@ void lift_run(struct hyp_cpu *cpu)
 	}
 	arm64_fp_leave(cpu);
 }
+
+/* By the IR interpreter, whatever the engine: nobody steps for speed. */
+bool lift_step(struct hyp_cpu *cpu)
+{
+	const struct lift_block *b = lift_find_block(cpu, cpu->s.pc);
+
+	if (!b)
+		return false;
+	arm64_fp_enter(cpu);
+	ir_interp(cpu, b->ir);
+	arm64_fp_leave(cpu);
+	return true;
+}
