@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/guests_arm64/lib.h"
 
-struct taken taken[MAX_CPUS];
+volatile struct taken taken[MAX_CPUS];
 void (*exception_hook)(struct frame *f, u64 vector);
 extern char free_memory[];
 static char *next_page = free_memory;
@@ -53,7 +53,7 @@ void failed(const char *what, int line, u64 got, u64 want)
 
 static void record(const struct frame *f, u64 vector)
 {
-	struct taken *t = &taken[mrs(mpidr_el1) & 7];
+	volatile struct taken *t = &taken[mrs(mpidr_el1) & 7];
 
 	t->n++;
 	t->vector = vector;

@@ -56,7 +56,7 @@ struct frame {
 struct taken {
 	u64 n, vector, pc, spsr, esr, far;
 };
-extern struct taken taken[MAX_CPUS];
+extern volatile struct taken taken[MAX_CPUS];
 /* Called by the vectors. The default records, and goes on behind the instruction (sync) or returns (interrupts). */
 void on_exception(struct frame *f, u64 vector);
 extern void (*exception_hook)(struct frame *f, u64 vector); /* instead of the default */

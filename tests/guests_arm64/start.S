@@ -77,7 +77,6 @@ save_frame:
 	add	sp, sp, #288
 	eret
 
-	/* u64 try(fn, a, b): fn(a, b) with a frame to come back to; see lib.h */
 	.globl	call_el0
 	/* void call_el0(fn, a, b, user_sp): at EL0 with all interrupts masked as now; returns by SVC #0xe0 */
 call_el0:
@@ -91,9 +90,11 @@ call_el0:
 	msr	elr_el1, x0
 	mov	x3, #0x3c0
 	msr	spsr_el1, x3
+	and	x4, x0, #~((1 << 39) - 1)	/* the image as EL0 sees it */
+	adr	x30, el0_return
+	add	x30, x30, x4
 	mov	x0, x1
 	mov	x1, x2
-	adr	x30, el0_return
 	eret
 el0_return:
 	svc	#0xe0

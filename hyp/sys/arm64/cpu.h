@@ -99,7 +99,8 @@ struct hyp_jc_entry {
 #define HYP_ATTN_TLBI 16u /* TLB maintenance is queued */
 #define HYP_ATTN_INVAL 32u /* code pages to drop are queued */
 
-enum arm64_leave { ARM64_GO_ON = 0, ARM64_RAISED, ARM64_EXIT };
+/* ARM64_AGAIN: the run loop has nothing to do, s.pc is where to go on. */
+enum arm64_leave { ARM64_GO_ON = 0, ARM64_RAISED, ARM64_EXIT, ARM64_AGAIN };
 
 struct hyp_cpu {
 	struct arm64_state s;

@@ -226,10 +226,6 @@ bool arm64_take_pending(struct hyp_cpu *cpu)
 		return true;
 	if (s->sr[ARM64_SR_MDSCR_EL1] & MDSCR_SS && take_step(cpu))
 		return true;
-	if (unlikely(s->pc & 3)) {
-		hyp_arm64_take(cpu, VEC_SYNC, s->pc, ESR(EC_PC_ALIGN, 0), s->pc);
-		return true;
-	}
 	if (unlikely(s->pstate & ARM64_PSR_IL)) {
 		hyp_arm64_take(cpu, VEC_SYNC, s->pc, ESR(EC_ILL, 0), 0);
 		return true;
@@ -286,8 +282,6 @@ u64 a64_helper_eret(struct hyp_cpu *cpu, u64 unused, u64 b, u64 c)
 		s->pc = arm64_untag(s->pc);
 	s->exclusive = false;
 	arm64_pstate_changed(cpu);
-	if (unlikely(s->pc & 3))
-		look_again(cpu);
 	return 0;
 }
 

@@ -23,25 +23,14 @@ static bool answer_attention(struct hyp_cpu *cpu)
 	return a & HYP_ATTN_KICK;
 }
 
-/* Branches to an address with a tag, where tags are ignored, have lost it. */
-static void untag_pc(struct hyp_cpu *cpu)
-{
-	u64 pc = arm64_untag(cpu->s.pc);
-
-	if (unlikely(pc != cpu->s.pc && arm64_tbi(cpu, pc)))
-		cpu->s.pc = pc;
-}
-
 static void execute(struct hyp_cpu *cpu)
 {
-	bool step = cpu->key & HYP_KEY_DEBUG;
-
-	untag_pc(cpu);
-	lift_run(cpu);
+	if (likely(!(cpu->key & HYP_KEY_DEBUG)))
+		lift_run(cpu);
+	else if (lift_step(cpu) && !cpu->leave)
+		cpu->s.pstate &= ~ARM64_PSR_SS;
 	if (cpu->leave == ARM64_RAISED)
 		arm64_take_raised(cpu);
-	else if (unlikely(step) && !cpu->leave)
-		cpu->s.pstate &= ~ARM64_PSR_SS;
 }
 
 static enum hyp_exit run_loop(struct hyp_cpu *cpu)

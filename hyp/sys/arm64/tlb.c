@@ -245,14 +245,33 @@ static const u8 *guarded_fetch(struct hyp_cpu *cpu, gva_t pc, struct hyp_itlb_en
 	return p;
 }
 
+/* A branch to an address with a tag loses it where tags are ignored: the run loop goes on without. */
+static bool untag_pc(struct hyp_cpu *cpu, gva_t pc)
+{
+	if (pc == arm64_untag(pc) || !arm64_tbi(cpu, pc))
+		return false;
+	cpu->s.pc = arm64_untag(pc);
+	cpu->leave = ARM64_AGAIN;
+	return true;
+}
+
+static const u8 *fetch_slow(struct hyp_cpu *cpu, gva_t pc, struct hyp_itlb_entry *e, gpa_t *gpa)
+{
+	if (pc & 3) {
+		hyp_arm64_raise(cpu, ESR(EC_PC_ALIGN, 0), pc);
+		return NULL;
+	}
+	return untag_pc(cpu, pc) ? NULL : guarded_fetch(cpu, pc, e, gpa);
+}
+
 const u8 *hyp_arm64_fetch(struct hyp_cpu *cpu, gva_t pc, gpa_t *gpa)
 {
 	unsigned el = arm64_el(cpu);
 	struct hyp_itlb_entry *e = &cpu->itlb[el][(pc >> PAGE_SHIFT) & (HYP_ITLB_SIZE - 1)];
 
 	filter_set(cpu->exec_pages[el], pc >> PAGE_SHIFT);
-	if (unlikely(e->tag != (pc & PAGE_MASK)))
-		return guarded_fetch(cpu, pc, e, gpa);
+	if (unlikely(e->tag != (pc & (PAGE_MASK | 3))))
+		return fetch_slow(cpu, pc, e, gpa);
 	*gpa = (e->gpa & PAGE_MASK) | (pc & ~PAGE_MASK);
 	return e->host + (pc & ~PAGE_MASK);
 }
