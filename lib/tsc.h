@@ -5,8 +5,10 @@
 
 #include "lib/types.h"
 
-/* Its frequency in kHz: measured against CLOCK_MONOTONIC_RAW once a process (10 ms); what the host kernel states
- * (*stated) where that agrees. 0: it stands still. */
+/*
+ * Its frequency in kHz: measured against CLOCK_MONOTONIC_RAW once a process (10 ms); what the host kernel
+ * states (*stated) where that agrees. 0: it stands still.
+ */
 u32 host_tsc_khz(bool *stated);
 
 #endif

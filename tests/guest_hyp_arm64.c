@@ -2,10 +2,11 @@
 /*
  * guest_hyp_arm64 [--timeout S] [--engine E] [--cpus N] guest.bin
  *
- * Runs one of tests/guests_arm64 on bare hyp_cpus, without KVM: what the silicon alone must get right. This file plays the
- * hypervisor. All CPUs start at the first byte of the image, RAM_BASE, with x0 = their number. Devices (tests/guests_arm64/
- * lib.h has the addresses): a console, the end, this CPU's interrupt lines, a register that remembers. Exit
- * status: what the guest said; 120 bad use, 122 an exit that nobody asked for, 123 out of time.
+ * Runs one of tests/guests_arm64 on bare hyp_cpus, without KVM: what the silicon alone must get right.
+ * This file plays the hypervisor. All CPUs start at the first byte of the image, RAM_BASE, with x0 = their
+ * number. Devices (tests/guests_arm64/ lib.h has the addresses): a console, the end, this CPU's interrupt
+ * lines, a register that remembers. Exit status: what the guest said; 120 bad use, 122 an exit that nobody
+ * asked for, 123 out of time.
  */
 #include <getopt.h>
 #include <pthread.h>

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Exception entry and return: every vector, syndrome, PSTATE, stack pointers, illegal returns, interrupts, step. */
+/* Exception entry and return: every vector, syndrome, PSTATE, stack pointers, illegal returns, interrupts,
+ * step. */
 #include "tests/guests_arm64/lib.h"
 
 static u64 user_stack[256] __attribute__((aligned(16)));
@@ -63,7 +64,7 @@ static void aborts(void)
 	expect_esr(ESR(0x21, 0x0f), ((void (*)(void))0x9000200000)());
 }
 
-/* ---- from EL0 ------------------------------------------------------------------------------------------- */
+/* ---- from EL0 ---- */
 
 static void u_nothing(u64 a, u64 b) {}
 static void u_svc(u64 a, u64 b) { __asm__ volatile("svc #7"); }
@@ -150,7 +151,7 @@ static void el1_on_user_pages(void)
 	__asm__ volatile("msr uao, #0\nmsr pan, #0");
 }
 
-/* ---- PSTATE of a handler --------------------------------------------------------------------------------- */
+/* ---- PSTATE of a handler ---- */
 
 static u64 seen_pan, seen_daif, seen_spsel;
 
@@ -194,7 +195,7 @@ static void sp_el0(void)
 	check_eq(taken[0].esr, UNDEF);
 }
 
-/* ---- returns that are not legal ------------------------------------------------------------------------------ */
+/* ---- returns that are not legal ---- */
 
 static void eret_to(u64 spsr)
 {
@@ -223,7 +224,7 @@ static void illegal_returns(void)
 	expect_none(eret_to(0x3c5));
 }
 
-/* ---- interrupts ---------------------------------------------------------------------------------------------- */
+/* ---- interrupts ---- */
 
 static void interrupts(void)
 {
@@ -251,7 +252,7 @@ static void interrupts(void)
 	check_eq(taken[0].n, n + 4);
 }
 
-/* ---- software step of EL0 --------------------------------------------------------------------------------------- */
+/* ---- software step of EL0 ---- */
 
 static u64 steps, step_pc[8];
 

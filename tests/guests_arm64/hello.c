@@ -4,7 +4,6 @@
 
 void guest_main(u64 cpu)
 {
-
 	puts_("hello from arm64\n");
 	register u64 x0 __asm__("x0") = 35;
 	__asm__ volatile("hvc #7" : "+r"(x0));

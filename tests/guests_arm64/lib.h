@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the arm64 test guests share. A guest is one C file with guest_main(cpu); it ends with done() or a failed check(). */
+/* What the arm64 test guests share. A guest is one C file with guest_main(cpu); it ends with done() or a
+ * failed check(). */
 #ifndef KUSE_TESTS_GUESTS_ARM64_LIB_H
 #define KUSE_TESTS_GUESTS_ARM64_LIB_H
 
@@ -57,7 +58,8 @@ struct taken {
 	u64 n, vector, pc, spsr, esr, far;
 };
 extern volatile struct taken taken[MAX_CPUS];
-/* Called by the vectors. The default records, and goes on behind the instruction (sync) or returns (interrupts). */
+/* Called by the vectors. The default records, and goes on behind the instruction (sync) or returns
+ * (interrupts). */
 void on_exception(struct frame *f, u64 vector);
 extern void (*exception_hook)(struct frame *f, u64 vector); /* instead of the default */
 void call_el0(void (*fn)(u64, u64), u64 a, u64 b, u64 sp);
@@ -106,7 +108,8 @@ void back_from_el0(void);
 #define PTE_NORMAL (PTE_ATTR(0) | PTE_SH | PTE_AF)
 #define PTE_DEVICE (PTE_ATTR(1) | PTE_AF)
 
-/* 4K granule, 48 bits, RAM and devices identity mapped by 1 GiB blocks, kernel only; TTBR1 off. Returns the level 0 table. */
+/* 4K granule, 48 bits, RAM and devices identity mapped by 1 GiB blocks, kernel only; TTBR1 off. Returns
+ * the level 0 table. */
 u64 *mmu_on(u64 tcr_extra);
 /* The TTBR0 tables get this page (level 3 descriptor); tables are made as needed. */
 u64 *map_page(u64 *root, u64 va, u64 desc);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The stage-1 walk (hyp/sys/arm64/mmu.c) on RAM in an array: every granule and level, every kind of fault, permissions as
- * the Arm ARM's tables have them, hardware updates of descriptors and their race with another CPU.
+ * The stage-1 walk (hyp/sys/arm64/mmu.c) on RAM in an array: every granule and level, every kind of fault,
+ * permissions as the Arm ARM's tables have them, hardware updates of descriptors and their race with
+ * another CPU.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -104,7 +105,8 @@ static void set_regime(const struct tree *t)
 /* Tables down to `level`, where `leaf` goes; `attr` into every table descriptor. */
 static void build(struct tree *t, gva_t va, unsigned level, u64 leaf, u64 attr)
 {
-	unsigned stride = t->granule - 3, isize = 64 - t->tsz, levels = (isize - t->granule + stride - 1) / stride;
+	unsigned stride = t->granule - 3, isize = 64 - t->tsz,
+		 levels = (isize - t->granule + stride - 1) / stride;
 	gpa_t table = ROOT;
 
 	set_regime(t);
@@ -291,7 +293,7 @@ static void test_mmu_off(void **state)
 	assert_true(w.gpa == 0x123);
 }
 
-/* ---- access flag, dirty state ----------------------------------------------------------------------------- */
+/* ---- access flag, dirty state ---- */
 
 static void test_access_flag(void **state)
 {
@@ -357,7 +359,7 @@ static void test_race(void **state)
 	assert_true(get(t.at[3]) == (race_val | AF));
 }
 
-/* ---- permissions: all combinations against the manual's rules, written down a second time ------------------- */
+/* ---- permissions: all combinations against the manual's rules, written down a second time ---- */
 
 struct rights {
 	bool r, w, x;

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Loads and stores that emitted code does not do itself: soft-TLB misses, page crossings, alignment faults, MMIO.
+ * Loads and stores that emitted code does not do itself: soft-TLB misses, page crossings, alignment
+ * faults, MMIO.
  *
- * An access that crosses a page is checked in both pages before anything is written. One without RAM leaves as
- * HYP_EXIT_MMIO, with the syndrome a stage-2 abort would have: valid (ISV) for single general registers only.
+ * An access that crosses a page is checked in both pages before anything is written. One without RAM
+ * leaves as HYP_EXIT_MMIO, with the syndrome a stage-2 abort would have: valid (ISV) for single general
+ * registers only.
  */
 #include "hyp/ir/ir.h"
 #include "hyp/mem/guard.h"

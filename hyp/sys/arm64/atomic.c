@@ -2,10 +2,10 @@
 /*
  * Exclusives and atomics on guest memory, by the host's own atomic instructions.
  *
- * The monitor remembers address, size and value of the last load-exclusive. The store-exclusive is a compare-and-swap
- * against that value, so it also succeeds where another CPU has written the same value back meanwhile: as with every
- * emulation by compare-and-swap. Software that needs more than "still this value" does not exist in practice, since
- * compilers make compare-and-swap of exclusives.
+ * The monitor remembers address, size and value of the last load-exclusive. The store-exclusive is a
+ * compare-and-swap against that value, so it also succeeds where another CPU has written the same value
+ * back meanwhile: as with every emulation by compare-and-swap. Software that needs more than "still this
+ * value" does not exist in practice, since compilers make compare-and-swap of exclusives.
  */
 #include "hyp/ir/ir.h"
 #include "hyp/mem/guard.h"

@@ -154,8 +154,10 @@ struct hyp_cpu {
 	u64 *stats; /* [HYP_NSTATS], own_stats or where hyp_stats_move said */
 	u64 own_stats[HYP_NSTATS];
 
-	/* Filters, one bit per hash of a number: code pages fetched since jc was reset (EL0, EL1); 2 MiB areas that entries were
-	 * filled from larger pages than the granule in. */
+	/*
+	 * Filters, one bit per hash of a number: code pages fetched since jc was reset (EL0, EL1); 2 MiB areas
+	 * that entries were filled from larger pages than the granule in.
+	 */
 	u64 exec_pages[2][64];
 	u64 large_areas[HYP_TLB_PARTS + 2][64];
 	u64 huge_areas[HYP_TLB_PARTS + 2][64]; /* the same for 1 GiB areas and blocks beyond 2 MiB */
@@ -185,7 +187,8 @@ static inline void hyp_cells_drop(struct hyp_cpu *cpu, unsigned part)
  */
 u8 *hyp_mem_ptr(struct hyp_cpu *cpu, gva_t gva, unsigned acc, unsigned size, gpa_t *gpa);
 
-/* Physical accesses of the page walker and of hyp/mem. NULL where there is no RAM. Valid up to the end of the page. */
+/* Physical accesses of the page walker and of hyp/mem. NULL where there is no RAM. Valid up to the end of
+ * the page. */
 u8 *hyp_phys_ptr(struct hyp_cpu *cpu, gpa_t gpa, bool write);
 
 /*

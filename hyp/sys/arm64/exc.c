@@ -2,11 +2,11 @@
 /*
  * Exceptions of EL0 and EL1: entry, return, what raises them, software step (DDI 0487, D1, D2).
  *
- * An instruction that cannot complete calls hyp_arm64_raise() with its state untouched; the run loop takes the exception. EL2
- * is KVM: what HCR_EL2 or MDCR_EL2 route there leaves hyp_cpu_run instead.
+ * An instruction that cannot complete calls hyp_arm64_raise() with its state untouched; the run loop takes
+ * the exception. EL2 is KVM: what HCR_EL2 or MDCR_EL2 route there leaves hyp_cpu_run instead.
  *
- * The stack pointer in use is x[31]. cpu->sp_bank says which of SP_EL0 (0) and SP_EL1 (1) that is, the other is in sr[];
- * hyp_mode_update() exchanges them after every change of PSTATE.EL or SPSel.
+ * The stack pointer in use is x[31]. cpu->sp_bank says which of SP_EL0 (0) and SP_EL1 (1) that is, the
+ * other is in sr[]; hyp_mode_update() exchanges them after every change of PSTATE.EL or SPSel.
  */
 #include "hyp/sys/arm64/sys.h"
 
@@ -192,7 +192,8 @@ static bool take_interrupt(struct hyp_cpu *cpu)
 	return true;
 }
 
-/* Debug exceptions of EL0 are on; those of EL1 by KDE where PSTATE.D is clear. What goes to KVM is always on. */
+/* Debug exceptions of EL0 are on; those of EL1 by KDE where PSTATE.D is clear. What goes to KVM is always
+ * on. */
 static bool debug_enabled(const struct hyp_cpu *cpu, unsigned el, u32 pstate)
 {
 	if (cpu->s.hcr & ARM64_HCR_TDE || !el)
@@ -205,7 +206,8 @@ bool arm64_stepping(const struct hyp_cpu *cpu)
 	return cpu->s.sr[ARM64_SR_MDSCR_EL1] & MDSCR_SS && debug_enabled(cpu, arm64_el(cpu), cpu->s.pstate);
 }
 
-/* Active-pending: the step is done. ISS as for an instruction that was no load-exclusive, debug event in 5:0. */
+/* Active-pending: the step is done. ISS as for an instruction that was no load-exclusive, debug event in
+ * 5:0. */
 static bool take_step(struct hyp_cpu *cpu)
 {
 	bool low = cpu->s.hcr & ARM64_HCR_TDE || !arm64_el(cpu);
@@ -306,7 +308,8 @@ u64 a64_helper_smc(struct hyp_cpu *cpu, u64 imm, u64 b, u64 c)
 	return 0;
 }
 
-/* A spin loop that waits for an event gives the processor away now and then: who holds the lock may not be running. */
+/* A spin loop that waits for an event gives the processor away now and then: who holds the lock may not be
+ * running. */
 #define WFE_PER_YIELD 8
 
 static void wfe_hint(struct hyp_cpu *cpu)

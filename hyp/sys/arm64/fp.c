@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * FPCR and FPSR in the host's MXCSR while guest code runs. Rounding mode, flush to zero and the cumulative flags are the
- * host's; default NaN, FZ16 and AHP are the lifters' business (block key). FPSR.IDC: the host sets no flag for an input it
- * flushed (DAZ); what it calls DE is an input it did not flush, which Arm does not report.
+ * FPCR and FPSR in the host's MXCSR while guest code runs. Rounding mode, flush to zero and the cumulative
+ * flags are the host's; default NaN, FZ16 and AHP are the lifters' business (block key). FPSR.IDC: the host
+ * sets no flag for an input it flushed (DAZ); what it calls DE is an input it did not flush, which Arm does
+ * not report.
  */
 #include <immintrin.h>
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * ID registers: the largest value of every field that this engine executes (hyp_arm64_id_max). KVM makes of it what a
- * guest sees. A field that is not written here is 0: not there. DDI 0487, D17.2, has the encodings.
+ * ID registers: the largest value of every field that this engine executes (hyp_arm64_id_max). KVM makes of
+ * it what a guest sees. A field that is not written here is 0: not there. DDI 0487, D17.2, has the encodings.
  */
 #include "hyp/sys/arm64/state.h"
 

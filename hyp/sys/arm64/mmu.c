@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The stage-1 walk of the EL1&0 regime (DDI 0487, D8): virtual to intermediate physical address through the guest's
- * tables, for every granule, with the checks in the manual's order: size of the input address, EPD, then level by level
- * the table's address, the descriptor, the output address; then access flag, then permissions over all levels.
+ * The stage-1 walk of the EL1&0 regime (DDI 0487, D8): virtual to intermediate physical address through
+ * the guest's tables, for every granule, with the checks in the manual's order: size of the input address,
+ * EPD, then level by level the table's address, the descriptor, the output address; then access flag, then
+ * permissions over all levels.
  *
- * Hardware updates (TCR_EL1.HA, HD) are made after all checks, by compare-and-exchange on the guest's descriptor: other
- * CPUs write the tables meanwhile, and a descriptor that changed restarts the walk.
+ * Hardware updates (TCR_EL1.HA, HD) are made after all checks, by compare-and-exchange on the guest's
+ * descriptor: other CPUs write the tables meanwhile, and a descriptor that changed restarts the walk.
  *
- * What stage 2 says is said here too: an output address beyond the IPA size, or a table where there is no RAM, becomes the
- * abort that KVM injects for it.
+ * What stage 2 says is said here too: an output address beyond the IPA size, or a table where there is no
+ * RAM, becomes the abort that KVM injects for it.
  */
 #include "hyp/sys/arm64/sys.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * hyp_cpu_run for arm64 guests. One turn of the loop: answer other threads, take what is pending and may be taken, run
- * translated code, take what it raised. All exits end here.
+ * hyp_cpu_run for arm64 guests. One turn of the loop: answer other threads, take what is pending and may
+ * be taken, run translated code, take what it raised. All exits end here.
  */
 #include "hyp/lift/engine.h"
 #include "hyp/mem/guard.h"

@@ -66,8 +66,10 @@ struct arm64_state {
 	} v[32] __attribute__((aligned(16)));
 	u64 sr[ARM64_NR_SR];
 
-	/* Interrupt lines as HCR_EL2.VI, VF, VSE: level; the CPU takes the exception when PSTATE lets it. Set from
-	 * the CPU's own thread outside hyp_cpu_run (others kick it). vse is cleared when taken. */
+	/*
+	 * Interrupt lines as HCR_EL2.VI, VF, VSE: level; the CPU takes the exception when PSTATE lets it. Set from
+	 * the CPU's own thread outside hyp_cpu_run (others kick it). vse is cleared when taken.
+	 */
 	bool vi, vf, vse;
 	u64 vsesr; /* ISS of a virtual SError */
 

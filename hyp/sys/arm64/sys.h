@@ -134,7 +134,8 @@ struct arm64_place {
 };
 bool arm64_place(struct hyp_cpu *cpu, gva_t gva, unsigned acc, struct arm64_place *p);
 
-/* The host did not let C code have guest RAM (a guard's hva), or a private page is missing (hva 0): the exit. */
+/* The host did not let C code have guest RAM (a guard's hva), or a private page is missing (hva 0): the
+ * exit. */
 bool arm64_host_refused(struct hyp_cpu *cpu, u64 hva);
 
 /* TLB maintenance. */
@@ -148,8 +149,10 @@ void arm64_tlbi_answer(struct hyp_cpu *cpu);
 /* A data abort (FSC and WnR, CM in iss), an instruction abort. */
 void arm64_data_abort(struct hyp_cpu *cpu, gva_t far, u32 iss);
 void arm64_insn_abort(struct hyp_cpu *cpu, gva_t far, u32 iss);
-/* What hyp_cpu_run does between blocks: interrupts that may be taken now, software step, illegal state, pc alignment.
- * True: something was taken, or an exit is filled in (leave). */
+/*
+ * What hyp_cpu_run does between blocks: interrupts that may be taken now, software step, illegal state, pc
+ * alignment. True: something was taken, or an exit is filled in (leave).
+ */
 bool arm64_take_pending(struct hyp_cpu *cpu);
 /* The exception in cpu->exc. */
 void arm64_take_raised(struct hyp_cpu *cpu);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * SYS instructions: TLB maintenance, address translation, caches (DDI 0487, D8.14, D7.5, C5). Caches are coherent, so what
- * is left of cache maintenance is its permission checks, IC, and DC ZVA.
+ * SYS instructions: TLB maintenance, address translation, caches (DDI 0487, D8.14, D7.5, C5). Caches are
+ * coherent, so what is left of cache maintenance is its permission checks, IC, and DC ZVA.
  */
 #include "hyp/ir/ir.h"
 #include "hyp/mem/guard.h"
@@ -123,7 +123,8 @@ static bool uci_trapped(struct hyp_cpu *cpu, u32 sys, u64 rt)
 	return true;
 }
 
-/* Maintenance by address: translated like a load (IVAC: a store), without PAN. Where there is no RAM it does nothing. */
+/* Maintenance by address: translated like a load (IVAC: a store), without PAN. Where there is no RAM it
+ * does nothing. */
 static void by_address(struct hyp_cpu *cpu, u32 sys, gva_t va)
 {
 	unsigned acc = ARM64_ACC_CM | ARM64_ACC_NOPAN | (sys == DC_IVAC ? ARM64_ACC_W : ARM64_ACC_R);

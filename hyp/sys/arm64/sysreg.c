@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * System registers: who may touch which, what a write does besides (DDI 0487, D17). The registers a CPU holds are rows of
- * sysregs.inc; PSTATE fields, counters and the like are rows of special[] here. What is in neither table leaves as
- * HYP_EXIT_SYSREG: KVM answers, or has the CPU take an UNDEFINED exception.
+ * System registers: who may touch which, what a write does besides (DDI 0487, D17). The registers a CPU
+ * holds are rows of sysregs.inc; PSTATE fields, counters and the like are rows of special[] here. What is
+ * in neither table leaves as HYP_EXIT_SYSREG: KVM answers, or has the CPU take an UNDEFINED exception.
  *
- * The order of checks is the manual's: UNDEFINED at EL0 for all with op1 != 3, traps to EL1, then to EL2 (KVM).
+ * The order of checks is the manual's: UNDEFINED at EL0 for all with op1 != 3, traps to EL1, then to EL2
+ * (KVM).
  */
 #include <errno.h>
 

@@ -2,16 +2,17 @@
 /*
  * The soft TLB of arm64 guests: fill, flush, maintenance from other CPUs. hyp/mem/tlb.c's counterpart.
  *
- * An entry covers 4 KiB whatever the guest's granule. It is found by the page's address with its tag byte, so one page may
- * have several entries in its slot one after the other; maintenance compares bits 55:12 only. Entries of ASIDs other
- * than the current one are not kept: what is not global goes when the ASID or TTBR0 changes. To make TLBI of a block
- * exact without emptying everything, a filter remembers the 2 MiB areas that entries were filled from blocks in.
+ * An entry covers 4 KiB whatever the guest's granule. It is found by the page's address with its tag byte,
+ * so one page may have several entries in its slot one after the other; maintenance compares bits 55:12
+ * only. Entries of ASIDs other than the current one are not kept: what is not global goes when the ASID or
+ * TTBR0 changes. To make TLBI of a block exact without emptying everything, a filter remembers the 2 MiB
+ * areas that entries were filled from blocks in.
  *
- * Device memory that is RAM has no entries: every access comes here, which checks its alignment. With the MMU off that is
- * all memory.
+ * Device memory that is RAM has no entries: every access comes here, which checks its alignment. With the
+ * MMU off that is all memory.
  *
- * Code pages are not watched for writes: translations go by IC only (as CTR_EL0.DIC = 0 says), so all that happens
- * before the first store to a page is the dirty log.
+ * Code pages are not watched for writes: translations go by IC only (as CTR_EL0.DIC = 0 says), so all that
+ * happens before the first store to a page is the dirty log.
  */
 #include "hyp/mem/guard.h"
 #include "hyp/lift/engine.h"
@@ -514,7 +515,8 @@ void arm64_tlbi_answer(struct hyp_cpu *cpu)
 	__atomic_store_n(&cpu->tlbi.done, seq, __ATOMIC_SEQ_CST);
 }
 
-/* Until everything posted so far is done. A CPU that is not in hyp_cpu_run answers when it enters, before it uses anything. */
+/* Until everything posted so far is done. A CPU that is not in hyp_cpu_run answers when it enters, before
+ * it uses anything. */
 static void wait_for(struct hyp_cpu *c, struct hyp_cpu *self)
 {
 	u32 seq = __atomic_load_n(&c->tlbi.posted, __ATOMIC_SEQ_CST);
