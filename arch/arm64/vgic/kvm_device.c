@@ -134,7 +134,7 @@ static int kvm_vgic_addr(struct kvm *kvm, struct kvm_device_attr *attr, bool wri
 
 int kvm_set_legacy_vgic_v2_addr(struct kvm *kvm, struct kvm_arm_device_addr *dev_addr)
 {
-	u64 type = dev_addr->id & KVM_ARM_DEVICE_TYPE_MASK, addr = dev_addr->addr;
+	u64 type = (u16)dev_addr->id, addr = dev_addr->addr; /* the device is in bits 31:16 */
 
 	if (type != KVM_VGIC_V2_ADDR_TYPE_DIST && type != KVM_VGIC_V2_ADDR_TYPE_CPU)
 		return -ENODEV;
