@@ -4,8 +4,8 @@
  * two parts: what the engine was doing, and where in the guest.
  *
  * Names come from the tables that the kernel has in its memory, read when the guest has stopped: they are
- * right wherever KASLR put it. A System.map (--symbols) has the addresses of the link; MSR_LSTAR, which holds where
- * entry_SYSCALL_64 is, tells how far the kernel is from there.
+ * right wherever KASLR put it. A System.map (--symbols) has the addresses of the link; a register
+ * that holds where the kernel's entry is (machine_entry_address) tells how far the kernel is from there.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -16,10 +16,9 @@
 #include "lib/ksyms.h"
 #include "virt/sys.h"
 #include "vmm/file.h"
-#include "vmm/vcpu.h"
+#include "vmm/machine.h"
 
 #define HZ 1000
-#define MSR_LSTAR 0xc0000082u
 #define KERNEL_HALF 0x8000000000000000ull
 #define ROOT_MASK (~0x1ffful) /* page-table isolation gives an address space two roots, side by side */
 #define MAX_ROWS 30
@@ -47,14 +46,11 @@ struct row {
 
 static void move_symbols(struct profile *p, struct vm *vm)
 {
-	struct {
-		struct kvm_msrs head;
-		struct kvm_msr_entry entry;
-	} msr = {.head.nmsrs = 1, .entry.index = MSR_LSTAR};
-	u64 linked = ksyms_address(&p->syms, "entry_SYSCALL_64");
+	u64 linked = ksyms_address(&p->syms, machine_entry_symbol);
+	u64 there = linked && vm->vcpus ? machine_entry_address(vm->vcpus) : 0;
 
-	if (vm->vcpus && linked && vcpu_ioctl(vm->vcpus, KVM_GET_MSRS, &msr) == 1 && msr.entry.data)
-		ksyms_move(&p->syms, msr.entry.data - linked);
+	if (there)
+		ksyms_move(&p->syms, there - linked);
 }
 
 static void read_symbols(struct profile *p, struct vm *vm)

@@ -41,5 +41,8 @@ int machine_vcpu_reset(struct vcpu *vcpu);
 u64 machine_vcpu_pc(struct vcpu *vcpu);
 /* Halted with interrupts off, or never started: it can wake by itself no more. */
 bool machine_vcpu_off(struct vcpu *vcpu);
+/* Where a Linux guest has put this symbol of its kernel, by a register that it keeps there; 0: not told yet. */
+extern const char machine_entry_symbol[];
+u64 machine_entry_address(struct vcpu *vcpu);
 
 #endif

@@ -131,6 +131,17 @@ bool machine_vcpu_off(struct vcpu *vcpu)
 	return vcpu_ioctl(vcpu, KVM_GET_MP_STATE, &state) == 0 && state.mp_state == KVM_MP_STATE_STOPPED;
 }
 
+#define VBAR_REG ARM64_SYS_REG(3, 0, 12, 0, 0)
+
+const char machine_entry_symbol[] = "vectors";
+
+u64 machine_entry_address(struct vcpu *vcpu)
+{
+	u64 vbar;
+
+	return get_reg(vcpu, VBAR_REG, &vbar) == 0 ? vbar : 0;
+}
+
 /* ---- the steps ---- */
 
 const struct vm_step machine_steps[] = {

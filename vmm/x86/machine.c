@@ -103,6 +103,20 @@ bool machine_vcpu_off(struct vcpu *vcpu)
 	       (state.mp_state == KVM_MP_STATE_HALTED && !(regs.rflags & 0x200));
 }
 
+#define MSR_LSTAR 0xc0000082u
+
+const char machine_entry_symbol[] = "entry_SYSCALL_64";
+
+u64 machine_entry_address(struct vcpu *vcpu)
+{
+	struct {
+		struct kvm_msrs head;
+		struct kvm_msr_entry entry;
+	} msr = {.head.nmsrs = 1, .entry.index = MSR_LSTAR};
+
+	return vcpu_ioctl(vcpu, KVM_GET_MSRS, &msr) == 1 ? msr.entry.data : 0;
+}
+
 /* ---- the steps ---- */
 
 static void route(struct kvm_irq_routing *table, u32 gsi, u32 chip, u32 pin)
