@@ -201,6 +201,7 @@ struct hyp_cpu {
 	/* Filters, one bit per hash of a page number: pages that jc entries lie in, 2 MiB areas that
 	 * soft-TLB entries were filled from large pages in. */
 	u64 jc_pages[HYP_TLB_PARTS][64];
+	u64 jc_low[HYP_TLB_PARTS], jc_high[HYP_TLB_PARTS]; /* lowest and highest of these pages */
 	u64 large_areas[HYP_TLB_PARTS][64];
 	u32 jc_key[HYP_JC_CLASSES];        /* block key that the entries of a class were made under */
 	bool jc_ready[HYP_JC_CLASSES];     /* jc_key is the key that 64-bit code of this class has (fast.c) */

@@ -265,8 +265,19 @@ void hyp_jc_reset(struct hyp_cpu *cpu, unsigned part)
 	f->n = 0;
 	for (unsigned i = 0; i < ARRAY_SIZE(cpu->jc_pages[part]); i++)
 		cpu->jc_pages[part][i] = 0;
+	cpu->jc_low[part] = ~0ull;
+	cpu->jc_high[part] = 0;
 	if (part == HYP_TLB_KERNEL)
 		cpu->jc_nonglobal = false;
+}
+
+/* May entries lie in gva's page? The filter alone is wrong too often: a kernel's code has many pages. */
+static bool jc_has_page(struct hyp_cpu *cpu, unsigned part, gva_t gva)
+{
+	gva_t page = gva & PAGE_MASK;
+
+	return page >= cpu->jc_low[part] && page <= cpu->jc_high[part] &&
+	       filter_has(cpu->jc_pages[part], gva >> PAGE_SHIFT);
 }
 
 void hyp_jc_set(struct hyp_cpu *cpu, unsigned part, unsigned slot, u64 code)
@@ -287,6 +298,23 @@ void hyp_cells_drop(struct hyp_cpu *cpu, unsigned part)
 		for (unsigned i = 0; i < f->n; i++)
 			hyp_cell_empty(&cpu->cell[part][f->slot[i]]);
 	f->n = 0;
+}
+
+/* The same for one page; where many cells are filled, to look at them costs more than to fill them again. */
+static void cells_drop_page(struct hyp_cpu *cpu, unsigned part, gva_t page)
+{
+	struct hyp_fills *f = &cpu->cell_fills[part];
+
+	if (f->n > 64) {
+		hyp_cells_drop(cpu, part);
+		return;
+	}
+	for (unsigned i = 0; i < f->n; i++) {
+		struct hyp_cell *c = &cpu->cell[part][f->slot[i]];
+
+		if (c->tag == page)
+			hyp_cell_empty(c);
+	}
 }
 
 static void itlb_flush(struct hyp_cpu *cpu, unsigned part)
@@ -370,20 +398,21 @@ static void flush_page_part(struct hyp_cpu *cpu, unsigned part, gva_t gva)
 	struct hyp_itlb_entry *ie = &cpu->itlb[part][islot];
 	gva_t page = gva & PAGE_MASK;
 
-	hyp_cells_drop(cpu, part);
 	if (filter_has(cpu->huge_areas[part], gva >> 30)) {
 		flush_part(cpu, part);
 		return;
 	}
 	if (filter_has(cpu->large_areas[part], gva >> 21)) {
+		hyp_cells_drop(cpu, part);
 		flush_area(cpu, part, gva);
 		return;
 	}
+	cells_drop_page(cpu, part, page);
 	if (e->read_tag == page)
 		e->read_tag = e->write_tag = HYP_TLB_NONE(hyp_tlb_slot(gva));
 	if (ie->tag == page)
 		ie->tag = HYP_TLB_NONE(islot);
-	if (filter_has(cpu->jc_pages[part], gva >> PAGE_SHIFT))
+	if (jc_has_page(cpu, part, gva))
 		hyp_jc_reset(cpu, part);
 }
 
@@ -396,6 +425,8 @@ void hyp_tlb_flush_page(struct hyp_cpu *cpu, gva_t gva)
 void hyp_jc_note(struct hyp_cpu *cpu, unsigned part, gva_t pc, bool global)
 {
 	filter_set(cpu->jc_pages[part], pc >> PAGE_SHIFT);
+	cpu->jc_low[part] = MIN(cpu->jc_low[part], pc & PAGE_MASK);
+	cpu->jc_high[part] = MAX(cpu->jc_high[part], pc & PAGE_MASK);
 	if (part == HYP_TLB_KERNEL && !global)
 		cpu->jc_nonglobal = true;
 }

@@ -626,6 +626,8 @@ static u8 class_of_mov_cr(struct insn *in, u32 key)
 	n = (unsigned)ZydisRegisterGetId(cr->reg.value);
 	if (n > 4) /* CR8 exits */
 		return INSN_INTERP;
+	if (!to && n != 1)
+		return INSN_MOV_FROM_CR;
 	return insn_use_helper(in, to ? HELPER_mov_to_cr : HELPER_mov_from_cr,
 			       n | (u64)insn_gpr(gpr->reg.value, NULL) << 8);
 }

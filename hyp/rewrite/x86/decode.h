@@ -28,6 +28,7 @@ enum insn_class {
 	INSN_SWAPGS,
 	INSN_PUSHF,
 	INSN_MOV_FROM_SEG,
+	INSN_MOV_FROM_CR, /* CR0, CR2 to CR4, at CPL 0 */
 	INSN_READ_BASE, /* RDFSBASE, RDGSBASE */
 	INSN_WRITE_BASE,
 	INSN_BIT_STRING, /* BT, BTS, BTR, BTC with a register bit offset on memory */

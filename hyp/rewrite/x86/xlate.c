@@ -190,6 +190,9 @@ static void emit_insn(struct xlate *x, const struct insn *in)
 	case INSN_PUSHF:
 		x_pushf(x, in);
 		break;
+	case INSN_MOV_FROM_CR:
+		x_mov_from_cr(x, in);
+		break;
 	case INSN_READ_BASE:
 		x_read_base(x, in);
 		break;

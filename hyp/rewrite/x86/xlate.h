@@ -199,6 +199,7 @@ void x_stac_clac(struct xlate *x, const struct insn *in);
 void x_swapgs(struct xlate *x);
 void x_pushf(struct xlate *x, const struct insn *in);
 void x_mov_from_seg(struct xlate *x, const struct insn *in);
+void x_mov_from_cr(struct xlate *x, const struct insn *in);
 void x_read_base(struct xlate *x, const struct insn *in);
 void x_write_base(struct xlate *x, const struct insn *in);
 

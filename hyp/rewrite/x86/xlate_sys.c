@@ -167,6 +167,17 @@ static void put_word(struct xlate *x, u8 g, int s2)
 	e_rr(&x->e, false, 0x89, s2, host_of(g));
 }
 
+void x_mov_from_cr(struct xlate *x, const struct insn *in)
+{
+	static const u32 where[] = { OFF(s.cr0), 0, OFF(s.cr2), OFF(s.cr3), OFF(s.cr4) };
+	u8 g = insn_gpr(in->op[0].reg.value, NULL);
+	int h = host_of(g) == NO_REG ? S2 : host_of(g);
+
+	e_gs(&x->e, x_is64(x), 0x8b, h, where[ZydisRegisterGetId(in->op[1].reg.value)]);
+	if (h == S2)
+		e_store_gs(&x->e, OFF_GPR(g), S2);
+}
+
 /* RDFSBASE, RDGSBASE: KEY_FSGSBASE, so they cannot fault. */
 void x_read_base(struct xlate *x, const struct insn *in)
 {
