@@ -232,7 +232,7 @@ u64 a64_helper_eret(struct hyp_cpu *cpu, u64 unused, u64 b, u64 c);
 u64 a64_helper_wfx(struct hyp_cpu *cpu, u64 wfe, u64 b, u64 c);
 u64 a64_helper_hvc(struct hyp_cpu *cpu, u64 imm, u64 b, u64 c);
 u64 a64_helper_smc(struct hyp_cpu *cpu, u64 imm, u64 b, u64 c);
-u64 a64_helper_dc_zva(struct hyp_cpu *cpu, u64 addr, u64 b, u64 c);
+u64 a64_helper_dc_zva(struct hyp_cpu *cpu, u64 addr, u64 rt, u64 unused);
 /* SVC, BRK and undefined instructions are RAISE. */
 
 /* Lifter's question: a register that can be read or written by LDSTATE/STSTATE in the current key

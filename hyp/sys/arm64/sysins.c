@@ -205,12 +205,12 @@ static void zero_block(struct hyp_cpu *cpu, gva_t va)
 		__builtin_memset((u8 *)((u64)p.host & ~(u64)(ZVA_BYTES - 1)), 0, ZVA_BYTES);
 }
 
-u64 a64_helper_dc_zva(struct hyp_cpu *cpu, u64 addr, u64 b, u64 c)
+u64 a64_helper_dc_zva(struct hyp_cpu *cpu, u64 addr, u64 rt, u64 unused)
 {
 	struct hyp_guard g;
 
 	if (!arm64_el(cpu) && !(arm64_sctlr(cpu) & SCTLR_DZE)) {
-		arm64_trap_sys(cpu, DC_ZVA, 31, false);
+		arm64_trap_sys(cpu, DC_ZVA, rt, false);
 		return 0;
 	}
 	if (HYP_GUARD(&g, cpu->as)) {
