@@ -81,7 +81,10 @@ static u32 get(u32 w, unsigned row, enum a64_field f)
 static void bend_memory(struct rng *r, u32 *w, unsigned row, struct case_state *s)
 {
 	static const enum a64_field others[] = { A64_Rt, A64_Rt2, A64_Rs, A64_Rm };
-	unsigned width, base = (unsigned)(rnd(r) % 32), at = (unsigned)(rnd(r) % 20);
+	unsigned width, base = (unsigned)(rnd(r) % 31), at = (unsigned)(rnd(r) % 20);
+	/* Not x30, which BL sets; 31 is SP. */
+	if (base == 30)
+		base = 31;
 	u64 addr = A64_MEM + 1536 + (rnd(r) & 511);
 
 	/* qemu 7.2 lets LDAPR be misaligned. */
@@ -132,15 +135,29 @@ static u32 try_insn(struct rng *r, struct case_state *s)
 	return w;
 }
 
-/* Not one of a feature that is not offered: qemu may have it. */
-static u32 gen_insn(struct rng *r, struct case_state *s)
+/*
+ * Not to be compared: features that are not offered, qemu may have them; and where qemu 7.2 is wrong: FMOV
+ * (vector, immediate) with bit 11 set but for halves, FCVTZS (scalar, fixed point) of halves.
+ */
+static bool not_comparable(u32 w)
 {
 	struct a64_insn i;
+
+	if (!a64_decode(w, &i))
+		return false;
+	if (i.enc->lift == lift_none ||
+	    (strstr(i.enc->name, "FCVTZ") && strstr(i.enc->name, "_fixed_v") && !F(&i, immh)))
+		return true;
+	return !strcmp(i.enc->name, "FCVTZS_fixed_s") && F(&i, immh) < 4;
+}
+
+static u32 gen_insn(struct rng *r, struct case_state *s)
+{
 	u32 w;
 
 	do
 		w = try_insn(r, s);
-	while (a64_decode(w, &i) && i.enc->lift == lift_none);
+	while (not_comparable(w));
 	return w;
 }
 

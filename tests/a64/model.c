@@ -29,6 +29,7 @@ static u8 *find(gva_t gva, u32 m, bool write)
 {
 	unsigned size = IR_MEM_SIZE(m);
 
+	gva = (gva_t)((s64)(gva << 8) >> 8); /* top byte ignored */
 	if (m & IR_MEM_ALIGN && gva & (size - 1)) {
 		hyp_arm64_raise(cpu, ESR_ALIGNMENT, gva);
 		return NULL;

@@ -294,6 +294,30 @@ static void put_3(struct out *o)
 	put_regs(o, 3, false);
 }
 
+/* Floating-point vectors: half where there is no sz. */
+static void put_fp_regs(struct out *o, unsigned n)
+{
+	static const enum a64_field order[] = { A64_Rd, A64_Rn, A64_Rm };
+	bool half = !has(o->i, A64_sz);
+
+	for (unsigned k = 0; k < n; k++) {
+		put(o, "%sv%u.", k ? ", " : "", o->i->f[order[k]]);
+		if (has(o->i, A64_Q))
+			put(o, "%u", (half ? 4u : F(o->i, sz) ? 1u : 2u) << F(o->i, Q));
+		put(o, "%c", half ? 'h' : F(o->i, sz) ? 'd' : 's');
+	}
+}
+
+static void put_2f(struct out *o)
+{
+	put_fp_regs(o, 2);
+}
+
+static void put_3f(struct out *o)
+{
+	put_fp_regs(o, 3);
+}
+
 static void put_3b(struct out *o)
 {
 	put_regs(o, 3, true);
@@ -316,6 +340,7 @@ static const struct {
 	{ "ldop", put_ldop }, { "l", put_l }, { "a", put_a }, { "al", put_al }, { "ar", put_ar }, { "s", put_s },
 	{ "pstate", put_pstate }, { "ldn", put_ldn }, { "ldn1", put_ldn1 }, { "T", put_arrangement }, { "fp", put_fp },
 	{ "2v", put_2 }, { "2s", put_2 }, { "3v", put_3 }, { "3s", put_3 }, { "3vb", put_3b },
+	{ "2f", put_2f }, { "3f", put_3f },
 };
 
 static const struct {

@@ -628,13 +628,12 @@ u64 fp_convert(struct fp *c, u64 a, unsigned to, enum fp_round mode)
 /* ---- estimates and steps
  * ------------------------------------------------------------------------------------------- */
 
-/* RecipEstimate(): a is 9 bits, 256..511. */
-static unsigned recip_estimate(unsigned a)
+unsigned fp_recip_estimate(unsigned a)
 {
 	return ((1u << 19) / (a * 2 + 1) + 1) / 2;
 }
 
-static unsigned rsqrt_estimate(unsigned a)
+unsigned fp_rsqrt_estimate(unsigned a)
 {
 	unsigned b = 512;
 
@@ -665,7 +664,7 @@ u64 fp_recpe(struct fp *c, u64 a)
 		c->flags |= FPSR_UFC;
 		return zero(f, n.sign);
 	}
-	u64 frac = (u64)recip_estimate((unsigned)(n.mant >> 119)) << (f->fbits - 8) &
+	u64 frac = (u64)fp_recip_estimate((unsigned)(n.mant >> 119)) << (f->fbits - 8) &
 		   ((1ull << f->fbits) - 1);
 	int exp = bias - 1 - n.exp; /* biased */
 	if (exp <= 0) {
@@ -696,7 +695,7 @@ u64 fp_rsqrte(struct fp *c, u64 a)
 	bool odd = n.exp & 1;
 	unsigned scaled = (unsigned)(n.mant >> (odd ? 119 : 120));
 	int exp = bias - 1 - (n.exp - odd) / 2;
-	u64 frac = (u64)rsqrt_estimate(scaled) << (f->fbits - 8) & ((1ull << f->fbits) - 1);
+	u64 frac = (u64)fp_rsqrt_estimate(scaled) << (f->fbits - 8) & ((1ull << f->fbits) - 1);
 	return pack(f, false, (u64)exp, frac);
 }
 

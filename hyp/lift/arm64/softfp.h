@@ -54,6 +54,10 @@ u64 fp_recpx(struct fp *c, u64 a);
 u64 fp_recps(struct fp *c, u64 a, u64 b);
 u64 fp_rsqrts(struct fp *c, u64 a, u64 b);
 
+/* RecipEstimate(), RecipSqrtEstimate(): 9 bits in, 9 bits out. */
+unsigned fp_recip_estimate(unsigned a);
+unsigned fp_rsqrt_estimate(unsigned a);
+
 /* NZCV in bits 3:0. signal: quiet NaNs raise IOC too. */
 unsigned fp_compare(struct fp *c, u64 a, u64 b, bool signal);
 bool fp_eq(struct fp *c, u64 a, u64 b);
