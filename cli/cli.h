@@ -7,6 +7,7 @@
 #include <stddef.h>
 
 #include "cli/exit_status.h"
+#include "lib/ksyms.h"
 #include "vmm/vm.h"
 
 struct command {
@@ -49,6 +50,7 @@ struct run_options {
 	char *const *command;   /* after --; NULL: none */
 	bool profile;
 	const char *profile_file; /* NULL: stderr */
+	bool perf_map;
 	const char *symbols;      /* a System.map, or NULL */
 	bool help;
 };
@@ -56,10 +58,15 @@ struct run_options {
 int options_parse(int argc, char **argv, struct run_options *opt);
 void options_help(void);
 
-/* profile.c: around vm_run, where opt->profile is set. Exit statuses. */
+/* symbols.c: syms is filled until vm_run returns. Exit status; ksyms_free in any case. */
+int symbols_begin(struct run_options *opt, struct ksyms *syms);
+
+/* profile.c, perf_map.c: around vm_run, for --profile and --perf-map. Exit statuses. */
 struct profile;
-int profile_begin(struct run_options *opt, struct profile **p);
+int profile_begin(struct run_options *opt, const struct ksyms *syms, struct profile **p);
 void profile_end(struct profile *p);
+int perf_map_begin(void);
+void perf_map_end(const struct ksyms *syms);
 
 /* run.c: after options_parse. Returns an exit status. */
 int run_guest(struct run_options *opt);

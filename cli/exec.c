@@ -17,13 +17,14 @@
 
 #define LIBRARY "libkuse-preload.so"
 
-enum { OPT_CPUID = 256 };
+enum { OPT_CPUID = 256, OPT_PERF_MAP };
 
 static const struct option longs[] = {
 	{"mode", required_argument, NULL, 'm'},
 	{"trace", required_argument, NULL, 'e'},
 	{"output", required_argument, NULL, 'o'},
 	{"cpuid", required_argument, NULL, OPT_CPUID},
+	{"perf-map", no_argument, NULL, OPT_PERF_MAP},
 	{"help", no_argument, NULL, 'h'},
 	{NULL, 0, NULL, 0},
 };
@@ -39,6 +40,7 @@ static const char help_text[] =
 	"  -o, --output FILE    append events to FILE instead of stderr\n"
 	"      --cpuid WHICH    auto (default): where the host's CPUID shows no VMX or SVM, a client\n"
 	"                       that executes CPUID to look for it finds it; native: leave it alone\n"
+	"      --perf-map       write /tmp/perf-PID.map, with which perf(1) names translated blocks\n"
 	"  -h, --help           this text\n"
 	"\n"
 	"Example: kuse exec -- qemu-system-x86_64 -accel kvm -m 1G -nographic -kernel vmlinuz\n"
@@ -49,7 +51,7 @@ static const char help_text[] =
 
 struct exec_options {
 	const char *mode, *classes, *file, *cpuid;
-	bool help;
+	bool perf_map, help;
 };
 
 static int parse(int argc, char **argv, struct exec_options *opt)
@@ -71,6 +73,8 @@ static int parse(int argc, char **argv, struct exec_options *opt)
 			opt->file = optarg;
 		else if (c == OPT_CPUID)
 			opt->cpuid = optarg;
+		else if (c == OPT_PERF_MAP)
+			opt->perf_map = true;
 		else
 			opt->help = true;
 	}
@@ -134,6 +138,8 @@ static int set_environment(const struct exec_options *opt)
 		status = set_joined("KUSE_TRACE", opt->classes, opt->file);
 	if (status == STATUS_OK && opt->cpuid)
 		status = set("KUSE_CPUID", opt->cpuid);
+	if (status == STATUS_OK && opt->perf_map)
+		status = set("KUSE_PERF_MAP", "1");
 	return status;
 }
 

@@ -10,7 +10,7 @@
 #define DEFAULT_MEMORY_MIB 512u
 #define MAX_MEMORY_MIB (512u << 10)
 
-enum { OPT_ACCEL = 256, OPT_NAME, OPT_DEBUG, OPT_BOOT, OPT_PROFILE, OPT_SYMBOLS };
+enum { OPT_ACCEL = 256, OPT_NAME, OPT_DEBUG, OPT_BOOT, OPT_PROFILE, OPT_SYMBOLS, OPT_PERF_MAP };
 
 static const struct option longs[] = {
 	{"kernel", required_argument, NULL, 'k'},
@@ -23,6 +23,7 @@ static const struct option longs[] = {
 	{"boot", required_argument, NULL, OPT_BOOT},
 	{"debug", no_argument, NULL, OPT_DEBUG},
 	{"profile", optional_argument, NULL, OPT_PROFILE},
+	{"perf-map", no_argument, NULL, OPT_PERF_MAP},
 	{"symbols", required_argument, NULL, OPT_SYMBOLS},
 	{"help", no_argument, NULL, 'h'},
 	{NULL, 0, NULL, 0},
@@ -49,7 +50,8 @@ static const char help_text[] =
 	"      --debug          tell each start-up step on stderr\n"
 	"      --profile[=FILE] at the end, tell where time went: by engine state, by guest function;\n"
 	"                       on stderr, or into FILE\n"
-	"      --symbols FILE   System.map for --profile (default: what the guest's kernel has in memory)\n"
+	"      --perf-map       write /tmp/perf-PID.map, with which perf(1) names translated blocks\n"
+	"      --symbols FILE   System.map for these (default: what the guest's kernel has in memory)\n"
 	"  -h, --help           this text\n"
 	"\n"
 	"Keys: Ctrl-A x quits, Ctrl-A h lists the keys, Ctrl-A Ctrl-A sends Ctrl-A.\n"
@@ -155,6 +157,9 @@ static int parse_one(int c, char *arg, struct run_options *opt)
 		opt->profile = true;
 		opt->profile_file = arg;
 		return STATUS_OK;
+	case OPT_PERF_MAP:
+		opt->perf_map = true;
+		return STATUS_OK;
 	case OPT_SYMBOLS:
 		opt->symbols = arg;
 		return STATUS_OK;
@@ -176,11 +181,13 @@ static int check(int argc, char **argv, struct run_options *opt)
 				argv[optind]);
 	if (optind == argc && dashes)
 		return complain(STATUS_USAGE, "no command follows --; leave it out, or give one");
-	if (opt->profile && opt->accel == ACCEL_KVM)
-		return complain(STATUS_USAGE, "--profile looks into KUSE's KVM; leave out --accel kvm");
-	if (opt->symbols && !opt->profile)
-		return complain(STATUS_USAGE, "--symbols is for --profile; give both");
-	if (opt->profile)
+	if ((opt->profile || opt->perf_map) && opt->accel == ACCEL_KVM)
+		return complain(STATUS_USAGE, "%s looks into KUSE's KVM; leave out --accel kvm",
+				opt->profile ? "--profile" : "--perf-map");
+	if (opt->symbols && !opt->profile && !opt->perf_map)
+		return complain(STATUS_USAGE,
+				"--symbols is for --profile or --perf-map; give one of them, too");
+	if (opt->profile || opt->perf_map)
 		opt->accel = ACCEL_KUSE;
 	if (optind < argc)
 		opt->command = argv + optind;

@@ -2,10 +2,6 @@
 /*
  * kuse run --profile: samples from KVM (kuse_profile_start), names from the guest's kernel, and a report in
  * two parts: what the engine was doing, and where in the guest.
- *
- * Names come from the tables that the kernel has in its memory, read when the guest has stopped: they are
- * right wherever KASLR put it. A System.map (--symbols) has the addresses of the link; a register
- * that holds where the kernel's entry is (machine_entry_address) tells how far the kernel is from there.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -13,10 +9,7 @@
 #include <string.h>
 
 #include "cli/cli.h"
-#include "lib/ksyms.h"
 #include "virt/sys.h"
-#include "vmm/file.h"
-#include "vmm/machine.h"
 
 #define HZ 1000
 #define KERNEL_HALF 0x8000000000000000ull
@@ -28,8 +21,7 @@
 struct profile {
 	const struct run_options *opt;
 	FILE *out;
-	struct ksyms syms;
-	const char *no_symbols; /* why there are none */
+	const struct ksyms *syms;
 	struct kuse_profile_sample *sample;
 	size_t n;
 	u64 total, state[KUSE_PROFILE_NR];
@@ -41,44 +33,6 @@ struct row {
 	u64 root, addr; /* addr: where the function begins, or the place itself */
 	u64 count, state[KUSE_PROFILE_NR];
 };
-
-/* ---- symbols ---- */
-
-static void move_symbols(struct profile *p, struct vm *vm)
-{
-	u64 linked = ksyms_address(&p->syms, machine_entry_symbol);
-	u64 there = linked && vm->vcpus ? machine_entry_address(vm->vcpus) : 0;
-
-	if (there)
-		ksyms_move(&p->syms, there - linked);
-}
-
-static void read_symbols(struct profile *p, struct vm *vm)
-{
-	const struct vm_memory *mem = &vm->mem;
-
-	if (p->syms.n)
-		move_symbols(p, vm);
-	else if (ksyms_from_memory(&p->syms, mem->base, mem->low) &&
-		 ksyms_from_memory(&p->syms, mem->base + mem->low, mem->high))
-		p->no_symbols = "no kallsyms found in the guest's memory; give its System.map with --symbols";
-}
-
-static int load_map(struct profile *p, const char *path)
-{
-	struct file_data file;
-	int err;
-
-	if (file_read(path, &file) < 0)
-		return complain(STATUS_FAILURE, "cannot read --symbols '%s': %s", path, strerror(errno));
-	err = ksyms_from_map(&p->syms, (const char *)file.data, file.size);
-	free(file.data);
-	if (err)
-		return complain(STATUS_FAILURE,
-				"--symbols '%s' is no System.map: lines are to be \"address type name\"",
-				path);
-	return STATUS_OK;
-}
 
 /* ---- the report ---- */
 
@@ -138,9 +92,9 @@ static struct row row_of(const struct profile *p, const struct kuse_profile_samp
 	r.state[s->state] = s->count;
 	if (s->user) {
 		r.root = s->root & ROOT_MASK;
-	} else if ((r.name = ksyms_find(&p->syms, s->pc, &off))) {
+	} else if ((r.name = ksyms_find(p->syms, s->pc, &off))) {
 		r.addr -= off;
-	} else if (p->syms.n) {
+	} else if (p->syms->n) {
 		r.name = s->pc >= KERNEL_HALF ? "[kernel, no symbol: module, BPF]"
 					      : "[before the kernel's own tables]";
 		r.addr = s->pc >= KERNEL_HALF;
@@ -182,8 +136,8 @@ static void report_kernel(const struct profile *p, struct row *row)
 	size_t n = collect(p, false, row);
 
 	qsort(row, n, sizeof(*row), by_count);
-	fprintf(p->out, "\nguest kernel%s%s%s\n", p->no_symbols ? " (" : "", p->no_symbols ?: "",
-		p->no_symbols ? ")" : "");
+	fprintf(p->out, "\nguest kernel%s\n",
+		p->syms->n ? "" : " (no kallsyms in the guest's memory; give its System.map with --symbols)");
 	fprintf(p->out, "   time  %% in: code  xlat   TLB  help  exit\n");
 	for (size_t i = 0; i < n && i < MAX_ROWS; i++)
 		print_place(p, &row[i]);
@@ -248,26 +202,18 @@ static void report(struct profile *p)
 
 /* ---- around a run ---- */
 
-static void inspect(struct vm *vm, void *opaque)
-{
-	read_symbols(opaque, vm);
-}
-
 static void profile_free(struct profile *p)
 {
 	if (p->out && p->out != stderr)
 		fclose(p->out);
-	ksyms_free(&p->syms);
 	free(p->sample);
 	free(p);
 }
 
 static int prepare(struct profile *p, struct run_options *opt)
 {
-	int err, status = opt->symbols ? load_map(p, opt->symbols) : STATUS_OK;
+	int err;
 
-	if (status != STATUS_OK)
-		return status;
 	p->out = opt->profile_file ? fopen(opt->profile_file, "we") : stderr;
 	if (!p->out)
 		return complain(STATUS_FAILURE, "cannot write the profile to '%s': %s", opt->profile_file,
@@ -276,7 +222,7 @@ static int prepare(struct profile *p, struct run_options *opt)
 	return err ? complain(STATUS_FAILURE, "cannot profile: %s", strerror(-err)) : STATUS_OK;
 }
 
-int profile_begin(struct run_options *opt, struct profile **profile)
+int profile_begin(struct run_options *opt, const struct ksyms *syms, struct profile **profile)
 {
 	struct profile *p = calloc(1, sizeof(*p));
 	int status;
@@ -284,13 +230,12 @@ int profile_begin(struct run_options *opt, struct profile **profile)
 	if (!p)
 		return complain(STATUS_HOST_MEMORY, "the host is out of memory; free some");
 	p->opt = opt;
+	p->syms = syms;
 	status = prepare(p, opt);
 	if (status != STATUS_OK) {
 		profile_free(p);
 		return status;
 	}
-	opt->vm.inspect = inspect;
-	opt->vm.inspect_opaque = p;
 	*profile = p;
 	return STATUS_OK;
 }

@@ -139,25 +139,53 @@ static int exit_status(const struct run_options *opt, const struct vm *vm)
 	}
 }
 
+/* What looks at the run from outside of it. */
+struct watch {
+	struct ksyms syms;
+	struct profile *profile;
+};
+
+static int watch_begin(struct run_options *opt, struct watch *w)
+{
+	int status = STATUS_OK;
+
+	*w = (struct watch){0};
+	if (opt->profile || opt->perf_map)
+		status = symbols_begin(opt, &w->syms);
+	if (status == STATUS_OK && opt->perf_map)
+		status = perf_map_begin();
+	if (status == STATUS_OK && opt->profile)
+		status = profile_begin(opt, &w->syms, &w->profile);
+	return status;
+}
+
+static void watch_end(const struct run_options *opt, struct watch *w)
+{
+	profile_end(w->profile);
+	if (opt->perf_map)
+		perf_map_end(&w->syms);
+}
+
 static int run_vm(struct run_options *opt)
 {
 	const struct accel *accel = choose_accel(opt->accel);
-	struct profile *profile = NULL;
-	struct vm *vm;
-	int status = opt->profile ? profile_begin(opt, &profile) : STATUS_OK;
+	struct vm *vm = malloc(sizeof(*vm));
+	struct watch watch;
+	int status;
 
-	if (status != STATUS_OK)
-		return status;
-	vm = malloc(sizeof(*vm));
 	if (!vm)
 		return complain(STATUS_HOST_MEMORY, "the host is out of memory; free some");
-	vm_run(vm, &opt->vm, accel);
-	profile_end(profile);
-	if (vm->end_text[0])
-		complain(0, "%s: %s", opt->vm.name, vm->end_text);
-	else if (opt->vm.debug)
-		complain(0, "%s: %s", opt->vm.name, vm_end_name(vm->end));
-	status = exit_status(opt, vm);
+	status = watch_begin(opt, &watch);
+	if (status == STATUS_OK) {
+		vm_run(vm, &opt->vm, accel);
+		watch_end(opt, &watch);
+		if (vm->end_text[0])
+			complain(0, "%s: %s", opt->vm.name, vm->end_text);
+		else if (opt->vm.debug)
+			complain(0, "%s: %s", opt->vm.name, vm_end_name(vm->end));
+		status = exit_status(opt, vm);
+	}
+	ksyms_free(&watch.syms);
 	free(vm);
 	return status;
 }

@@ -193,6 +193,19 @@ struct hyp_sample {
 /* From a signal handler on the thread that runs the CPU, with the handler's ucontext_t; async-signal-safe. */
 void hyp_cpu_sample(struct hyp_cpu *cpu, const void *ctx, struct hyp_sample *sample);
 
+/* ---- translated blocks, for perf maps --------------------------------------------------------- */
+
+struct hyp_block_info {
+	u64 host; /* address of its code */
+	u32 host_len, guest_len; /* bytes; guest_len 0: code that belongs to no block */
+	gva_t pc;
+	bool user;
+};
+
+/* At most max blocks made since the last call; *seen, first 0, is where the search goes on. Returns how many.
+ * On the CPU's thread, outside of hyp_cpu_run. */
+size_t hyp_cpu_blocks(struct hyp_cpu *cpu, u64 *seen, struct hyp_block_info *info, size_t max);
+
 /* Counters, in the order of hyp/stats.inc; see kuse stat. */
 struct hyp_stat_desc { const char *name; const char *help; };
 size_t hyp_stats(struct hyp_cpu *cpu, const struct hyp_stat_desc **desc, const u64 **values);

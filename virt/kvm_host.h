@@ -24,6 +24,7 @@
 #include "uapi/kuse_kvm.h"
 #include "virt/ioctl.h"
 #include "virt/kvm_iodev.h"
+#include "virt/perf_map.h"
 #include "virt/srcu.h"
 #include "virt/timer.h"
 #include "virt/trace.h"
@@ -286,6 +287,7 @@ struct kvm_vcpu {
 		pid_t tid; /* whose schedstat fd is; 0: none is open */
 		int fd;
 	} sched_stat;
+	u64 perf_seen;       /* hyp_cpu_blocks */
 	u8 *stats_map;       /* KVM_GET_STATS_FD's memfd, or NULL */
 	struct kvm_vcpu_arch arch;
 };

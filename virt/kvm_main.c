@@ -94,6 +94,7 @@ static struct kvm *kvm_create_vm(unsigned long type, int *err)
 	*err = -ENOMEM;
 	if (!kvm)
 		return NULL;
+	kvm_perf_map_init();
 	init_locks(kvm);
 	kvm_eventfd_init(kvm);
 	list_init(&kvm->devices);
@@ -117,6 +118,7 @@ static struct kvm *kvm_create_vm(unsigned long type, int *err)
 
 static void kvm_destroy_vm(struct kvm *kvm)
 {
+	kvm_perf_map_flush();
 	kvm_arch_pre_destroy_vm(kvm);
 	kvm_destroy_vcpus(kvm);
 	kvm_arch_destroy_vm(kvm);

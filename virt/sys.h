@@ -116,6 +116,11 @@ struct kuse_stat_slot {
 	unsigned long reserved;
 };
 
+/* From now on /tmp/perf-PID.map tells perf(1) which of the guest's code each translated block is. 0, or
+ * -errno: the file cannot be made. perf looks into it only if KUSE_PERF_MAP=1 was in the environment when the
+ * vCPU was made; with that, KVM_CREATE_VM does this by itself. */
+int kuse_perf_map(void);
+
 /* Profile: what every vCPU of this process is doing, looked at hz times a second (1 to 100000) from now
  * until kuse_profile_stop. Uses SIGPROF. 0, -EINVAL, -EBUSY (there is one already), -ENOMEM, -EAGAIN. */
 enum kuse_profile_state {

@@ -22,6 +22,7 @@
 
 #include "hyp/mem/as.h"
 #include "hyp/rewrite/x86/cell.h"
+#include "hyp/rewrite/x86/fast.h"
 #include "hyp/rewrite/x86/helpers.h"
 
 #define RAM_SIZE (1ul << 20)
@@ -174,6 +175,9 @@ static void place_name(struct listing *l, u32 at, char *text, size_t len)
 		 at == e->stub_leave     ? "leave"
 		 : at == e->stub_jc_miss ? "jc_miss"
 					 : "elsewhere");
+	for (unsigned i = 0; i < ARRAY_SIZE(e->fast_stub); i++)
+		if (e->fast_stub[i] == at)
+			snprintf(text, len, "fast_%s", i == HYP_FAST_SYSCALL ? "syscall" : "sysret");
 	for (unsigned i = 0; i < ARRAY_SIZE(e->cell_stub); i++)
 		if (e->cell_stub[i] == at)
 			snprintf(text, len, "cell_%s_%s", i % CELL_STUBS == CELL_FILL ? "fill" : "pass",

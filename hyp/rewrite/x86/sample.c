@@ -72,3 +72,24 @@ void hyp_cpu_sample(struct hyp_cpu *cpu, const void *ctx, struct hyp_sample *s)
 		s->doing = site_of(cpu);
 	}
 }
+
+static struct hyp_block_info block_info(const struct hyp_engine *e, const struct hyp_block *b)
+{
+	return (struct hyp_block_info){ .host = (u64)e->rx + b->ind, .host_len = b->end - b->ind, .pc = b->pc,
+					.guest_len = b->guest_len, .user = !(b->key & KEY_CPL0) };
+}
+
+/* *seen: how many blocks have been told of, and above them 1 + generation of the cache that they were in. */
+size_t hyp_cpu_blocks(struct hyp_cpu *cpu, u64 *seen, struct hyp_block_info *info, size_t max)
+{
+	const struct hyp_engine *e = cpu->engine;
+	u32 from = *seen >> 32 == e->generation + 1 ? (u32)*seen : 0;
+	size_t n = 0;
+
+	if (!*seen && max)
+		info[n++] = (struct hyp_block_info){ .host = (u64)e->rx, .host_len = e->base };
+	while (n < max && from < e->n_blocks)
+		info[n++] = block_info(e, &e->blocks[from++]);
+	*seen = (e->generation + 1ull) << 32 | from;
+	return n;
+}
