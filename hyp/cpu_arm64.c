@@ -122,11 +122,3 @@ void hyp_stats_move(struct hyp_cpu *cpu, u64 *to)
 	memcpy(to, cpu->stats, sizeof(cpu->own_stats));
 	cpu->stats = to;
 }
-
-void hyp_cpu_sample(struct hyp_cpu *cpu, const void *ctx, struct hyp_sample *sample)
-{
-	(void)ctx;
-	*sample = (struct hyp_sample){ cpu->in_run ? HYP_INTERPRETS : HYP_OUTSIDE,
-				       !ARM64_PSR_GET_EL(cpu->s.pstate), cpu->s.pc,
-				       cpu->s.sr[ARM64_SR_TTBR0_EL1] };
-}

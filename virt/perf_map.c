@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * perf's map of code that was made at run time: a line "start size name" for each block, in hexadecimal,
- * where perf(1) looks for it. Lines are gathered and written 32 KiB at a time, when a VM ends, and when the process
- * does.
+ * where perf(1) looks for it. Lines are gathered and written 32 KiB at a time, when a VM ends, and
+ * when the process does.
  *
  * Blocks are looked for after VM exits, not when they are made: translated code runs with the guest's vector
  * state live, and nothing may be written from there. What is made between the last exit and the emptying of a

@@ -123,6 +123,8 @@ int kvm_handle_exit(struct kvm_vcpu *vcpu, enum hyp_exit reason)
 		return kvm_exit_internal(vcpu, KVM_INTERNAL_ERROR_UNEXPECTED_EXIT_REASON, data, 1);
 	}
 	trace_exit(vcpu, reason);
+	if (unlikely(kvm_perf_mapping))
+		kvm_perf_map_note(vcpu);
 	vcpu->stat->exits++;
 	vcpu->stat->exit_reason[reason]++;
 	return exit_handlers[reason](vcpu);
