@@ -129,7 +129,8 @@ bool lift_sys(struct lift *l, const struct a64_insn *i)
 	u32 sys = sysreg_of(i);
 
 	if (sys == SYS_DC_ZVA)
-		lift_callx(l, a64_helper_dc_zva, lift_get(l, IR_I64, F(i, Rt)), lift_const(l, IR_I64, F(i, Rt)), 0);
+		lift_callx(l, a64_helper_dc_zva, lift_get(l, IR_I64, F(i, Rt)),
+			   lift_const(l, IR_I64, F(i, Rt)), 0);
 	else
 		msr_by_helper(l, sys, i);
 	return true;

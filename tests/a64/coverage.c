@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * coverage: prints docs/a64-coverage.md, made from the decode table. coverage --check FILE: compares; exit
+ * status 1 where the file is stale.
+ */
+#include "hyp/lift/arm64/decode.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char head[] =
+	"# A64: what the decode table has\n"
+	"\n"
+	"Made from hyp/lift/arm64/a64_*.inc by build/tests/a64/a64_coverage; do not edit. A test compares.\n"
+	"\n"
+	"A row is an instruction in one form (vector, scalar, by element, half precision count apart). Rows that\n"
+	"read or write system registers are lifted here; which registers exist is hyp/sys/arm64's table. SVE,\n"
+	"SME, AArch32, EL2 and EL3 have no rows. Not checked yet: the alignment of SP (SCTLR_EL1.SA, SA0).\n"
+	"\n";
+
+static const char *const chapters[] = { [A64_DP_IMM] = "Data processing, immediate", [A64_BRANCH] = "Branches, exceptions, system",
+					[A64_LDST] = "Loads and stores", [A64_DP_REG] = "Data processing, register",
+					[A64_LDST_SIMD] = "Loads and stores of vector registers",
+					[A64_FP] = "Scalar floating point", [A64_SIMD] = "Advanced SIMD, cryptography" };
+
+static bool lifted(unsigned row)
+{
+	return a64_table[row].lift != lift_none;
+}
+
+static void print_summary(FILE *f)
+{
+	unsigned all = 0, done = 0;
+
+	fputs("| chapter | rows | lifted |\n|---|---|---|\n", f);
+	for (unsigned c = 0; c < ARRAY_SIZE(chapters); c++) {
+		unsigned n = 0, ok = 0;
+		for (unsigned row = 0; row < a64_nr_rows; row++) {
+			n += a64_table[row].chapter == c;
+			ok += a64_table[row].chapter == c && lifted(row);
+		}
+		fprintf(f, "| %s | %u | %u |\n", chapters[c], n, ok);
+		all += n;
+		done += ok;
+	}
+	fprintf(f, "| all | %u | %u |\n", all, done);
+}
+
+static bool seen_before(unsigned row)
+{
+	for (unsigned k = 0; k < row; k++)
+		if (!strcmp(a64_table[k].feature, a64_table[row].feature))
+			return true;
+	return false;
+}
+
+static void print_features(FILE *f)
+{
+	fputs("\n## Features\n\nBeyond the base of ARMv8.0. Offered means: every row of it has a lifter.\n\n"
+	      "| feature | offered |\n|---|---|\n",
+	      f);
+	for (unsigned row = 0; row < a64_nr_rows; row++)
+		if (a64_table[row].feature[0] && !seen_before(row))
+			fprintf(f, "| %s | %s |\n", a64_table[row].feature,
+				a64_feature(a64_table[row].feature) ? "yes" : "no");
+}
+
+static void print_missing_row(FILE *f, const struct a64_enc *e)
+{
+	fprintf(f, "| %s | %s | `", e->name, e->feature);
+	for (const char *t = e->text; *t; t++)
+		fprintf(f, "%s%c", *t == '|' ? "\\" : "", *t);
+	fputs("` |\n", f);
+}
+
+static void print_missing(FILE *f)
+{
+	fputs("\n## Rows without a lifter\n\nUNDEFINED for the guest.\n\n| row | feature | text |\n|---|---|---|\n",
+	      f);
+	for (unsigned row = 0; row < a64_nr_rows; row++)
+		if (!lifted(row))
+			fprintf(f, "| %s | %s | `%s` |\n", a64_table[row].name, a64_table[row].feature,
+				a64_table[row].text);
+}
+
+static void print_lifted(FILE *f)
+{
+	fputs("\n## Rows with a lifter\n", f);
+	for (unsigned c = 0; c < ARRAY_SIZE(chapters); c++) {
+		fprintf(f, "\n%s:", chapters[c]);
+		unsigned column = 80;
+		for (unsigned row = 0; row < a64_nr_rows; row++) {
+			if (a64_table[row].chapter != c || !lifted(row))
+				continue;
+			bool wrap = column + strlen(a64_table[row].name) > 100;
+			column = wrap ? 0 : column;
+			column += (unsigned)fprintf(f, "%s%s", wrap ? "\n" : " ", a64_table[row].name);
+		}
+		fputs("\n", f);
+	}
+}
+
+static char *document(size_t *size)
+{
+	char *text = NULL;
+	FILE *f = open_memstream(&text, size);
+
+	if (!f)
+		abort();
+	fputs(head, f);
+	print_summary(f);
+	print_features(f);
+	print_missing(f);
+	print_lifted(f);
+	fclose(f);
+	return text;
+}
+
+static int check(const char *path, const char *text, size_t size)
+{
+	FILE *f = fopen(path, "r");
+	char *old = malloc(size + 1);
+
+	if (!f || !old) {
+		printf("%s cannot be read\n", path);
+		return 1;
+	}
+	size_t n = fread(old, 1, size + 1, f);
+	if (n != size || memcmp(old, text, size)) {
+		printf("%s is stale: build/tests/a64/a64_coverage > %s\n", path, path);
+		return 1;
+	}
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	size_t size;
+
+	if (a64_table_fault()) {
+		printf("row %s is not well formed\n", a64_table_fault());
+		return 1;
+	}
+	char *text = document(&size);
+	if (argc == 3 && !strcmp(argv[1], "--check"))
+		return check(argv[2], text, size);
+	fwrite(text, 1, size, stdout);
+	return 0;
+}
