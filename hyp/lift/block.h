@@ -21,16 +21,15 @@ struct lift_block {
 	u32 hash_next, page_next;
 	u16 guest_len, guest_insns;
 	bool dead;
-	u32 code;  /* entry, offset in the code area; 0: interpreted only */
-	u32 entry_end; /* offset behind the part of the entry that may be overwritten */
-	u32 dead_exit; /* offset of the way out for who enters a dead block */
-	u32 end;   /* offset behind the last byte */
-	u32 map;   /* first entry in the instruction map */
-	u32 n_map;
+	u32 code;   /* entry that polls the attention word, offset in the code area; 0: none */
+	u32 direct; /* entry that does not */
+	u32 again;  /* way out with the block's pc: attention, or it is dead */
+	u32 end;    /* offset behind the last byte */
+	u32 map, n_map; /* its accesses in the engine's maps */
 	const struct ir_block *ir; /* interpreted: in the engine's arena, only as long as ->n says */
 };
 
-/* Host offset from the block's entry -> guest offset from its pc. */
+/* Offset of a host instruction that accesses guest memory -> guest offset from the block's pc. */
 struct lift_insn_map {
 	u32 host;
 	u16 guest;
@@ -45,7 +44,7 @@ struct lift_page {
 #define LIFT_HASH_BITS 17
 #define LIFT_PAGE_BITS 16
 #define LIFT_FILLS 384
-#define LIFT_STUBS 24
+#define LIFT_STUBS 8
 
 struct lift_engine {
 	bool interp_only;
@@ -72,7 +71,7 @@ struct lift_engine {
 	u32 size, base, next;
 	int fd;
 	u32 stub[LIFT_STUBS]; /* offsets of what emit/x86/stubs.c made */
-	struct emit_state *emit;
+	struct em *emit; /* working memory of hyp/emit */
 };
 
 static inline unsigned lift_jc_slot(u64 pc)

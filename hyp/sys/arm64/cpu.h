@@ -107,7 +107,9 @@ struct hyp_cpu {
 
 	u32 attention __attribute__((aligned(64)));
 	u32 leave; /* enum arm64_leave: set by a helper (CALLX) that raised an exception or filled s.exit */
-	u64 scratch[16]; /* of emitted code */
+	u64 scratch[16]; /* of emitted code: EM_* in hyp/emit/x86/em.h */
+	u32 hflags;      /* NZCV while emitted code runs, as the host's LAHF (AH) and SETO (AL) with the carry inverted */
+	struct arm64_v spill[48] __attribute__((aligned(16))); /* values of a block that found no register */
 	u64 host_rsp, resume, host_gs;
 
 	/* local exclusive monitor (s.exclusive says whether it is closed) */

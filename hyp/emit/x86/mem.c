@@ -1,0 +1,441 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Accesses to guest memory. In line:
+ *
+ *	lea  rcx, [base + disp]
+ *	rorx eax, ecx, 7
+ *	and  eax, (HYP_TLB_SIZE - 1) * 32
+ *	sub  rcx, gs:[rax + tlb + tag]	; offset in the page, if the tag is right
+ *	cmp  rcx, 4096 - size		; page crossing misses too
+ *	ja   slow
+ *	mov  rax, gs:[rax + tlb + addend]
+ *	mov  dst, [base + rax + disp]
+ *
+ * Out of line the operands go to cpu->scratch and STUB_MEM calls lift_slow_mem(), which comes back with the result there,
+ * or not at all. A host fault of the last instruction is found by the block's map (lift/signal.c).
+ */
+#include "hyp/emit/x86/em.h"
+
+_Static_assert(sizeof(struct hyp_tlb_entry) == 1 << HYP_TLB_SLOT_SHIFT, "emitted index arithmetic");
+
+struct access {
+	const struct ir_insn *i;
+	int base;
+	s32 disp;
+	unsigned size; /* of all: pairs are checked at once */
+	bool write, pair;
+};
+
+static bool is_write(u16 op)
+{
+	return op != IR_LD && op != IR_LDV && op != IR_LDX;
+}
+
+bool em_is_pair(const struct em *x, u32 v)
+{
+	const struct ir_insn *a = em_insn(x, v), *b = em_insn(x, v + 1);
+
+	if (v + 1 >= x->b->n || a->op != b->op || !(a->mem & IR_MEM_PAIR) || a->mem != b->mem || a->type != b->type)
+		return false;
+	if (a->op != IR_LD && a->op != IR_ST)
+		return false;
+	return em_root(x, a->a) == em_root(x, b->a) && b->imm == a->imm + (s64)IR_MEM_SIZE(a->mem) && em_fits((u64)b->imm) &&
+	       !em_is_const(x, a->a);
+}
+
+static unsigned partition(const struct em *x, u32 mem)
+{
+	u32 key = x->b->key;
+
+	if (!(key & HYP_KEY_EL1) || (mem & IR_MEM_USER && !(key & HYP_KEY_UAO)))
+		return HYP_TLB_EL0;
+	return key & HYP_KEY_PAN ? HYP_TLB_EL1_PAN : HYP_TLB_EL1;
+}
+
+/* Base register and displacement of a + imm. */
+static void find_address(struct em *x, const struct ir_insn *i, struct access *a)
+{
+	a->i = i;
+	a->disp = (s32)i->imm;
+	a->size = IR_MEM_SIZE(i->mem);
+	a->write = is_write(i->op);
+	if (!em_is_const(x, i->a) && em_fits((u64)i->imm)) {
+		a->base = em_use(x, i->a);
+		return;
+	}
+	em_load(x, RCX, i->a);
+	if (i->imm) {
+		e_mov_ri(&x->e, RAX, (u64)i->imm);
+		em_clobber_flags(x);
+		em_alu(x, true, ALU_ADD, RCX, em_reg(RAX));
+	}
+	a->disp = 0;
+	em_claim(x, RDX);
+	em_mov(x, true, RDX, em_reg(RCX));
+	a->base = RDX;
+}
+
+/* RAX = addend, or to the cold code. */
+static struct em_cold *check(struct em *x, const struct access *a)
+{
+	struct em_cold *c = em_cold(x, COLD_MEM);
+	u32 tlb = OFF(tlb) + partition(x, a->i->mem) * (u32)sizeof(((struct hyp_cpu *)0)->tlb[0]);
+	u32 tag = tlb + (a->write ? (u32)offsetof(struct hyp_tlb_entry, write_tag) :
+				    (u32)offsetof(struct hyp_tlb_entry, read_tag));
+	unsigned each = IR_MEM_SIZE(a->i->mem);
+
+	em_clobber_flags(x);
+	if (a->disp)
+		e_lea(&x->e, true, RCX, a->base, NO_REG, 1, a->disp);
+	else
+		em_mov(x, true, RCX, em_reg(a->base));
+	em_rorx(x, false, RAX, RCX, PAGE_SHIFT - HYP_TLB_SLOT_SHIFT);
+	em_alu(x, false, ALU_AND, RAX, em_imm((HYP_TLB_SIZE - 1) << HYP_TLB_SLOT_SHIFT));
+	if (each > 1 && (a->i->mem & IR_MEM_ALIGN || x->b->key & HYP_KEY_ALIGN)) {
+		e_bytes(&x->e, "\xf6\xc1", 2); /* test cl, n */
+		e_1(&x->e, (u8)(each - 1));
+		c->from2 = em_jcc(x, CC_NE);
+	}
+	e_gs_base(&x->e, true, 0x2b, RCX, RAX, tag);
+	em_alu(x, true, ALU_CMP, RCX, em_imm((s32)(PAGE_SIZE - a->size)));
+	c->from = em_jcc(x, CC_A);
+	e_gs_base(&x->e, true, 0x8b, RAX, RAX, tlb + (u32)offsetof(struct hyp_tlb_entry, addend));
+	c->v = (u16)x->v;
+	c->guest = x->guest;
+	c->xmm = em_live_xmm(x);
+	c->base = (s8)a->base;
+	c->disp = a->disp;
+	c->pair = a->pair;
+	c->reg[0] = c->reg[1] = NO_REG;
+	return c;
+}
+
+static void note_access(struct em *x)
+{
+	struct lift_engine *eng = x->eng;
+
+	if (eng->n_maps >= eng->max_maps) {
+		x->full = true;
+		return;
+	}
+	eng->maps[eng->n_maps++] = (struct lift_insn_map){ em_here(x), (u16)x->guest };
+}
+
+static struct memref place(const struct access *a, s32 more)
+{
+	return (struct memref){ a->base, RAX, a->disp + more };
+}
+
+/* 0F op reg, memory, behind an optional prefix */
+static void mem_0f(struct em *x, u8 prefix, bool w, u8 op, int reg, const struct memref *m)
+{
+	struct memref t = *m;
+	u8 mod = t.disp >= -128 && t.disp < 128 ? 1 : 2;
+
+	if (prefix)
+		e_1(&x->e, prefix);
+	e_rex(&x->e, w, reg, t.index, t.base);
+	e_1(&x->e, 0x0f);
+	e_1(&x->e, op);
+	e_1(&x->e, (u8)(mod << 6 | (reg & 7) << 3 | 4));
+	e_1(&x->e, (u8)((t.index & 7) << 3 | (t.base & 7)));
+	if (mod == 1)
+		e_1(&x->e, (u8)t.disp);
+	else
+		e_4(&x->e, (u32)t.disp);
+}
+
+static void load_reg(struct em *x, const struct ir_insn *i, int d, struct memref m)
+{
+	bool sign = i->mem & IR_MEM_SIGN, w = sign && i->type == IR_I64;
+
+	note_access(x);
+	switch (IR_MEM_SIZE(i->mem)) {
+	case 1: mem_0f(x, 0, w, sign ? 0xbe : 0xb6, d, &m); break;
+	case 2: mem_0f(x, 0, w, sign ? 0xbf : 0xb7, d, &m); break;
+	case 4: e_mem(&x->e, w, w ? 0x63 : 0x8b, d, &m); break;
+	default: e_mem(&x->e, true, 0x8b, d, &m); break;
+	}
+}
+
+static void store_imm(struct em *x, unsigned size, s32 imm, const struct memref *m)
+{
+	if (size == 2)
+		e_1(&x->e, 0x66);
+	e_mem(&x->e, size == 8, size == 1 ? 0xc6 : 0xc7, 0, m);
+	if (size == 1)
+		e_1(&x->e, (u8)imm);
+	else if (size == 2)
+		e_bytes(&x->e, &imm, 2);
+	else
+		e_4(&x->e, (u32)imm);
+}
+
+static void store_reg(struct em *x, unsigned size, struct em_src s, struct memref m)
+{
+	note_access(x);
+	if (s.kind == SRC_IMM) {
+		store_imm(x, size, s.x, &m);
+		return;
+	}
+	if (size == 1) { /* any register's low byte */
+		e_1(&x->e, (u8)(0x40 | (s.x >> 3 & 1) << 2 | (m.index >> 3 & 1) << 1 | (m.base >> 3 & 1)));
+		e_1(&x->e, 0x88);
+		e_1(&x->e, (u8)(0x80 | (s.x & 7) << 3 | 4));
+		e_1(&x->e, (u8)((m.index & 7) << 3 | (m.base & 7)));
+		e_4(&x->e, (u32)m.disp);
+		return;
+	}
+	if (size == 2)
+		e_1(&x->e, 0x66);
+	e_mem(&x->e, size == 8, 0x89, s.x, &m);
+}
+
+/* Constants that fit stay constants; everything else in a register. */
+static struct em_src stored(struct em *x, u16 v)
+{
+	if (em_is_const(x, v) && (!em_wide(x, v) || em_fits(em_const(x, v))))
+		return em_imm((s32)em_const(x, v));
+	return em_reg(em_use(x, v));
+}
+
+static void op_load(struct em *x, const struct ir_insn *i)
+{
+	struct access a = { .pair = false };
+	struct em_cold *c;
+	int d;
+
+	find_address(x, i, &a);
+	d = em_dest(x, (u16)x->v, i->a); /* before the check: the slow path comes back behind the load */
+	c = check(x, &a);
+	load_reg(x, i, d, place(&a, 0));
+	c->reg[0] = (s8)d;
+	c->back = em_here(x);
+}
+
+static void op_load_pair(struct em *x, const struct ir_insn *i)
+{
+	struct access a = { .pair = true };
+	struct em_cold *c;
+	int d[2];
+
+	d[0] = em_dest(x, (u16)x->v, 0);
+	find_address(x, i, &a); /* no longer in d[0], perhaps in d[1] */
+	x->v++;
+	d[1] = em_dest(x, (u16)x->v, 0);
+	a.size *= 2;
+	c = check(x, &a);
+	load_reg(x, i, d[0], place(&a, 0));
+	load_reg(x, i + 1, d[1], place(&a, (s32)IR_MEM_SIZE(i->mem)));
+	c->v--;
+	c->reg[0] = (s8)d[0];
+	c->reg[1] = (s8)d[1];
+	c->back = em_here(x);
+}
+
+static void note_stored(struct em_cold *c, unsigned k, struct em_src s)
+{
+	c->reg[k] = s.kind == SRC_REG ? (s8)s.x : NO_REG;
+	c->konst[k] = (u64)(s64)s.x;
+}
+
+static void fence(struct em *x)
+{
+	em_clobber_flags(x);
+	e_bytes(&x->e, "\xf0\x83\x0c\x24\x00", 5); /* lock or dword [rsp], 0 */
+}
+
+static void op_store(struct em *x, const struct ir_insn *i)
+{
+	struct access a = { .pair = em_is_pair(x, x->v) };
+	unsigned size = IR_MEM_SIZE(i->mem);
+	struct em_src s[2];
+	struct em_cold *c;
+
+	if (a.pair)
+		x->v++;
+	s[0] = stored(x, i->b);
+	if (a.pair)
+		s[1] = stored(x, i[1].b);
+	find_address(x, i, &a);
+	a.size *= a.pair ? 2 : 1;
+	c = check(x, &a);
+	store_reg(x, size, s[0], place(&a, 0));
+	note_stored(c, 0, s[0]);
+	if (a.pair) {
+		c->v--;
+		store_reg(x, size, s[1], place(&a, (s32)size));
+		note_stored(c, 1, s[1]);
+	}
+	c->back = em_here(x);
+	if (i->mem & IR_MEM_REL)
+		fence(x);
+}
+
+static void op_load_vec(struct em *x, const struct ir_insn *i)
+{
+	struct access a = { .pair = false };
+	struct memref m;
+	struct em_cold *c;
+	int d;
+
+	find_address(x, i, &a);
+	d = em_xdest(x, (u16)x->v, 0);
+	c = check(x, &a);
+	c->xmm &= ~(1u << d);
+	m = place(&a, 0);
+	note_access(x);
+	switch (a.size) {
+	case 16: mem_0f(x, 0, false, 0x10, d, &m); break;
+	case 8: mem_0f(x, 0xf3, false, 0x7e, d, &m); break;
+	case 4: mem_0f(x, 0x66, false, 0x6e, d, &m); break;
+	default:
+		mem_0f(x, 0, false, a.size == 2 ? 0xb7 : 0xb6, RCX, &m);
+		e_1(&x->e, 0x66);
+		em_0f(x, false, 0x6e, d, em_reg(RCX));
+	}
+	c->reg[0] = (s8)d;
+	c->back = em_here(x);
+}
+
+static void op_store_vec(struct em *x, const struct ir_insn *i)
+{
+	struct access a = { .pair = false };
+	int s = em_xuse(x, i->b);
+	struct memref m;
+	struct em_cold *c;
+
+	find_address(x, i, &a);
+	c = check(x, &a);
+	m = place(&a, 0);
+	if (a.size < 4) {
+		e_1(&x->e, 0x66);
+		em_0f(x, false, 0x7e, s, em_reg(RCX)); /* movd ecx, xmm */
+		store_reg(x, a.size, em_reg(RCX), m);
+	} else {
+		note_access(x);
+		if (a.size == 16)
+			mem_0f(x, 0, false, 0x11, s, &m);
+		else
+			mem_0f(x, 0x66, false, a.size == 8 ? 0xd6 : 0x7e, s, &m);
+	}
+	c->reg[0] = (s8)s;
+	c->back = em_here(x);
+}
+
+/* ---- out of line -------------------------------------------------------------------------------------------------- */
+
+static void to_scratch(struct em *x, unsigned n, int r)
+{
+	e_store_gs(&x->e, OFF_SCRATCH(n), r);
+}
+
+static void call_slow(struct em *x, const struct ir_insn *i, bool pair, u32 guest)
+{
+	struct em_site site = { .kind = SITE_MEM, .patch = guest };
+
+	site.target = i->mem | (u64)i->op << 16 | (u64)i->cc << 32 | (u64)pair << 40 | (u64)(i->type == IR_I32) << 41;
+	em_call_stub(x, STUB_MEM, site);
+}
+
+static void give_operands(struct em *x, const struct ir_insn *i, const struct em_cold *c)
+{
+	if (i->op == IR_STV)
+		em_xmove(x, true, c->reg[0], OFF_SCRATCH(EM_ARG));
+	for (unsigned k = 0; i->op == IR_ST && k < 1u + c->pair; k++) {
+		int r = c->reg[k];
+
+		if (r < 0)
+			e_mov_ri(&x->e, r = RAX, c->konst[k]);
+		to_scratch(x, EM_ARG + k, r);
+	}
+}
+
+void em_cold_mem(struct em *x, const struct em_cold *c)
+{
+	const struct ir_insn *i = em_insn(x, c->v);
+
+	em_patch(x, c->from, em_here(x));
+	if (c->from2)
+		em_patch(x, c->from2, em_here(x));
+	e_lea(&x->e, true, RCX, c->base, NO_REG, 1, c->disp);
+	to_scratch(x, EM_GVA, RCX);
+	give_operands(x, i, c);
+	for (int r = 0; r < EM_NR_XMM; r++)
+		if (c->xmm >> r & 1)
+			em_xmove(x, true, r, OFF_SLOT(EM_SLOTS + r));
+	call_slow(x, i, c->pair, c->guest);
+	for (int r = 0; r < EM_NR_XMM; r++)
+		if (c->xmm >> r & 1)
+			em_xmove(x, false, r, OFF_SLOT(EM_SLOTS + r));
+	if (i->op == IR_LDV)
+		em_xmove(x, false, c->reg[0], OFF_SCRATCH(EM_RESULT));
+	for (unsigned k = 0; i->op == IR_LD && k < 1u + c->pair; k++)
+		e_load_gs(&x->e, c->reg[k], OFF_SCRATCH(EM_RESULT + k));
+	em_patch(x, em_jmp(x), c->back);
+}
+
+/* ---- atomics: by way of C ----------------------------------------------------------------------------------------- */
+
+static void arg(struct em *x, unsigned n, u16 v)
+{
+	if (!v)
+		return;
+	em_load(x, RAX, v);
+	to_scratch(x, n, RAX);
+}
+
+static void op_atomic(struct em *x, const struct ir_insn *i)
+{
+	em_clobber_flags(x);
+	em_spill_xmm(x);
+	em_load(x, RCX, i->a);
+	if (i->imm) {
+		e_mov_ri(&x->e, RAX, (u64)i->imm);
+		em_alu(x, true, ALU_ADD, RCX, em_reg(RAX));
+	}
+	to_scratch(x, EM_GVA, RCX);
+	arg(x, EM_ARG, i->b);
+	arg(x, EM_ARG + 2, i->c);
+	call_slow(x, i, false, x->guest);
+	e_load_gs(&x->e, RAX, OFF_SCRATCH(EM_RESULT));
+	em_result(x, (u16)x->v, RAX, true);
+}
+
+static void op_clrex(struct em *x)
+{
+	e_1(&x->e, 0x65);
+	e_bytes(&x->e, "\xc6\x04\x25", 3); /* mov byte gs:[exclusive], 0 */
+	e_4(&x->e, OFF(s.exclusive));
+	e_1(&x->e, 0);
+}
+
+void em_op_mem(struct em *x, const struct ir_insn *i)
+{
+	u32 v = x->v;
+
+	switch (i->op) {
+	case IR_LD:
+		if (em_is_pair(x, v))
+			op_load_pair(x, i);
+		else
+			op_load(x, i);
+		break;
+	case IR_ST: op_store(x, i); break;
+	case IR_LDV: op_load_vec(x, i); break;
+	case IR_STV: op_store_vec(x, i); break;
+	case IR_CLREX: op_clrex(x); break;
+	case IR_FENCE:
+		if (i->imm == 3)
+			fence(x);
+		break;
+	default: op_atomic(x, i); break;
+	}
+	if (x->v != v) { /* a pair: the first half ends with the second */
+		u32 second = x->v;
+
+		x->v = v;
+		em_end_op(x);
+		x->v = second;
+	}
+}
