@@ -74,6 +74,9 @@ struct lift_engine {
 	struct em *emit; /* working memory of hyp/emit */
 };
 
+/* An address that no look-up in this slot asks for. */
+#define LIFT_JC_EMPTY(slot) ((slot) == HYP_JC_SIZE - 1 ? 0 : ~0ull)
+
 static inline unsigned lift_jc_slot(u64 pc)
 {
 	return pc >> 2 & (HYP_JC_SIZE - 1);

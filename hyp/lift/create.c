@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "hyp/emit/x86/emit.h"
 #include "hyp/lift/block.h"
 #include "hyp/mem/as.h"
 
@@ -71,7 +72,15 @@ static int alloc_tables(struct lift_engine *e)
 	e->pages = reserve(sizeof(*e->pages) << LIFT_PAGE_BITS);
 	e->arena = reserve(e->arena_size);
 	e->work = reserve(sizeof(*e->work));
-	return e->blocks && e->maps && e->hash && e->pages && e->arena && e->work ? 0 : -ENOMEM;
+	e->emit = emit_create();
+	return e->emit && e->blocks && e->maps && e->hash && e->pages && e->arena && e->work ? 0 : -ENOMEM;
+}
+
+static bool interp_wanted(void)
+{
+	const char *engine = getenv("KUSE_HYP_ENGINE");
+
+	return engine && !strcmp(engine, "interp");
 }
 
 int lift_engine_create(struct hyp_cpu *cpu)
@@ -84,7 +93,7 @@ int lift_engine_create(struct hyp_cpu *cpu)
 	cpu->engine = e;
 	e->fd = -1;
 	e->size = code_size();
-	e->interp_only = true;
+	e->interp_only = interp_wanted();
 	ret = alloc_tables(e);
 	if (!ret)
 		ret = map_code(e);
@@ -92,6 +101,7 @@ int lift_engine_create(struct hyp_cpu *cpu)
 		lift_engine_destroy(cpu);
 		return ret;
 	}
+	emit_stubs(e);
 	for (unsigned el = 0; el < 2; el++) {
 		e->jc_key[el] = ~0u;
 		e->fills[el].n = LIFT_FILLS + 1; /* not listed: all of it */
@@ -112,6 +122,7 @@ void lift_engine_destroy(struct hyp_cpu *cpu)
 	release(e->pages, sizeof(*e->pages) << LIFT_PAGE_BITS);
 	release(e->arena, e->arena_size);
 	release(e->work, sizeof(*e->work));
+	emit_destroy(e->emit);
 	release(e->rw, e->size);
 	release(e->rx, e->size);
 	if (e->fd >= 0)

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "hyp/emit/x86/emit.h"
 #include "hyp/lift/arm64/decode.h"
 #include "hyp/lift/block.h"
 #include "hyp/mem/as.h"
@@ -82,7 +83,8 @@ static void jc_reset_class(struct hyp_cpu *cpu, unsigned el)
 		memset(cpu->jc[el], 0xff, sizeof(cpu->jc[el]));
 	else
 		for (u32 i = 0; i < e->fills[el].n; i++)
-			cpu->jc[el][e->fills[el].slot[i]].pc = ~0ull;
+			cpu->jc[el][e->fills[el].slot[i]].pc = LIFT_JC_EMPTY(e->fills[el].slot[i]);
+	cpu->jc[el][HYP_JC_SIZE - 1].pc = LIFT_JC_EMPTY(HYP_JC_SIZE - 1);
 	e->fills[el].n = 0;
 	if (el)
 		e->low_el1 = false;
@@ -143,9 +145,15 @@ static const struct ir_block *keep_ir(struct lift_engine *e, const struct ir_blo
 static int make_code(struct hyp_cpu *cpu, struct lift_block *blk)
 {
 	struct lift_engine *e = cpu->engine;
+	bool interp = e->interp_only || cpu->key & HYP_KEY_DEBUG;
+	int ret = interp ? -EOPNOTSUPP : emit_block(e, e->work, blk);
 
+	if (ret != -EOPNOTSUPP)
+		return ret;
 	blk->ir = keep_ir(e, e->work);
-	return blk->ir ? 0 : -ENOSPC;
+	if (!blk->ir)
+		return -ENOSPC;
+	return e->interp_only ? 0 : emit_interp_block(e, blk);
 }
 
 /* Lifts into e->work. Blocks that the IR cannot hold are cut. */
@@ -226,7 +234,9 @@ static void kill(struct hyp_cpu *cpu, struct lift_block *b)
 		link = &e->blocks[*link].hash_next;
 	*link = b->hash_next;
 	if (j->pc == b->pc)
-		j->pc = ~0ull;
+		j->pc = LIFT_JC_EMPTY(lift_jc_slot(b->pc));
+	if (b->code)
+		emit_kill(e, b);
 	cpu->stats[HYP_STAT_code_inval]++;
 }
 

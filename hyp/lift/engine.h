@@ -25,13 +25,16 @@ void lift_engine_destroy(struct hyp_cpu *cpu);
 
 /*
  * Runs blocks from s.pc on, for cpu->key, until cpu->attention or cpu->leave is not 0. Both are looked at before the first
- * block, so it may return without progress where attention is set. All guest state is in the structure when it returns; s.pc
+ * block, so it may return without progress where attention is set. With HYP_KEY_DEBUG one instruction is run. All guest state is in the structure when it returns; s.pc
  * is the next instruction, or the one that raised or exits. Mode changes (ERET, MSR) do not make it return by themselves.
  * The caller has set up: in_run, map, cpu->key; GS base and MXCSR are the engine's business.
  */
 void lift_run(struct hyp_cpu *cpu);
 /* One block, which is one instruction where cpu->key has HYP_KEY_DEBUG. False: there is none (leave says why). */
 bool lift_step(struct hyp_cpu *cpu);
+
+/* What lift_run() does last: the host's GS base and MXCSR are back. For who leaves it by a guard (mem/guard.h). */
+void lift_abandon(struct hyp_cpu *cpu);
 
 /* What indirect and cross-page branches remember is forgotten: required where a translation of code addresses may have
  * changed (every TLB flush, change of TTBRn, ASID, SCTLR.M). Cheap. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Runs blocks until something needs the run loop (engine.h). */
+#include "hyp/emit/x86/emit.h"
 #include "hyp/lift/block.h"
 
 static const struct lift_block *next_block(struct hyp_cpu *cpu)
@@ -17,17 +18,43 @@ static const struct lift_block *next_block(struct hyp_cpu *cpu)
 	return b;
 }
 
-void lift_run(struct hyp_cpu *cpu)
+static void interp_run(struct hyp_cpu *cpu)
 {
 	const struct lift_block *b;
 
-	arm64_fp_enter(cpu);
-	while (!__atomic_load_n(&cpu->attention, __ATOMIC_ACQUIRE) && !cpu->leave) {
+	do {
 		b = next_block(cpu);
 		if (!b)
-			break;
+			return;
 		ir_interp(cpu, b->ir);
-	}
+	} while (!__atomic_load_n(&cpu->attention, __ATOMIC_ACQUIRE) && !cpu->leave && !(cpu->key & HYP_KEY_DEBUG));
+}
+
+static u64 swap_gs(u64 base)
+{
+	u64 old;
+
+	__asm__ volatile("rdgsbase %0" : "=r"(old));
+	__asm__ volatile("wrgsbase %0" : : "r"(base));
+	return old;
+}
+
+void lift_run(struct hyp_cpu *cpu)
+{
+	if (__atomic_load_n(&cpu->attention, __ATOMIC_ACQUIRE) || cpu->leave)
+		return;
+	arm64_fp_enter(cpu);
+	cpu->host_gs = swap_gs((u64)cpu);
+	if (cpu->engine->interp_only)
+		interp_run(cpu);
+	else
+		emit_run(cpu);
+	lift_abandon(cpu);
+}
+
+void lift_abandon(struct hyp_cpu *cpu)
+{
+	swap_gs(cpu->host_gs);
 	arm64_fp_leave(cpu);
 }
 

@@ -15,6 +15,7 @@ struct hyp_cpu *fake_cpu(void)
 				   -1, 0);
 
 	assert_true(cpu != MAP_FAILED);
+	cpu->stats = cpu->own_stats;
 	for (unsigned p = 0; p < HYP_TLB_PARTS; p++)
 		for (unsigned i = 0; i < HYP_TLB_SIZE; i++)
 			cpu->tlb[p][i].read_tag = cpu->tlb[p][i].write_tag = HYP_TLB_NONE(i);

@@ -73,7 +73,7 @@ static void spill(struct em *x, int r)
 }
 
 /* A free allocatable register, locked. */
-static int find_reg(struct em *x)
+int em_temp(struct em *x)
 {
 	int best = -1;
 
@@ -106,7 +106,7 @@ void em_claim(struct em *x, int r)
 		int to;
 
 		x->locked |= 1u << r;
-		to = find_reg(x);
+		to = em_temp(x);
 		e_mov_rr(&x->e, to, r);
 		forget_reg(x, r);
 		put_in_reg(x, root, to);
@@ -166,7 +166,7 @@ int em_use(struct em *x, u16 v)
 		x->locked |= 1u << r;
 		return r;
 	}
-	r = find_reg(x);
+	r = em_temp(x);
 	if (em_is_const(x, v)) {
 		e_mov_ri(&x->e, r, em_const(x, v));
 		return r;
@@ -212,7 +212,7 @@ int em_dest(struct em *x, u16 v, u16 a)
 		r = x->val[root].hreg;
 		forget_reg(x, r);
 	} else {
-		r = find_reg(x);
+		r = em_temp(x);
 	}
 	put_in_reg(x, v, r);
 	return r;
@@ -237,7 +237,7 @@ void em_clobber_greg(struct em *x, unsigned g)
 		struct em_val *val = &x->val[root];
 
 		if (val->last > x->v && val->hreg < 0 && val->slot < 0) {
-			int r = find_reg(x);
+			int r = em_temp(x);
 
 			if (em_pin[g] >= 0)
 				e_mov_rr(&x->e, r, em_pin[g]);

@@ -177,6 +177,8 @@ struct em_src em_source(struct em *x, u16 v);
 int em_dest(struct em *x, u16 v, u16 a);
 /* The result is in host register r, which is a temporary (RAX, RCX). */
 void em_result(struct em *x, u16 v, int r, bool wide);
+/* A free allocatable register for the operation's own use. */
+int em_temp(struct em *x);
 /* Frees host register r for the operation's own use; locked. */
 void em_claim(struct em *x, int r);
 /* v into temporary r. */

@@ -155,8 +155,9 @@ static void op_call(struct em *x, const struct ir_insn *i)
 	for (unsigned k = 0; k < 3; k++) {
 		if (args[k])
 			em_load(x, RAX, args[k]);
-		if (args[k])
-			e_store_gs(&x->e, OFF_SCRATCH(EM_ARG + k), RAX);
+		else
+			e_mov_ri(&x->e, RAX, 0);
+		e_store_gs(&x->e, OFF_SCRATCH(EM_ARG + k), RAX);
 	}
 	em_call_stub(x, STUB_CALL, (struct em_site){ .kind = state ? SITE_CALLX : SITE_CALL, .target = (u64)i->imm, .patch = x->guest });
 	em_result(x, (u16)x->v, RAX, true);

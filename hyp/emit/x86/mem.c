@@ -63,16 +63,15 @@ static void find_address(struct em *x, const struct ir_insn *i, struct access *a
 		a->base = em_use(x, i->a);
 		return;
 	}
+	em_clobber_flags(x);
 	em_load(x, RCX, i->a);
 	if (i->imm) {
 		e_mov_ri(&x->e, RAX, (u64)i->imm);
-		em_clobber_flags(x);
 		em_alu(x, true, ALU_ADD, RCX, em_reg(RAX));
 	}
 	a->disp = 0;
-	em_claim(x, RDX);
-	em_mov(x, true, RDX, em_reg(RCX));
-	a->base = RDX;
+	a->base = em_temp(x);
+	em_mov(x, true, a->base, em_reg(RCX));
 }
 
 /* RAX = addend, or to the cold code. */

@@ -170,24 +170,66 @@ static u64 look_up(struct hyp_cpu *cpu)
 
 static bool must_leave(const struct hyp_cpu *cpu)
 {
-	return __atomic_load_n(&cpu->attention, __ATOMIC_ACQUIRE) || cpu->leave;
+	return __atomic_load_n(&cpu->attention, __ATOMIC_ACQUIRE) || cpu->leave || cpu->key & HYP_KEY_DEBUG;
 }
 
 void emit_run(struct hyp_cpu *cpu)
 {
-	u64 code = 0;
+	u64 code;
 
 	flags_in(cpu);
-	while (code || !must_leave(cpu)) {
-		const struct em_site *site;
+	do {
+		code = look_up(cpu);
+		while (code) {
+			const struct em_site *site;
 
-		if (!code)
-			code = look_up(cpu);
-		if (!code)
-			break;
-		lift_enter(cpu, code);
-		site = (const struct em_site *)cpu->resume;
-		code = site ? handlers[site->kind](cpu, site) : 0;
+			lift_enter(cpu, code);
+			site = (const struct em_site *)cpu->resume;
+			code = site ? handlers[site->kind](cpu, site) : 0;
+		}
+	} while (!must_leave(cpu));
+	flags_out(cpu);
+}
+
+/* ---- host faults ------------------------------------------------------------------------------------------------------ */
+
+/* The block that host code at this offset belongs to. */
+static const struct lift_block *block_at(const struct lift_engine *e, u32 off)
+{
+	u32 lo = 0, hi = e->n_blocks;
+
+	while (hi - lo > 1) {
+		u32 mid = (lo + hi) / 2;
+
+		if (e->blocks[mid].code <= off)
+			lo = mid;
+		else
+			hi = mid;
 	}
+	return e->n_blocks ? &e->blocks[lo] : NULL;
+}
+
+bool emit_find_access(struct hyp_cpu *cpu, u64 host_pc)
+{
+	const struct lift_engine *e = cpu->engine;
+	u32 off = (u32)(host_pc - (u64)e->rx);
+	const struct lift_block *b;
+
+	if (host_pc < (u64)e->rx + e->base || host_pc >= (u64)e->rx + e->next)
+		return false;
+	b = block_at(e, off);
+	for (u32 k = 0; b && k < b->n_map; k++)
+		if (e->maps[b->map + k].host == off) {
+			cpu->s.pc = b->pc + e->maps[b->map + k].guest;
+			return true;
+		}
+	return false;
+}
+
+void emit_store_pinned(struct hyp_cpu *cpu, const u64 host[16])
+{
+	for (unsigned g = 0; g < 32; g++)
+		if (em_pin[g] >= 0)
+			cpu->s.x[g] = host[em_pin[g]];
 	flags_out(cpu);
 }
