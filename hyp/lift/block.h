@@ -48,6 +48,7 @@ struct lift_page {
 
 struct lift_engine {
 	bool interp_only;
+	bool running; /* in lift_run(): GS and MXCSR are the guest's */
 	struct lift_block *blocks;
 	u32 n_blocks, max_blocks;
 	struct lift_insn_map *maps;

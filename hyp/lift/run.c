@@ -27,7 +27,8 @@ static void interp_run(struct hyp_cpu *cpu)
 		if (!b)
 			return;
 		ir_interp(cpu, b->ir);
-	} while (!__atomic_load_n(&cpu->attention, __ATOMIC_ACQUIRE) && !cpu->leave && !(cpu->key & HYP_KEY_DEBUG));
+	} while (!__atomic_load_n(&cpu->attention, __ATOMIC_ACQUIRE) && !cpu->leave &&
+		 !(cpu->key & HYP_KEY_DEBUG));
 }
 
 static u64 swap_gs(u64 base)
@@ -45,6 +46,7 @@ void lift_run(struct hyp_cpu *cpu)
 		return;
 	arm64_fp_enter(cpu);
 	cpu->host_gs = swap_gs((u64)cpu);
+	cpu->engine->running = true;
 	if (cpu->engine->interp_only)
 		interp_run(cpu);
 	else
@@ -54,6 +56,9 @@ void lift_run(struct hyp_cpu *cpu)
 
 void lift_abandon(struct hyp_cpu *cpu)
 {
+	if (!cpu->engine->running)
+		return;
+	cpu->engine->running = false;
 	swap_gs(cpu->host_gs);
 	arm64_fp_leave(cpu);
 }

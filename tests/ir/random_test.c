@@ -10,12 +10,9 @@
 #include "hyp/emit/x86/emit.h"
 #include "hyp/lift/block.h"
 #include "hyp/mem/as.h"
-#ifdef WITH_OPT
-#include "hyp/opt/opt.h"
-#endif
 #include "tests/ir/fake.h"
 
-/* ---- the engine around one block -------------------------------------------------------------------------------- */
+/* ---- the engine around one block ---- */
 
 void hyp_engine_flush(struct hyp_cpu *cpu)
 {
@@ -39,7 +36,7 @@ void lift_fill_jc(struct hyp_cpu *cpu, const struct lift_block *b)
 {
 }
 
-/* ---- generation ------------------------------------------------------------------------------------------------------ */
+/* ---- generation ---- */
 
 static u64 state;
 
@@ -228,8 +225,8 @@ static void random_op(struct ir_block *b)
 	u8 t = below(2) ? IR_I32 : IR_I64;
 	struct ir_insn i = { .op = op };
 
-	if (op == IR_INSN || op == IR_NONE || op == IR_LDSTATE || op == IR_STSTATE || d->flags & (IR_F_END | IR_F_FAULT) ||
-	    op == IR_CALL || (branches(op) && below(3)))
+	if (op == IR_INSN || op == IR_NONE || op == IR_LDSTATE || op == IR_STSTATE ||
+	    d->flags & (IR_F_END | IR_F_FAULT) || op == IR_CALL || (branches(op) && below(3)))
 		return;
 	i.type = d->result == IR_ANY ? t : d->result;
 	for (unsigned k = 0; k < 3; k++) {
@@ -284,7 +281,7 @@ static void random_state(struct hyp_cpu *cpu)
 	cpu->s.pc = FAKE_PC;
 }
 
-/* ---- comparison -------------------------------------------------------------------------------------------------------- */
+/* ---- comparison ---- */
 
 static struct hyp_cpu *cpus[2]; /* interpreted, emitted */
 static u8 ram[2][sizeof(fake_ram)];
@@ -341,8 +338,8 @@ static void show(const struct ir_block *b, u64 seed, const char *what)
 			printf("x%u %llx, emitted %llx\n", g, (unsigned long long)cpus[0]->s.x[g],
 			       (unsigned long long)cpus[1]->s.x[g]);
 	printf("pstate %x %x pc %llx %llx leave %u %u far %llx %llx\n", cpus[0]->s.pstate, cpus[1]->s.pstate,
-	       (unsigned long long)cpus[0]->s.pc, (unsigned long long)cpus[1]->s.pc, cpus[0]->leave, cpus[1]->leave,
-	       (unsigned long long)cpus[0]->exc.far, (unsigned long long)cpus[1]->exc.far);
+	       (unsigned long long)cpus[0]->s.pc, (unsigned long long)cpus[1]->s.pc, cpus[0]->leave,
+	       cpus[1]->leave, (unsigned long long)cpus[0]->exc.far, (unsigned long long)cpus[1]->exc.far);
 }
 
 static bool one(u64 seed)
@@ -364,9 +361,6 @@ static bool one(u64 seed)
 		before[k] = (u8)rnd();
 	at_start = state;
 	changed = *b;
-#ifdef WITH_OPT
-	opt_block(&changed, NULL, 0);
-#endif
 	for (unsigned k = 0; k < 2; k++) {
 		struct hyp_cpu *cpu = cpus[k];
 
@@ -390,7 +384,8 @@ static bool one(u64 seed)
 
 int main(int argc, char **argv)
 {
-	u64 n = argc > 1 ? strtoull(argv[1], NULL, 0) : 20000, first = argc > 2 ? strtoull(argv[2], NULL, 0) : 1;
+	u64 n = argc > 1 ? strtoull(argv[1], NULL, 0) : 20000,
+	    first = argc > 2 ? strtoull(argv[2], NULL, 0) : 1;
 	unsigned bad = 0;
 
 	setvbuf(stdout, NULL, _IOLBF, 0);

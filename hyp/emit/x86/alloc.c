@@ -12,7 +12,7 @@ const s8 em_pin[32] = {
 };
 const s8 em_alloc_regs[EM_NR_ALLOC] = { RDX, RSI, RDI, R8 };
 
-/* ---- places ----------------------------------------------------------------------------------------------- */
+/* ---- places ---- */
 
 int em_slot(struct em *x)
 {
@@ -228,7 +228,7 @@ void em_result(struct em *x, u16 v, int r, bool wide)
 	e_rr(&x->e, wide, 0x8b, d, r);
 }
 
-/* ---- guest registers ---------------------------------------------------------------------------------------- */
+/* ---- guest registers ---- */
 
 void em_clobber_greg(struct em *x, unsigned g)
 {
@@ -279,7 +279,7 @@ void em_set_greg(struct em *x, u16 v, unsigned g)
 		link_greg(x, root, g);
 }
 
-/* ---- vectors --------------------------------------------------------------------------------------------------- */
+/* ---- vectors ---- */
 
 void em_xmove(struct em *x, bool store, int xmm, u32 off)
 {
@@ -405,7 +405,7 @@ void em_clobber_vreg(struct em *x, unsigned g)
 	}
 }
 
-/* ---- the end of an operation ----------------------------------------------------------------------------------------- */
+/* ---- the end of an operation ---- */
 
 static void release(struct em *x, u16 root)
 {

@@ -73,7 +73,7 @@ struct em_site {
 	u32 patch;
 } __attribute__((packed));
 
-/* ---- values ------------------------------------------------------------------------------------------------ */
+/* ---- values ---- */
 struct em_val {
 	u16 root;
 	u16 last; /* operation that uses it last */
@@ -224,8 +224,8 @@ bool em_is_pair(const struct em *x, u32 v);
 bool em_bit_test(const struct em *x, u16 v, unsigned *bit);
 
 /* ---- tramp.c ---- */
-void lift_enter(struct hyp_cpu *cpu, u64 code);
-extern const char lift_leave[], lift_leave_tail[], lift_stub_call[], lift_stub_mem[];
+void emit_enter(struct hyp_cpu *cpu, u64 code);
+extern const char emit_leave[], emit_leave_tail[], emit_stub_call[], emit_stub_mem[];
 
 /* ---- more encodings ---- */
 /* op reg, src */

@@ -33,11 +33,11 @@ void emit_stubs(struct lift_engine *e)
 	u32 at = 16, rel; /* 0 is no offset of a block */
 
 	e->stub[STUB_LEAVE] = at;
-	at = write_jump(e, at, lift_leave);
+	at = write_jump(e, at, emit_leave);
 	e->stub[STUB_CALL] = at;
-	at = write_jump(e, at, lift_stub_call);
+	at = write_jump(e, at, emit_stub_call);
 	e->stub[STUB_MEM] = at;
-	at = write_jump(e, at, lift_stub_mem);
+	at = write_jump(e, at, emit_stub_mem);
 	e->stub[STUB_JC_MISS] = at;
 	e->rw[at] = 0xe8;
 	rel = e->stub[STUB_LEAVE] - (at + 5);

@@ -135,7 +135,7 @@ static void op_branch_zero(struct em *x, const struct ir_insn *i)
 	branch(x, nz ? CC_NE : CC_E, (u64)i->imm);
 }
 
-/* ---- calls into C ------------------------------------------------------------------------------------------------ */
+/* ---- calls into C ---- */
 
 static void op_call(struct em *x, const struct ir_insn *i)
 {

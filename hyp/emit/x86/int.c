@@ -14,7 +14,7 @@ static unsigned width(const struct ir_insn *i)
 	return ir_width(i->type);
 }
 
-/* ---- add, subtract, logic ----------------------------------------------------------------------------------- */
+/* ---- add, subtract, logic ---- */
 
 static void op_add(struct em *x, const struct ir_insn *i)
 {
@@ -149,7 +149,7 @@ static void op_neg(struct em *x, const struct ir_insn *i)
 	em_f7(x, wide(i), 3, d);
 }
 
-/* ---- shifts -------------------------------------------------------------------------------------------------- */
+/* ---- shifts ---- */
 
 static void shift(struct em *x, const struct ir_insn *i, unsigned n, unsigned pp)
 {
@@ -219,7 +219,7 @@ static void op_ror(struct em *x, const struct ir_insn *i)
 	e_rr(&x->e, w, 0xd3, 1, d);
 }
 
-/* ---- multiply, divide ------------------------------------------------------------------------------------------ */
+/* ---- multiply, divide ---- */
 
 static void op_mul(struct em *x, const struct ir_insn *i)
 {
@@ -295,7 +295,7 @@ static void divide(struct em *x, const struct ir_insn *i, bool sign)
 static void op_udiv(struct em *x, const struct ir_insn *i) { divide(x, i, false); }
 static void op_sdiv(struct em *x, const struct ir_insn *i) { divide(x, i, true); }
 
-/* ---- bits ----------------------------------------------------------------------------------------------------------- */
+/* ---- bits ---- */
 
 static void op_clz(struct em *x, const struct ir_insn *i)
 {
@@ -508,7 +508,7 @@ static void op_crc32(struct em *x, const struct ir_insn *i)
 	em_mov(x, false, d, em_reg(RAX));
 }
 
-/* ---- on flags ---------------------------------------------------------------------------------------------------------- */
+/* ---- on flags ---- */
 
 static void with_carry(struct em *x, const struct ir_insn *i, bool sub)
 {
@@ -589,7 +589,7 @@ static void op_cset(struct em *x, const struct ir_insn *i)
 	em_0f(x, false, 0xb6, d, em_reg(RAX));
 }
 
-/* ---- state ---------------------------------------------------------------------------------------------------------------- */
+/* ---- state ---- */
 
 static void op_get(struct em *x, const struct ir_insn *i)
 {

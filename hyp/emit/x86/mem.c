@@ -11,7 +11,7 @@
  *	mov  rax, gs:[rax + tlb + addend]
  *	mov  dst, [base + rax + disp]
  *
- * Out of line the operands go to cpu->scratch and STUB_MEM calls lift_slow_mem(), which comes back with the result there,
+ * Out of line the operands go to cpu->scratch and STUB_MEM calls emit_slow_mem(), which comes back with the result there,
  * or not at all. A host fault of the last instruction is found by the block's map (lift/signal.c).
  */
 #include "hyp/emit/x86/em.h"
@@ -35,12 +35,13 @@ bool em_is_pair(const struct em *x, u32 v)
 {
 	const struct ir_insn *a = em_insn(x, v), *b = em_insn(x, v + 1);
 
-	if (v + 1 >= x->b->n || a->op != b->op || !(a->mem & IR_MEM_PAIR) || a->mem != b->mem || a->type != b->type)
+	if (v + 1 >= x->b->n || a->op != b->op || !(a->mem & IR_MEM_PAIR) || a->mem != b->mem ||
+	    a->type != b->type)
 		return false;
 	if (a->op != IR_LD && a->op != IR_ST)
 		return false;
-	return em_root(x, a->a) == em_root(x, b->a) && b->imm == a->imm + (s64)IR_MEM_SIZE(a->mem) && em_fits((u64)b->imm) &&
-	       !em_is_const(x, a->a);
+	return em_root(x, a->a) == em_root(x, b->a) && b->imm == a->imm + (s64)IR_MEM_SIZE(a->mem) &&
+	       em_fits((u64)b->imm) && !em_is_const(x, a->a);
 }
 
 static unsigned partition(const struct em *x, u32 mem)
@@ -79,8 +80,8 @@ static struct em_cold *check(struct em *x, const struct access *a)
 {
 	struct em_cold *c = em_cold(x, COLD_MEM);
 	u32 tlb = OFF(tlb) + partition(x, a->i->mem) * (u32)sizeof(((struct hyp_cpu *)0)->tlb[0]);
-	u32 tag = tlb + (a->write ? (u32)offsetof(struct hyp_tlb_entry, write_tag) :
-				    (u32)offsetof(struct hyp_tlb_entry, read_tag));
+	u32 tag = tlb + (a->write ? (u32)offsetof(struct hyp_tlb_entry, write_tag)
+				  : (u32)offsetof(struct hyp_tlb_entry, read_tag));
 	unsigned each = IR_MEM_SIZE(a->i->mem);
 
 	em_clobber_flags(x);
@@ -322,7 +323,7 @@ static void op_store_vec(struct em *x, const struct ir_insn *i)
 	c->back = em_here(x);
 }
 
-/* ---- out of line -------------------------------------------------------------------------------------------------- */
+/* ---- out of line ---- */
 
 static void to_scratch(struct em *x, unsigned n, int r)
 {
@@ -333,7 +334,8 @@ static void call_slow(struct em *x, const struct ir_insn *i, bool pair, u32 gues
 {
 	struct em_site site = { .kind = SITE_MEM, .patch = guest };
 
-	site.target = i->mem | (u64)i->op << 16 | (u64)i->cc << 32 | (u64)pair << 40 | (u64)(i->type == IR_I32) << 41;
+	site.target = i->mem | (u64)i->op << 16 | (u64)i->cc << 32 | (u64)pair << 40 |
+		      (u64)(i->type == IR_I32) << 41;
 	em_call_stub(x, STUB_MEM, site);
 }
 
@@ -374,7 +376,7 @@ void em_cold_mem(struct em *x, const struct em_cold *c)
 	em_patch(x, em_jmp(x), c->back);
 }
 
-/* ---- atomics: by way of C ----------------------------------------------------------------------------------------- */
+/* ---- atomics: by way of C ---- */
 
 static void arg(struct em *x, unsigned n, u16 v)
 {

@@ -2,14 +2,14 @@
 /* What emitted code calls, and what happens when it leaves: one handler per kind of site (em.h). */
 #include "hyp/emit/x86/em.h"
 
-/* ---- NZCV between pstate and cpu->hflags -------------------------------------------------------------------------- */
+/* ---- NZCV between pstate and cpu->hflags ---- */
 
 static void flags_in(struct hyp_cpu *cpu)
 {
 	u32 p = cpu->s.pstate;
 
-	cpu->hflags = (p & ARM64_PSR_N ? 0x8000 : 0) | (p & ARM64_PSR_Z ? 0x4000 : 0) | (p & ARM64_PSR_C ? 0 : 0x100) |
-		      (p & ARM64_PSR_V ? 1 : 0);
+	cpu->hflags = (p & ARM64_PSR_N ? 0x8000 : 0) | (p & ARM64_PSR_Z ? 0x4000 : 0) |
+		      (p & ARM64_PSR_C ? 0 : 0x100) | (p & ARM64_PSR_V ? 1 : 0);
 }
 
 static void flags_out(struct hyp_cpu *cpu)
@@ -20,12 +20,14 @@ static void flags_out(struct hyp_cpu *cpu)
 	cpu->s.pstate = (cpu->s.pstate & ~ARM64_PSR_NZCV) | nzcv;
 }
 
-/* ---- called from emitted code ---------------------------------------------------------------------------------------- */
+/* ---- called from emitted code ---- */
 
-u64 lift_call_helper(struct hyp_cpu *cpu, const struct em_site *site) __attribute__((used, visibility("hidden")));
-bool lift_slow_mem(struct hyp_cpu *cpu, const struct em_site *site) __attribute__((used, visibility("hidden")));
+u64 emit_call_helper(struct hyp_cpu *cpu, const struct em_site *site)
+	__attribute__((used, visibility("hidden")));
+bool emit_slow_mem(struct hyp_cpu *cpu, const struct em_site *site)
+	__attribute__((used, visibility("hidden")));
 
-u64 lift_call_helper(struct hyp_cpu *cpu, const struct em_site *site)
+u64 emit_call_helper(struct hyp_cpu *cpu, const struct em_site *site)
 {
 	ir_helper fn = (ir_helper)site->target;
 	const u64 *arg = cpu->scratch + EM_ARG;
@@ -64,16 +66,16 @@ static bool access(struct hyp_cpu *cpu, const struct em_site *site, u64 gva, con
 	default: break;
 	}
 	u64 got[2] = { 0, 0 };
-	bool done = op == IR_LD ? hyp_arm64_load(cpu, gva, mem, got) :
-		    op == IR_LDX ? hyp_arm64_load_excl(cpu, gva, mem, got) :
-		    op == IR_CAS ? hyp_arm64_cas(cpu, gva, mem, arg, arg + 2, got) :
-				   hyp_arm64_atomic(cpu, gva, mem, cc, arg[0], got);
+	bool done = op == IR_LD    ? hyp_arm64_load(cpu, gva, mem, got)
+		    : op == IR_LDX ? hyp_arm64_load_excl(cpu, gva, mem, got)
+		    : op == IR_CAS ? hyp_arm64_cas(cpu, gva, mem, arg, arg + 2, got)
+				   : hyp_arm64_atomic(cpu, gva, mem, cc, arg[0], got);
 
 	ret[0] = extended(got[0], mem, site->target >> 41 & 1);
 	return done;
 }
 
-bool lift_slow_mem(struct hyp_cpu *cpu, const struct em_site *site)
+bool emit_slow_mem(struct hyp_cpu *cpu, const struct em_site *site)
 {
 	u64 *arg = cpu->scratch + EM_ARG, *ret = cpu->scratch + EM_RESULT, gva = cpu->scratch[EM_GVA];
 	u32 mem = (u16)site->target;
@@ -84,7 +86,7 @@ bool lift_slow_mem(struct hyp_cpu *cpu, const struct em_site *site)
 	return !(site->target >> 40 & 1) || access(cpu, site, gva + IR_MEM_SIZE(mem), arg + 1, ret + 1);
 }
 
-/* ---- sites: each brings s.pc up to date; the code to go on with, or 0: to the loop ------------------------------------ */
+/* ---- sites: each brings s.pc up to date; the code to go on with, or 0: to the loop ---- */
 
 typedef u64 (*site_handler)(struct hyp_cpu *cpu, const struct em_site *site);
 
@@ -183,7 +185,7 @@ void emit_run(struct hyp_cpu *cpu)
 		while (code) {
 			const struct em_site *site;
 
-			lift_enter(cpu, code);
+			emit_enter(cpu, code);
 			site = (const struct em_site *)cpu->resume;
 			code = site ? handlers[site->kind](cpu, site) : 0;
 		}
@@ -191,7 +193,7 @@ void emit_run(struct hyp_cpu *cpu)
 	flags_out(cpu);
 }
 
-/* ---- host faults ------------------------------------------------------------------------------------------------------ */
+/* ---- host faults ---- */
 
 /* The block that host code at this offset belongs to. */
 static const struct lift_block *block_at(const struct lift_engine *e, u32 off)

@@ -2,10 +2,10 @@
 /*
  * The way into emitted code, out of it, and to C and back. GS is the CPU. Pinned registers are those of alloc.c.
  *
- * lift_enter(cpu, code): saves the host's callee-saved registers, loads the pinned ones and jumps.
- * lift_leave: called from emitted code; stores the pinned ones, cpu->resume = address behind the CALL (the site), and
- * returns from lift_enter.
- * lift_stub_call, lift_stub_mem: called from emitted code, call C with the site and come back behind it. All state is in
+ * emit_enter(cpu, code): saves the host's callee-saved registers, loads the pinned ones and jumps.
+ * emit_leave: called from emitted code; stores the pinned ones, cpu->resume = address behind the CALL (the site), and
+ * returns from emit_enter.
+ * emit_stub_call, emit_stub_mem: called from emitted code, call C with the site and come back behind it. All state is in
  * the structure meanwhile. Where cpu->leave is set afterwards (mem: C returned false) they leave with cpu->resume = 0.
  */
 #include "hyp/emit/x86/em.h"
@@ -19,74 +19,74 @@
 	"	mov %gs:0, %rbx\n	mov %gs:8, %rbp\n	mov %gs:16, %r12\n	mov %gs:24, %r13\n" \
 	"	mov %gs:152, %r14\n	mov %gs:160, %r15\n" LOAD_VOLATILE
 #define SAVE_ALLOC \
-	"	mov %rdx, %gs:lift_off_save\n	mov %rsi, %gs:lift_off_save + 8\n" \
-	"	mov %rdi, %gs:lift_off_save + 16\n	mov %r8, %gs:lift_off_save + 24\n"
+	"	mov %rdx, %gs:emit_off_save\n	mov %rsi, %gs:emit_off_save + 8\n" \
+	"	mov %rdi, %gs:emit_off_save + 16\n	mov %r8, %gs:emit_off_save + 24\n"
 #define LOAD_ALLOC \
-	"	mov %gs:lift_off_save, %rdx\n	mov %gs:lift_off_save + 8, %rsi\n" \
-	"	mov %gs:lift_off_save + 16, %rdi\n	mov %gs:lift_off_save + 24, %r8\n"
+	"	mov %gs:emit_off_save, %rdx\n	mov %gs:emit_off_save + 8, %rsi\n" \
+	"	mov %gs:emit_off_save + 16, %rdi\n	mov %gs:emit_off_save + 24, %r8\n"
 
 _Static_assert(offsetof(struct hyp_cpu, s.x) == 0, "gs:[8*n] is guest register n");
 
 __asm__(".text\n"
-	".globl lift_enter\n.hidden lift_enter\n.type lift_enter, @function\n"
-	"lift_enter:\n"
+	".globl emit_enter\n.hidden emit_enter\n.type emit_enter, @function\n"
+	"emit_enter:\n"
 	"	push %rbx\n	push %rbp\n	push %r12\n	push %r13\n	push %r14\n	push %r15\n"
 	"	sub $8, %rsp\n"
-	"	mov %rsp, %gs:lift_off_host_rsp\n"
+	"	mov %rsp, %gs:emit_off_host_rsp\n"
 	LOAD_PINNED
 	"	jmp *%rsi\n"
-	".globl lift_leave\n.hidden lift_leave\n"
-	"lift_leave:\n"
-	"	popq %gs:lift_off_resume\n"
-	"	mov %rax, %gs:lift_off_target\n"
+	".globl emit_leave\n.hidden emit_leave\n"
+	"emit_leave:\n"
+	"	popq %gs:emit_off_resume\n"
+	"	mov %rax, %gs:emit_off_target\n"
 	STORE_PINNED
-	".globl lift_leave_tail\n.hidden lift_leave_tail\n"
-	"lift_leave_tail:\n"
-	"	mov %gs:lift_off_host_rsp, %rsp\n"
+	".globl emit_leave_tail\n.hidden emit_leave_tail\n"
+	"emit_leave_tail:\n"
+	"	mov %gs:emit_off_host_rsp, %rsp\n"
 	"	add $8, %rsp\n"
 	"	pop %r15\n	pop %r14\n	pop %r13\n	pop %r12\n	pop %rbp\n	pop %rbx\n"
 	"	ret\n"
-	".size lift_enter, .-lift_enter\n"
+	".size emit_enter, .-emit_enter\n"
 
-	".globl lift_stub_mem\n.hidden lift_stub_mem\n"
-	"lift_stub_mem:\n"
+	".globl emit_stub_mem\n.hidden emit_stub_mem\n"
+	"emit_stub_mem:\n"
 	STORE_PINNED
 	SAVE_ALLOC
 	"	mov (%rsp), %rsi\n"
 	"	rdgsbase %rdi\n"
 	"	sub $8, %rsp\n"
-	"	call lift_slow_mem\n"
+	"	call emit_slow_mem\n"
 	"	add $8, %rsp\n"
 	"	test %al, %al\n"
-	"	je lift_left\n"
+	"	je emit_left\n"
 	LOAD_VOLATILE
 	LOAD_ALLOC
 	"	addq $20, (%rsp)\n"
 	"	ret\n"
 
-	".globl lift_stub_call\n.hidden lift_stub_call\n"
-	"lift_stub_call:\n"
+	".globl emit_stub_call\n.hidden emit_stub_call\n"
+	"emit_stub_call:\n"
 	STORE_PINNED
 	SAVE_ALLOC
 	"	mov (%rsp), %rsi\n"
 	"	rdgsbase %rdi\n"
 	"	sub $8, %rsp\n"
-	"	call lift_call_helper\n"
+	"	call emit_call_helper\n"
 	"	add $8, %rsp\n"
-	"	cmpl $0, %gs:lift_off_leave\n"
-	"	jne lift_left\n"
+	"	cmpl $0, %gs:emit_off_leave\n"
+	"	jne emit_left\n"
 	LOAD_PINNED
 	LOAD_ALLOC
 	"	addq $20, (%rsp)\n"
 	"	ret\n"
-	"lift_left:\n"
-	"	movq $0, %gs:lift_off_resume\n"
-	"	jmp lift_leave_tail\n");
+	"emit_left:\n"
+	"	movq $0, %gs:emit_off_resume\n"
+	"	jmp emit_leave_tail\n");
 
 /* The offsets the assembly above uses, as absolute symbols. */
 __attribute__((used)) static void offsets(void)
 {
-#define DEFINE(name, off) __asm__ volatile(".set lift_off_" name ", %c0" : : "i"(off))
+#define DEFINE(name, off) __asm__ volatile(".set emit_off_" name ", %c0" : : "i"(off))
 	DEFINE("host_rsp", OFF(host_rsp));
 	DEFINE("resume", OFF(resume));
 	DEFINE("leave", OFF(leave));

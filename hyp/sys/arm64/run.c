@@ -53,6 +53,7 @@ static __attribute__((noinline)) enum hyp_exit guarded_loop(struct hyp_cpu *cpu)
 	enum hyp_exit reason;
 
 	if (HYP_GUARD(&g, cpu->as)) {
+		lift_abandon(cpu);
 		arm64_host_refused(cpu, g.hva);
 		return cpu->s.exit.reason;
 	}
