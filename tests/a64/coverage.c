@@ -19,7 +19,8 @@ static const char head[] =
 	"SME, AArch32, EL2 and EL3 have no rows. Not checked yet: the alignment of SP (SCTLR_EL1.SA, SA0).\n"
 	"\n";
 
-static const char *const chapters[] = { [A64_DP_IMM] = "Data processing, immediate", [A64_BRANCH] = "Branches, exceptions, system",
+static const char *const chapters[] = { [A64_DP_IMM] = "Data processing, immediate",
+					[A64_BRANCH] = "Branches, exceptions, system",
 					[A64_LDST] = "Loads and stores", [A64_DP_REG] = "Data processing, register",
 					[A64_LDST_SIMD] = "Loads and stores of vector registers",
 					[A64_FP] = "Scalar floating point", [A64_SIMD] = "Advanced SIMD, cryptography" };
@@ -80,8 +81,7 @@ static void print_missing(FILE *f)
 	      f);
 	for (unsigned row = 0; row < a64_nr_rows; row++)
 		if (!lifted(row))
-			fprintf(f, "| %s | %s | `%s` |\n", a64_table[row].name, a64_table[row].feature,
-				a64_table[row].text);
+			print_missing_row(f, &a64_table[row]);
 }
 
 static void print_lifted(FILE *f)
