@@ -14,9 +14,9 @@ static const char head[] =
 	"\n"
 	"Made from hyp/lift/arm64/a64_*.inc by build/tests/a64/a64_coverage; do not edit. A test compares.\n"
 	"\n"
-	"A row is an instruction in one form (vector, scalar, by element, half precision count apart). Rows that\n"
-	"read or write system registers are lifted here; which registers exist is hyp/sys/arm64's table. SVE,\n"
-	"SME, AArch32, EL2 and EL3 have no rows. Not checked yet: the alignment of SP (SCTLR_EL1.SA, SA0).\n"
+	"A row is an instruction in one form (vector, scalar, by element, half precision count apart). Rows\n"
+	"that read or write system registers are lifted here; which registers exist is hyp/sys/arm64's table.\n"
+	"SVE, SME, AArch32, EL2 and EL3 have no rows. Not checked yet: the alignment of SP (SCTLR_EL1.SA, SA0).\n"
 	"\n";
 
 static const char *const chapters[] = { [A64_DP_IMM] = "Data processing, immediate",
@@ -77,8 +77,8 @@ static void print_missing_row(FILE *f, const struct a64_enc *e)
 
 static void print_missing(FILE *f)
 {
-	fputs("\n## Rows without a lifter\n\nUNDEFINED for the guest.\n\n| row | feature | text |\n|---|---|---|\n",
-	      f);
+	fputs("\n## Rows without a lifter\n\nUNDEFINED for the guest.\n\n", f);
+	fputs("| row | feature | text |\n|---|---|---|\n", f);
 	for (unsigned row = 0; row < a64_nr_rows; row++)
 		if (!lifted(row))
 			print_missing_row(f, &a64_table[row]);
