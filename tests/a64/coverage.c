@@ -14,9 +14,10 @@ static const char head[] =
 	"\n"
 	"Made from hyp/lift/arm64/a64_*.inc by build/tests/a64/a64_coverage; do not edit. A test compares.\n"
 	"\n"
-	"A row is an instruction in one form (vector, scalar, by element, half precision count apart). Rows\n"
-	"that read or write system registers are lifted here; which registers exist is hyp/sys/arm64's table.\n"
-	"SVE, SME, AArch32, EL2 and EL3 have no rows. Not checked yet: the alignment of SP (SCTLR_EL1.SA, SA0).\n"
+	"A row is an instruction in one form (vector, scalar, by element, half precision count apart).\n"
+	"Rows that read or write system registers are lifted here; which registers exist is hyp/sys/arm64's\n"
+	"table. SVE, SME, AArch32, EL2 and EL3 have no rows. Not checked yet: the alignment of SP\n"
+	"(SCTLR_EL1.SA, SA0).\n"
 	"\n";
 
 static const char *const chapters[] = { [A64_DP_IMM] = "Data processing, immediate",
