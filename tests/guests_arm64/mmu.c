@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Translations as seen by accesses: what the TLB may keep, maintenance in all forms, ASIDs, faults of every kind. */
+/* Translations as seen by accesses: what the TLB may keep, maintenance in all forms, ASIDs, faults of
+ * every kind. */
 #include "tests/guests_arm64/lib.h"
 
 #define VA 0x9000000000ul
@@ -35,7 +36,8 @@ static void set_asid(u64 asid)
 
 static u64 *map(u64 va, const void *page, u64 attr) { return map_page(root, va, (u64)page | attr); }
 
-/* ---- what a change of a descriptor needs ------------------------------------------------------------------ */
+/* ---- what a change of a descriptor needs
+ * ------------------------------------------------------------------ */
 
 static void maintenance(void)
 {
@@ -109,7 +111,8 @@ static void blocks(void)
 	check_eq(load(va + 0x123000), 6);
 }
 
-/* ---- ASIDs: non-global entries of one do not serve another, global ones do -------------------------------- */
+/* ---- ASIDs: non-global entries of one do not serve another, global ones do
+ * -------------------------------- */
 
 static void asids(void)
 {
@@ -131,7 +134,8 @@ static void asids(void)
 	set_asid(0);
 }
 
-/* ---- accesses over the border of two pages ------------------------------------------------------------------- */
+/* ---- accesses over the border of two pages
+ * ------------------------------------------------------------------- */
 
 static void crossing(void)
 {
@@ -177,7 +181,8 @@ static void alignment(void)
 	expect_esr(ESR(0x25, 0x21), (void)load(VA + 1));
 }
 
-/* ---- access flag, dirty state by hardware ------------------------------------------------------------------------ */
+/* ---- access flag, dirty state by hardware
+ * ------------------------------------------------------------------------ */
 
 static void hardware_update(void)
 {
@@ -197,7 +202,8 @@ static void hardware_update(void)
 	isb();
 }
 
-/* ---- address translation instructions ------------------------------------------------------------------------------ */
+/* ---- address translation instructions
+ * ------------------------------------------------------------------------------ */
 
 #define at(op, va) \
 	({ \
@@ -225,7 +231,8 @@ static void address_translation(void)
 	__asm__ volatile("msr pan, #0");
 }
 
-/* ---- the other half, tags --------------------------------------------------------------------------------------------- */
+/* ---- the other half, tags
+ * --------------------------------------------------------------------------------------------- */
 
 static void upper_half(void)
 {
@@ -254,7 +261,8 @@ static void upper_half(void)
 	isb();
 }
 
-/* ---- memory that is not RAM, caches --------------------------------------------------------------------------------------- */
+/* ---- memory that is not RAM, caches
+ * --------------------------------------------------------------------------------------- */
 
 static void no_ram(void)
 {
@@ -285,7 +293,10 @@ static void caches(void)
 	u64 *pte = map(VA, a, NORMAL | PTE_RO);
 
 	tlbi_all();
-	expect_none(__asm__ volatile("dc cvau, %0\ndc civac, %0\nic ivau, %0\nic iallu\ndsb sy\nisb" : : "r"(VA) : "memory"));
+	expect_none(__asm__ volatile("dc cvau, %0\ndc civac, %0\nic ivau, %0\nic iallu\ndsb sy\nisb"
+				     :
+				     : "r"(VA)
+				     : "memory"));
 	expect_esr(ESR(0x25, 0x4f), __asm__ volatile("dc zva, %0" : : "r"(VA) : "memory"));
 	expect_esr(ESR(0x25, 0x14f), __asm__ volatile("dc ivac, %0" : : "r"(VA) : "memory"));
 	*pte = 0;
@@ -305,7 +316,7 @@ static void caches(void)
 static void new_code(void)
 {
 	u32 *code = (u32 *)b;
-	u64 (*fn)(void) = (u64 (*)(void))b;
+	u64 (*fn)(void) = (u64(*)(void))b;
 
 	for (u32 i = 0; i < 20; i++) {
 		code[0] = 0xd2800000 | i << 5; /* mov x0, #i */

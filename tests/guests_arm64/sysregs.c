@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* System registers: what reads back, what EL0 may, which trap it gets otherwise. Run at EL0 from the image's user mapping. */
+/* System registers: what reads back, what EL0 may, which trap it gets otherwise. Run at EL0 from the
+ * image's user mapping. */
 #include "tests/guests_arm64/lib.h"
 
 #define UVA 0x8000000000ul
@@ -155,7 +156,8 @@ static void el0_allowed(void)
 	check_eq(esr, 0);
 }
 
-/* ---- EL1 --------------------------------------------------------------------------------------------------- */
+/* ---- EL1
+ * --------------------------------------------------------------------------------------------------- */
 
 #define READS_BACK(reg, val, want) \
 	do { \

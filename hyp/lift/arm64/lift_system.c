@@ -21,6 +21,7 @@ bool lift_nop(struct lift *l, const struct a64_insn *i)
 
 bool lift_yield(struct lift *l, const struct a64_insn *i)
 {
+	lift_callx(l, a64_helper_yield, 0, 0, 0);
 	next_block(l);
 	return true;
 }

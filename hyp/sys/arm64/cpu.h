@@ -151,7 +151,7 @@ struct hyp_cpu {
 	} tlbi;
 	u8 sp_bank;    /* which SP x[31] holds: 0 or 1 */
 	u64 tr[6];     /* translation registers the TLB was filled with */
-	u32 wfe_count; /* WFEs since the last one that gave the processor away */
+	u32 spins;     /* WFE and YIELD, counted */
 	struct lift_engine *engine; /* hyp/lift: code cache, working memory */
 	u64 *stats; /* [HYP_NSTATS], own_stats or where hyp_stats_move said */
 	u64 own_stats[HYP_NSTATS];
@@ -232,6 +232,7 @@ u64 a64_helper_msr(struct hyp_cpu *cpu, u64 sys, u64 rt, u64 value); /* SYS inst
 u64 a64_helper_msr_imm(struct hyp_cpu *cpu, u64 op1_op2, u64 imm, u64 unused); /* DAIFSet, SPSel, PAN, ... */
 u64 a64_helper_eret(struct hyp_cpu *cpu, u64 unused, u64 b, u64 c);
 u64 a64_helper_wfx(struct hyp_cpu *cpu, u64 wfe, u64 b, u64 c);
+u64 a64_helper_yield(struct hyp_cpu *cpu, u64 a, u64 b, u64 c);
 u64 a64_helper_hvc(struct hyp_cpu *cpu, u64 imm, u64 b, u64 c);
 u64 a64_helper_smc(struct hyp_cpu *cpu, u64 imm, u64 b, u64 c);
 u64 a64_helper_dc_zva(struct hyp_cpu *cpu, u64 addr, u64 rt, u64 unused);

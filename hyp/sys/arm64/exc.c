@@ -310,12 +310,18 @@ u64 a64_helper_smc(struct hyp_cpu *cpu, u64 imm, u64 b, u64 c)
 
 /* A spin loop that waits for an event gives the processor away now and then: who holds the lock may not be
  * running. */
-#define WFE_PER_YIELD 8
+#define SPINS_PER_YIELD 8
 
-static void wfe_hint(struct hyp_cpu *cpu)
+static void spin_hint(struct hyp_cpu *cpu)
 {
-	cpu->wfe_count++;
-	hyp_relax(cpu->wfe_count % WFE_PER_YIELD ? 0 : 63);
+	cpu->spins++;
+	hyp_relax(cpu->spins % SPINS_PER_YIELD ? 0 : 63);
+}
+
+u64 a64_helper_yield(struct hyp_cpu *cpu, u64 a, u64 b, u64 c)
+{
+	spin_hint(cpu);
+	return 0;
 }
 
 u64 a64_helper_wfx(struct hyp_cpu *cpu, u64 wfe, u64 b, u64 c)
@@ -325,7 +331,7 @@ u64 a64_helper_wfx(struct hyp_cpu *cpu, u64 wfe, u64 b, u64 c)
 	if (!arm64_el(cpu) && !(arm64_sctlr(cpu) & (wfe ? SCTLR_NTWE : SCTLR_NTWI))) {
 		hyp_arm64_raise(cpu, ESR(EC_WFX, 0x1e00000 | (u32)wfe), 0);
 	} else if (wfe && !(s->hcr & ARM64_HCR_TWE)) {
-		wfe_hint(cpu);
+		spin_hint(cpu);
 	} else if (wfe || !(s->vi || s->vf || s->vse)) {
 		arm64_exit(cpu, HYP_EXIT_WFX, 4);
 		cpu->s.exit.wfx.wfe = wfe;
