@@ -13,7 +13,7 @@ static struct kvm_vcpu *current;
 static struct arm64_state states[FAKE_MAX_VCPUS];
 static const struct kvm_device_ops *types[KVM_DEV_TYPE_MAX];
 
-/* ---- what virt/, hyp/ and arch/arm64 would do ---------------------------------------------------- */
+/* ---- what virt/, hyp/ and arch/arm64 would do ---- */
 
 void kvm_make_request(unsigned int req, struct kvm_vcpu *vcpu)
 {
@@ -142,7 +142,7 @@ static void count_ack(struct kvm_irq_ack_notifier *kian)
 	fake.acks[kian->gsi]++;
 }
 
-/* ---- the machine --------------------------------------------------------------------------------- */
+/* ---- the machine ---- */
 
 struct kvm_vcpu *fake_add_vcpu(struct kvm *kvm)
 {
@@ -352,7 +352,7 @@ void lower(struct kvm *kvm, struct kvm_vcpu *vcpu, u32 intid)
 	set_line(kvm, vcpu, intid, false);
 }
 
-/* ---- devices ------------------------------------------------------------------------------------- */
+/* ---- devices ---- */
 
 struct kvm_device *fake_device(struct kvm *kvm, u32 type, int *err)
 {

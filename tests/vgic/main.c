@@ -16,6 +16,7 @@ int main(void)
 		{ gicv3_tests, gicv3_nr_tests },
 		{ gicv2_tests, gicv2_nr_tests },
 		{ device_tests, device_nr_tests },
+		{ its_tests, its_nr_tests },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {

@@ -16,6 +16,7 @@ static const struct {
 } device_types[] = {
 	{ KVM_DEV_TYPE_ARM_VGIC_V2, &kvm_arm_vgic_v2_ops },
 	{ KVM_DEV_TYPE_ARM_VGIC_V3, &kvm_arm_vgic_v3_ops },
+	{ KVM_DEV_TYPE_ARM_VGIC_ITS, &kvm_arm_vgic_its_ops },
 };
 
 int kvm_vgic_hyp_init(void)

@@ -62,9 +62,17 @@ int kvm_set_routing_entry(struct kvm *kvm, struct kvm_kernel_irq_routing_entry *
 int kvm_set_msi(struct kvm_kernel_irq_routing_entry *e, struct kvm *kvm, int irq_source_id, int level,
 		bool line_status)
 {
+	struct kvm_msi msi = {
+		.address_lo = e->msi.address_lo,
+		.address_hi = e->msi.address_hi,
+		.data = e->msi.data,
+		.flags = e->msi.flags,
+		.devid = e->msi.devid,
+	};
+
 	if (!vgic_has_its(kvm))
 		return -ENODEV;
-	return level ? -ENODEV : -1;
+	return level ? vgic_its_inject_msi(kvm, &msi) : -1;
 }
 
 /* The ITS's tables are under a lock that may be waited for. */

@@ -162,8 +162,7 @@ static int set_nr_irqs(struct kvm *kvm, struct kvm_device_attr *attr)
 	return ret;
 }
 
-/* fn with every vCPU stopped, and config_lock. */
-static int with_vcpus_stopped(struct kvm *kvm, int (*fn)(struct kvm *kvm, void *arg), void *arg)
+int vgic_with_vcpus_stopped(struct kvm *kvm, int (*fn)(struct kvm *kvm, void *arg), void *arg)
 {
 	int ret = -EBUSY;
 
@@ -194,7 +193,7 @@ static int set_ctrl(struct kvm *kvm, u64 attr)
 		pthread_mutex_unlock(&kvm->arch.vgic.config_lock);
 		return ret;
 	case KVM_DEV_ARM_VGIC_SAVE_PENDING_TABLES:
-		return vgic_is_v3(kvm) ? with_vcpus_stopped(kvm, save_pending_tables, NULL) : -ENXIO;
+		return vgic_is_v3(kvm) ? vgic_with_vcpus_stopped(kvm, save_pending_tables, NULL) : -ENXIO;
 	}
 	return -ENXIO;
 }
@@ -314,7 +313,7 @@ static int vgic_attr_regs_access(struct kvm *kvm, struct reg_access *r)
 		return -EINVAL;
 	if (by_u32 && r->write && get_u32(&r->val, r->attr))
 		return -EFAULT;
-	ret = with_vcpus_stopped(kvm, access_regs, r);
+	ret = vgic_with_vcpus_stopped(kvm, access_regs, r);
 	return ret || r->write || !by_u32 ? ret : put_u32(r->attr, r->val);
 }
 

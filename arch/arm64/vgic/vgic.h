@@ -189,8 +189,10 @@ int kvm_vgic_setup_default_irq_routing(struct kvm *kvm);
 int vgic_v3_cpu_sysregs_uaccess(struct kvm_vcpu *vcpu, struct kvm_device_attr *attr, bool write);
 int vgic_v3_has_cpu_sysregs_attr(struct kvm_device_attr *attr);
 
-/* ---- LPIs (lpi.c), the ITS (its*.c) ---- */
+/* ---- devices ---- */
 
+/* Calls fn while no vCPU runs, with config_lock; -EBUSY where one does. */
+int vgic_with_vcpus_stopped(struct kvm *kvm, int (*fn)(struct kvm *kvm, void *arg), void *arg);
 extern const struct kvm_device_ops kvm_arm_vgic_v2_ops, kvm_arm_vgic_v3_ops, kvm_arm_vgic_its_ops;
 
 #endif
