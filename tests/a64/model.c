@@ -128,6 +128,11 @@ unsigned hyp_arm64_plain_sr(u32 sys, u32 key, bool write, unsigned *size)
 	return 0;
 }
 
+u64 a64_helper_yield(struct hyp_cpu *c, u64 x, u64 y, u64 z)
+{
+	return 0;
+}
+
 /* Rows that would call these are not generated. */
 #define UNUSED_HELPER(name) \
 	u64 name(struct hyp_cpu *c, u64 x, u64 y, u64 z) { abort(); }
@@ -136,7 +141,6 @@ UNUSED_HELPER(a64_helper_msr)
 UNUSED_HELPER(a64_helper_msr_imm)
 UNUSED_HELPER(a64_helper_eret)
 UNUSED_HELPER(a64_helper_wfx)
-UNUSED_HELPER(a64_helper_yield)
 UNUSED_HELPER(a64_helper_hvc)
 UNUSED_HELPER(a64_helper_smc)
 UNUSED_HELPER(a64_helper_dc_zva)
