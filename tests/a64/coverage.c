@@ -4,6 +4,7 @@
  * status 1 where the file is stale.
  */
 #include "hyp/lift/arm64/decode.h"
+#include "hyp/sys/arm64/state.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -118,6 +119,40 @@ static char *document(size_t *size)
 	return text;
 }
 
+/* What the ID registers offer has its lifters: field of (op0 3, op1 0, CRn 0) CRm, op2 from a value on. */
+static const struct {
+	const char *feature;
+	u8 crm, op2, shift, value;
+} id_fields[] = {
+	{ "FEAT_FP16", 4, 0, 16, 1 }, { "FEAT_FP16", 4, 0, 20, 1 }, { "FEAT_MTE", 4, 1, 8, 1 },
+	{ "FEAT_AES", 6, 0, 4, 1 }, { "FEAT_PMULL", 6, 0, 4, 2 }, { "FEAT_SHA1", 6, 0, 8, 1 },
+	{ "FEAT_SHA256", 6, 0, 12, 1 }, { "FEAT_SHA512", 6, 0, 12, 2 }, { "FEAT_CRC32", 6, 0, 16, 1 },
+	{ "FEAT_LSE", 6, 0, 20, 2 }, { "FEAT_RDM", 6, 0, 28, 1 }, { "FEAT_SHA3", 6, 0, 32, 1 },
+	{ "FEAT_SM3", 6, 0, 36, 1 }, { "FEAT_SM4", 6, 0, 40, 1 }, { "FEAT_DotProd", 6, 0, 44, 1 },
+	{ "FEAT_FHM", 6, 0, 48, 1 }, { "FEAT_FlagM", 6, 0, 52, 1 }, { "FEAT_FlagM2", 6, 0, 52, 2 },
+	{ "FEAT_PAuth", 6, 1, 4, 1 }, { "FEAT_PAuth", 6, 1, 8, 1 }, { "FEAT_JSCVT", 6, 1, 12, 1 },
+	{ "FEAT_FCMA", 6, 1, 16, 1 }, { "FEAT_LRCPC", 6, 1, 20, 1 }, { "FEAT_LRCPC2", 6, 1, 20, 2 },
+	{ "FEAT_FRINTTS", 6, 1, 32, 1 }, { "FEAT_SB", 6, 1, 36, 1 }, { "FEAT_BF16", 6, 1, 44, 1 },
+	{ "FEAT_I8MM", 6, 1, 52, 1 }, { "FEAT_LS64", 6, 1, 60, 1 }, { "FEAT_WFxT", 6, 2, 0, 2 },
+	{ "FEAT_MOPS", 6, 2, 16, 1 }, { "FEAT_LOR", 7, 1, 16, 1 },
+};
+
+static bool id_registers_honest(void)
+{
+	bool ok = true;
+
+	for (unsigned k = 0; k < ARRAY_SIZE(id_fields); k++) {
+		u64 id = hyp_arm64_id_max(ARM64_SYS(3, 0, 0, id_fields[k].crm, id_fields[k].op2));
+		unsigned field = id >> id_fields[k].shift & 15;
+		bool none = field == 15 && id_fields[k].crm == 4; /* FP, AdvSIMD: signed */
+		if (none || field < id_fields[k].value || a64_feature(id_fields[k].feature))
+			continue;
+		printf("an ID register offers %s\n", id_fields[k].feature);
+		ok = false;
+	}
+	return ok;
+}
+
 static int check(const char *path, const char *text, size_t size)
 {
 	FILE *f = fopen(path, "r");
@@ -145,7 +180,7 @@ int main(int argc, char **argv)
 	}
 	char *text = document(&size);
 	if (argc == 3 && !strcmp(argv[1], "--check"))
-		return check(argv[2], text, size);
+		return !id_registers_honest() || check(argv[2], text, size);
 	fwrite(text, 1, size, stdout);
 	return 0;
 }
