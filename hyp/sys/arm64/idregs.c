@@ -11,16 +11,19 @@ static const struct {
 	u16 sys;
 	u64 val;
 } ids[] = {
-	/* ID_AA64PFR0_EL1: EL0, EL1 AArch64 only; FP and AdvSIMD without half precision; CSV2, CSV3 */
-	{ ARM64_SYS(3, 0, 0, 4, 0), FIELD(1, 0) | FIELD(1, 4) | FIELD(1, 48) | FIELD(1, 56) | FIELD(1, 60) },
+	/* ID_AA64PFR0_EL1: EL0, EL1 AArch64 only; FP and AdvSIMD with half precision; DIT, CSV2, CSV3 */
+	{ ARM64_SYS(3, 0, 0, 4, 0), FIELD(1, 0) | FIELD(1, 4) | FIELD(1, 16) | FIELD(1, 20) | FIELD(1, 48) | FIELD(1, 56) |
+					    FIELD(1, 60) },
 	/* ID_AA64PFR1_EL1: SSBS with MSR */
 	{ ARM64_SYS(3, 0, 0, 4, 1), FIELD(2, 4) },
 	/* ID_AA64DFR0_EL1: Armv8 debug, 6 breakpoints, 4 watchpoints, 2 context-aware */
 	{ ARM64_SYS(3, 0, 0, 5, 0), FIELD(6, 0) | FIELD(5, 12) | FIELD(3, 20) | FIELD(1, 28) },
-	/* ID_AA64ISAR0_EL1: CRC32, LSE, TLBI OS and range */
-	{ ARM64_SYS(3, 0, 0, 6, 0), FIELD(1, 16) | FIELD(2, 20) | FIELD(2, 56) },
-	/* ID_AA64ISAR1_EL1: DC CVAP, LDAPR */
-	{ ARM64_SYS(3, 0, 0, 6, 1), FIELD(1, 0) | FIELD(1, 20) },
+	/* ID_AA64ISAR0_EL1: AES with PMULL, SHA-1, SHA-256, SHA-512, CRC32, LSE, RDM, SHA-3, dot product, FlagM2, TLBI OS
+	 * and range */
+	{ ARM64_SYS(3, 0, 0, 6, 0), FIELD(2, 4) | FIELD(1, 8) | FIELD(2, 12) | FIELD(1, 16) | FIELD(2, 20) | FIELD(1, 28) |
+					    FIELD(1, 32) | FIELD(1, 44) | FIELD(2, 52) | FIELD(2, 56) },
+	/* ID_AA64ISAR1_EL1: DC CVAP, FJCVTZS, LDAPR and LDAPUR, SB */
+	{ ARM64_SYS(3, 0, 0, 6, 1), FIELD(1, 0) | FIELD(1, 12) | FIELD(2, 20) | FIELD(1, 36) },
 	/* ID_AA64MMFR0_EL1: 48 bits PA, 16 bits ASID, little endian, all granules */
 	{ ARM64_SYS(3, 0, 0, 7, 0), FIELD(5, 0) | FIELD(2, 4) | FIELD(1, 20) },
 	/* ID_AA64MMFR1_EL1: HAFDBS, 16 bits VMID, HPDS, PAN3 */
