@@ -39,7 +39,8 @@ static u32 code_size(void)
 /* The same without a file: perf(1) looks into its map for code in anonymous memory only. */
 static int map_anonymous_code(struct lift_engine *e)
 {
-	e->rw = mmap(NULL, e->size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	e->rw = mmap(NULL, e->size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1,
+		     0);
 	if (e->rw == MAP_FAILED)
 		return -errno;
 	e->rx = mremap(e->rw, 0, e->size, MREMAP_MAYMOVE); /* of length 0: a second view */

@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What is this CPU doing, and which blocks has it (hyp.h)? For profiles and perf maps. Of the C code that lifted
- * code calls nothing is told apart: it counts as dispatching, or as the interpreter where that runs everything.
+ * What is this CPU doing, and which blocks has it (hyp.h)? For profiles and perf maps. Of the C code that
+ * lifted code calls nothing is told apart: it counts as dispatching, or as the interpreter where that runs
+ * everything.
  *
- * Asked from a signal handler on the CPU's thread, which may be in the middle of changing the tables: they are
- * read only where lifted code was interrupted.
+ * Asked from a signal handler on the CPU's thread, which may be in the midst of changing the tables: they
+ * are read only where lifted code was interrupted.
  */
 #include <ucontext.h>
 
 #include "hyp/lift/block.h"
 #include "hyp/sys/arm64/cpu.h"
 
-/* Blocks lie in the code area in the order of their numbers. Those that are only interpreted have no place there. */
+/* Blocks lie in the code area in the order of their numbers. Those that are interpreted are not in it. */
 static const struct lift_block *block_at(const struct lift_engine *e, u32 off)
 {
 	u32 lo = 0, hi = e->n_blocks;
@@ -61,8 +62,8 @@ size_t hyp_cpu_blocks(struct hyp_cpu *cpu, u64 *seen, struct hyp_block_info *inf
 		const struct lift_block *b = &e->blocks[from];
 
 		if (b->code)
-			info[n++] = (struct hyp_block_info){ (u64)e->rx + b->code, b->end - b->code, b->guest_len,
-							     b->pc, !(b->key & HYP_KEY_EL1) };
+			info[n++] = (struct hyp_block_info){ (u64)e->rx + b->code, b->end - b->code,
+							     b->guest_len, b->pc, !(b->key & HYP_KEY_EL1) };
 	}
 	*seen = (e->generation + 1ull) << 32 | from;
 	return n;
