@@ -28,6 +28,7 @@ struct hyp_block *tcache_add(struct hyp_engine *e)
 	b->gpa2 = TCACHE_NO_GPA;
 	b->dead = false;
 	b->fails = 0;
+	b->n_tail = 0;
 	b->map = e->n_maps;
 	return b;
 }
@@ -255,7 +256,7 @@ u64 tcache_guest_pc(struct hyp_engine *e, u64 host_pc)
 	if (!b || !b->n_insns || host_pc < (u64)e->rx + b->direct)
 		return 0;
 	m = e->maps + b->map;
-	while (i + 1 < b->n_insns && m[i + 1].host <= host_pc - (u64)e->rx - b->direct)
+	while (i + 1 < b->n_insns + b->n_tail && m[i + 1].host <= host_pc - (u64)e->rx - b->direct)
 		i++;
 	return b->pc + (m[i].guest & INSN_MAP_OFFSET);
 }

@@ -33,6 +33,7 @@ struct hyp_block {
 	u16 guest_len;
 	u8 n_insns;
 	bool dead;
+	u16 n_tail; /* entries in the instruction map behind the instructions': code off the hot line */
 	u8 fails; /* planned checks given up */
 };
 

@@ -342,6 +342,7 @@ struct kvm_vcpu *fake_add_vcpu(struct kvm *kvm, int id)
 {
 	struct kvm_vcpu *vcpu = calloc(1, sizeof(*vcpu));
 
+	vcpu->stat = calloc(1, sizeof(*vcpu->stat));
 	vcpu->kvm = kvm;
 	vcpu->vcpu_id = id;
 	vcpu->vcpu_idx = kvm->online_vcpus;

@@ -202,6 +202,7 @@ static void make_vcpu(int id)
 {
 	struct kvm_vcpu *vcpu = calloc(1, sizeof(*vcpu));
 
+	vcpu->stat = calloc(1, sizeof(*vcpu->stat));
 	vcpu->kvm = kvm;
 	vcpu->vcpu_id = vcpu->vcpu_idx = id;
 	vcpu->run = calloc(1, sizeof(*vcpu->run));

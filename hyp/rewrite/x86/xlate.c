@@ -257,7 +257,7 @@ static void emit_block(struct xlate *x)
 	x_side_edges(x);
 	x->cur = &x->insn[x->n - 1];
 	x_emit_cold(x);
-	eng->n_maps += x->n;
+	eng->n_maps += x->n + x->b->n_tail;
 	drop_writable(eng, eng->next, ALIGN_UP(x_here(x), 16u));
 	eng->next = ALIGN_UP(x_here(x), 16u);
 	x->b->end = x_here(x);
@@ -270,7 +270,7 @@ static void begin(struct xlate *x, struct hyp_cpu *cpu, u64 pc, const u8 *host)
 	struct hyp_engine *eng = cpu->engine;
 
 	if (eng->next + XLATE_MAX_BYTES > eng->size || eng->n_blocks + 1 >= eng->max_blocks ||
-	    eng->n_maps + XLATE_MAX_INSNS >= eng->max_maps)
+	    eng->n_maps + XLATE_MAX_MAPS >= eng->max_maps)
 		hyp_engine_flush(cpu);
 	x->cpu = cpu;
 	x->eng = eng;

@@ -10,6 +10,7 @@
 #define XLATE_MAX_INSNS 48
 #define XLATE_MAX_BRANCHES 4 /* conditional branches in one block */
 #define XLATE_MAX_COLD 256
+#define XLATE_MAX_MAPS (XLATE_MAX_INSNS + XLATE_MAX_COLD + XLATE_MAX_BRANCHES)
 #define XLATE_MAX_BYTES (64u << 10) /* room a block may need */
 
 /* Code out of the hot line, emitted after the block's body. */
@@ -129,6 +130,14 @@ static inline void x_mov(struct xlate *x, int dst, int src)
 static inline u32 x_here(struct xlate *x)
 {
 	return (u32)(x->e.p - x->eng->rw);
+}
+
+/* What is emitted next is off the hot line, and the instruction's at guest_off: for profiles. */
+static inline void x_note_tail(struct xlate *x, u16 guest_off)
+{
+	struct hyp_insn_map *m = x->eng->maps + x->eng->n_maps + x->n + x->b->n_tail++;
+
+	*m = (struct hyp_insn_map){ (u16)(x_here(x) - x->b->direct), guest_off };
 }
 
 /* xlate_mem.c */

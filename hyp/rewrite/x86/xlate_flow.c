@@ -316,6 +316,7 @@ void x_side_edges(struct xlate *x)
 	for (unsigned i = 0; i < x->n_side; i++) {
 		x->cur = x->side[i].in;
 		patch_here(x, x->side[i].from);
+		x_note_tail(x, (u16)(x->cur->pc - x->b->pc));
 		x_edge(x, x->side[i].target);
 	}
 }

@@ -213,6 +213,7 @@ static void emit_one_cold(struct xlate *x, struct cold *c)
 	u32 rel = x_here(x) - (c->from + 4);
 
 	memcpy(x->eng->rw + c->from, &rel, 4);
+	x_note_tail(x, c->site.guest_off);
 	if (c->has_cell)
 		x_emit_cell_cold(x, c);
 	if (c->restore_flags)
