@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What others see of a VM: profiles, the page of counters, perf maps. Not Linux's: skipped on the real one. */
+/* What others see of a VM: profiles, counters, perf maps. Not Linux's: skipped on the real one. */
 #include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>

@@ -393,6 +393,7 @@ void fake_vm_free(struct kvm *kvm)
 	kvm_free_pit(kvm);
 	for (u32 i = 0; i < kvm->online_vcpus; i++) {
 		kvm_free_lapic(kvm->vcpus[i]);
+		free(kvm->vcpus[i]->stat);
 		free(kvm->vcpus[i]);
 	}
 	kvm_ioapic_destroy(kvm);

@@ -262,6 +262,7 @@ static void free_vm(void)
 	for (int i = 0; i < NR_VCPUS; i++) {
 		kvm_free_lapic(kvm->vcpus[i]);
 		free(kvm->vcpus[i]->run);
+		free(kvm->vcpus[i]->stat);
 		free(kvm->vcpus[i]);
 	}
 	kvm_ioapic_destroy(kvm);
