@@ -66,6 +66,9 @@ struct ir_block {
 	u32 guest_insns; /* lifted */
 	u32 guest_len;   /* bytes */
 	u32 key;         /* mode the block was lifted for (hyp/sys/arm64/cpu.h) */
+	struct {
+		u16 from, to;
+	} look; /* offsets in the page that a pass has looked at, besides the block's own code */
 	bool overflow;   /* IR_MAX_INSNS reached: the lifter must end the block earlier */
 	struct ir_insn ir[IR_MAX_INSNS];
 };

@@ -18,6 +18,8 @@ struct lift_block {
 	gpa_t gpa;
 	u32 key;
 	u32 sum; /* of the guest's bytes */
+	u32 look_sum; /* of those that passes have looked at, [look_from, look_to) in the page */
+	u16 look_from, look_to;
 	u32 hash_next, page_next;
 	u16 guest_len, guest_insns;
 	bool dead;

@@ -9,6 +9,7 @@
 #include "hyp/lift/arm64/decode.h"
 #include "hyp/lift/block.h"
 #include "hyp/mem/as.h"
+#include "hyp/opt/opt.h"
 
 #define MAX_GUEST_INSNS 64
 
@@ -179,6 +180,15 @@ static struct lift_block *internal_error(struct hyp_cpu *cpu, const char *what)
 	return NULL;
 }
 
+static void describe(struct lift_block *b, const struct ir_block *ir, const u8 *page)
+{
+	b->guest_insns = (u16)ir->guest_insns;
+	b->sum = content_sum(page + (b->pc & ~PAGE_MASK), b->guest_len);
+	b->look_from = ir->look.from;
+	b->look_to = ir->look.to;
+	b->look_sum = content_sum(page + b->look_from, b->look_to - b->look_from);
+}
+
 static struct lift_block *translate(struct hyp_cpu *cpu, u64 pc, gpa_t gpa, const u8 *code)
 {
 	struct lift_engine *e = cpu->engine;
@@ -189,13 +199,13 @@ static struct lift_block *translate(struct hyp_cpu *cpu, u64 pc, gpa_t gpa, cons
 
 	if (unlikely(wrong))
 		return internal_error(cpu, wrong);
+	opt_block(e->work, code - (pc & ~PAGE_MASK));
 	for (int tries = 0; ret == -ENOSPC && tries < 2; tries++) {
 		if (tries || e->n_blocks == e->max_blocks)
 			hyp_engine_flush(cpu);
 		b = &e->blocks[e->n_blocks];
 		*b = (struct lift_block){ .pc = pc, .gpa = gpa, .key = cpu->key, .guest_len = (u16)len };
-		b->guest_insns = (u16)e->work->guest_insns;
-		b->sum = content_sum(code, len);
+		describe(b, e->work, code - (pc & ~PAGE_MASK));
 		ret = make_code(cpu, b);
 	}
 	if (ret)
@@ -249,7 +259,8 @@ static void look_at_page(struct hyp_cpu *cpu, struct lift_page *p, const u8 *pag
 	while (*link != LIFT_NONE) {
 		struct lift_block *b = &e->blocks[*link];
 
-		if (!page || content_sum(page + (b->gpa & ~PAGE_MASK), b->guest_len) != b->sum) {
+		if (!page || content_sum(page + (b->gpa & ~PAGE_MASK), b->guest_len) != b->sum ||
+		    content_sum(page + b->look_from, b->look_to - b->look_from) != b->look_sum) {
 			kill(cpu, b);
 			*link = b->page_next;
 		} else {

@@ -15,6 +15,7 @@ static void cmc(struct em *x)
 {
 	e_1(&x->e, 0xf5);
 	x->fl_kind = x->fl_kind == FL_DIRECT ? FL_INVERTED : FL_DIRECT;
+	x->done.op = 0;
 }
 
 /* lahf; seto al */
