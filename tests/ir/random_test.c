@@ -21,9 +21,16 @@ void hyp_engine_flush(struct hyp_cpu *cpu)
 	cpu->engine->n_maps = cpu->engine->n_blocks = 0;
 }
 
-/* Where the block ends is where the run ends. */
+static struct lift_block *to_run;
+
+/* The block, once; where it ends is where the run ends. */
 struct lift_block *lift_find_block(struct hyp_cpu *cpu, u64 pc)
 {
+	struct lift_block *b = to_run;
+
+	to_run = NULL;
+	if (b)
+		return b;
 	cpu->s.pc = pc;
 	cpu->leave = ARM64_EXIT;
 	return NULL;
@@ -302,7 +309,7 @@ static void run_emitted(struct hyp_cpu *cpu, const struct ir_block *b)
 		return;
 	}
 	e->n_blocks = 1;
-	cpu->jc[1][lift_jc_slot(FAKE_PC)] = (struct hyp_jc_entry){ FAKE_PC, (u64)e->rx + blk->code };
+	to_run = blk;
 	__asm__ volatile("rdgsbase %0" : "=r"(host_gs));
 	__asm__ volatile("wrgsbase %0" : : "r"(cpu));
 	emit_run(cpu);

@@ -73,23 +73,24 @@ static const u8 pextr[4] = { 0x14, 0x15, 0x16, 0x16 }, pinsr[4] = { 0x20, 0xc4, 
 static bool op_vto(struct em *x, const struct ir_insn *i)
 {
 	int a = em_xuse(x, i->a), d = em_dest(x, (u16)x->v, 0);
-	bool wide = i->type == IR_I64;
+	bool wide = i->type == IR_I64, low = i->cc == 3 && !wide; /* of a 64-bit lane */
+	unsigned cc = low ? 2 : i->cc;
 
 	if (i->cc > 3)
 		return false;
-	em_vex(x, 3, 1, i->cc == 3, false, a, 0, d);
-	e_1(&x->e, pextr[i->cc]);
+	em_vex(x, 3, 1, cc == 3, false, a, 0, d);
+	e_1(&x->e, pextr[cc]);
 	e_1(&x->e, (u8)(0xc0 | (a & 7) << 3 | (d & 7)));
-	e_1(&x->e, (u8)i->imm);
-	if (i->mem != 1 || i->cc == 3)
+	e_1(&x->e, (u8)(low ? i->imm * 2 : i->imm));
+	if (i->mem != 1 || cc == 3)
 		return true;
-	if (i->cc == 2) {
+	if (cc == 2) {
 		if (wide)
 			e_rr(&x->e, true, 0x63, d, d);
 		return true;
 	}
 	em_mov(x, true, RAX, em_reg(d));
-	em_0f(x, wide, i->cc ? 0xbf : 0xbe, d, em_reg(RAX));
+	em_0f(x, wide, cc ? 0xbf : 0xbe, d, em_reg(RAX));
 	return true;
 }
 
