@@ -28,6 +28,7 @@ CODE(load, COUNTED(TIMES(16, "	mov (%rsi), %rsi\n")));
 CODE(store, COUNTED(TIMES(16, "	mov %rdi, (%rsi)\n")));
 CODE(push, COUNTED(TIMES(8, "	push %rdi\n	pop %rax\n")));
 CODE(syscall, COUNTED("	mov $39, %eax\n	syscall\n")); /* on the host: getpid */
+CODE(stos, COUNTED(TIMES(8, "	mov %rsi, %rdx\n	xchg %rdi, %rdx\n	mov $8, %ecx\n	rep stosq\n	mov %rdx, %rdi\n")));
 CODE(handler, "	sysretq\n");
 CODE(out, COUNTED("	out %al, $0x11\n"));
 
@@ -47,6 +48,7 @@ const struct micro_code micro_code[] = {
 	ROW(CODE_PUSH, push),
 	ROW(CODE_SYSCALL, syscall),
 	ROW(CODE_OUT, out),
+	ROW(CODE_STOS, stos),
 	ROW(CODE_HANDLER, handler),
 	ROW(CODE_TARGET, target),
 };

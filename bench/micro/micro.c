@@ -46,6 +46,7 @@ static const struct micro_case cases[] = {
 	{ "load, 4096 pages (page walk)", CODE_LOAD, 16, ALL, 4096, 512 },
 	{ "store", CODE_STORE, 16, ALL },
 	{ "SYSCALL, SYSRET", CODE_SYSCALL, 1, NATIVE | USER },
+	{ "REP STOSQ, 64 bytes", CODE_STOS, 8, ALL },
 	{ "exit and entry (OUT)", CODE_OUT, 1, USER | KERNEL },
 };
 

@@ -4,8 +4,8 @@
  *
  * hyp_enter(cpu, code): saves the host's callee-saved registers, loads the guest's and jumps.
  * hyp_leave: called from translated code; stores the guest's registers, cpu->resume = address behind
- * the CALL, and returns from hyp_enter. hyp_leave_tail: the same where a signal handler has already
- * stored everything.
+ * the CALL, and returns from hyp_enter. By a jump: the CPU expects a RET to go back behind that CALL, and
+ * would be wrong every time. hyp_leave_tail: the same where a signal handler has already stored everything.
  */
 #include "hyp/rewrite/x86/engine.h"
 
@@ -45,7 +45,8 @@ __asm__(".text\n"
 	"	mov %gs:hyp_off_host_rsp, %rsp\n"
 	"	add $8, %rsp\n"
 	"	pop %r15\n	pop %r14\n	pop %r13\n	pop %r12\n	pop %rbp\n	pop %rbx\n"
-	"	ret\n"
+	"	pop %rcx\n"
+	"	jmp *%rcx\n"
 	".globl hyp_leave_end\n.hidden hyp_leave_end\n"
 	"hyp_leave_end:\n"
 	".size hyp_leave, .-hyp_leave\n");
