@@ -28,7 +28,8 @@ CODE(load, COUNTED(TIMES(16, "	mov (%rsi), %rsi\n")));
 CODE(store, COUNTED(TIMES(16, "	mov %rdi, (%rsi)\n")));
 CODE(push, COUNTED(TIMES(8, "	push %rdi\n	pop %rax\n")));
 CODE(syscall, COUNTED("	mov $39, %eax\n	syscall\n")); /* on the host: getpid */
-CODE(stos, COUNTED(TIMES(8, "	mov %rsi, %rdx\n	xchg %rdi, %rdx\n	mov $8, %ecx\n	rep stosq\n	mov %rdx, %rdi\n")));
+CODE(stos, COUNTED(TIMES(8, "	mov %rsi, %rdx\n	xchg %rdi, %rdx\n	mov $8, %ecx\n	rep stosq\n"
+			    "	mov %rdx, %rdi\n")));
 CODE(handler, "	sysretq\n");
 CODE(out, COUNTED("	out %al, $0x11\n"));
 

@@ -57,7 +57,8 @@ struct hyp_engine {
 	int fd;
 	u32 stub_jc_miss, stub_leave;
 	u32 cell_stub[HYP_TLB_PARTS * 4]; /* see CELL_STUB */
-	u32 fast_stub[2]; /* see HYP_FAST_STUBS */
+	u32 fast_stub[2];  /* see HYP_FAST_STUBS */
+	u32 str_stub[24]; /* see HYP_FAST_STR */
 	u16 n_cells[HYP_TLB_PARTS];         /* handed out last */
 	u64 unplanned[256];                 /* see hyp_cell_failed */
 

@@ -138,6 +138,49 @@ static void string(void **state)
 	assert_int_equal(m.mem[0x31000], 0);
 }
 
+/* Inside pages that the soft TLB knows: hyp/rewrite/x86/fast_str.c. */
+static void short_stos(void **state)
+{
+	/* mov edi,0x30000; mov [rdi],eax; out 0x10,al; mov ecx,16; mov eax,0x01010101; rep stosd; hlt */
+	LONG(0xbf, 0, 0, 3, 0, 0x89, 7, 0xe6, 0x10, 0xb9, 16, 0, 0, 0, 0xb8, 1, 1, 1, 1, 0xf3, 0xab, 0xf4);
+	ok(machine_run(&m));
+	assert_int_equal(m.run->exit_reason, KVM_EXIT_IO);
+	protect(0x30000, PROT_READ);
+	fails_at(0x30000, 0x1013);
+	assert_int_equal(m.mem[0x3003f], 1);
+	assert_int_equal(m.mem[0x30040], 0);
+	assert_int_equal(regs().rdi, 0x30040);
+	assert_int_equal(regs().rcx, 0);
+}
+
+static void short_movs_with(unsigned long missing)
+{
+	/* mov r12d,0x12345678; mov esi,0x30000; mov edi,0x31000; mov eax,[rsi]; mov [rdi],eax; out 0x10,al;
+	 * mov ecx,16; rep movsd; hlt */
+	LONG(0x41, 0xbc, 0x78, 0x56, 0x34, 0x12, 0xbe, 0, 0, 3, 0, 0xbf, 0, 0x10, 3, 0, 0x8b, 6, 0x89, 7,
+	     0xe6, 0x10, 0xb9, 16, 0, 0, 0, 0xf3, 0xa5, 0xf4);
+	memset(m.mem + 0x30000, 0x5a, 128);
+	ok(machine_run(&m));
+	assert_int_equal(m.run->exit_reason, KVM_EXIT_IO);
+	protect(missing, PROT_NONE);
+	fails_at(missing, 0x101b);
+	assert_memory_equal(m.mem + 0x31000, m.mem + 0x30000, 64);
+	assert_int_equal(m.mem[0x31040], 0);
+	assert_int_equal(regs().rsi, 0x30040);
+	assert_int_equal(regs().rdi, 0x31040);
+	assert_int_equal(regs().r12, 0x12345678);
+}
+
+static void short_movs_source(void **state)
+{
+	short_movs_with(0x30000);
+}
+
+static void short_movs_destination(void **state)
+{
+	short_movs_with(0x31000);
+}
+
 static void vector(void **state)
 {
 	/* movups xmm0,[0x20000]; movups [0x30000],xmm0; hlt, with CR4.OSFXSR */
@@ -315,7 +358,8 @@ static void userfault_by_signal(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(load), T(store), T(taken_away_while_cached), T(string), T(vector), T(code_page), T(page_table), T(real_mode),
+		T(load), T(store), T(taken_away_while_cached), T(string), T(short_stos), T(short_movs_source),
+		T(short_movs_destination), T(vector), T(code_page), T(page_table), T(real_mode),
 		T(unmapped_and_truncated), T(kvm_s_own_accesses), T(new_pages_are_seen), T(new_code_is_run), T(userfault),
 		T(userfault_by_signal),
 	};

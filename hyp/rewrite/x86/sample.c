@@ -62,7 +62,8 @@ void hyp_cpu_sample(struct hyp_cpu *cpu, const void *ctx, struct hyp_sample *s)
 	} else if (between(host, hyp_cell_stubs[0], hyp_cell_stubs_end)) {
 		s->doing = HYP_FILLS_TLB;
 		s->pc = guest_pc(cpu, cpu->scratch[3]);
-	} else if (between(host, hyp_fast_begin, hyp_fast_end)) {
+	} else if (between(host, hyp_fast_begin, hyp_fast_end) ||
+		   between(host, hyp_fast_str_begin, hyp_fast_str_end)) {
 		s->doing = HYP_IN_CODE;
 		s->pc = guest_pc(cpu, cpu->scratch[2]);
 	} else if (between(host, (const char *)hyp_enter, hyp_leave_end)) {

@@ -8,6 +8,7 @@
  */
 #include <ucontext.h>
 
+#include "hyp/rewrite/x86/fast.h"
 #include "hyp/rewrite/x86/run.h"
 
 static void store_registers(struct hyp_cpu *cpu, const greg_t *g, u16 state)
@@ -86,6 +87,8 @@ static bool translated_signal(int sig, const siginfo_t *si, ucontext_t *uc)
 
 	if (!cpu)
 		return false;
+	if (hyp_is_host_fault(sig, si, cpu->as) && hyp_fast_str_fault(cpu, (u64 *)&g[REG_RIP]))
+		return true;
 	b = tcache_find_host(cpu->engine, (u64)g[REG_RIP]);
 	if (!b || (u64)g[REG_RIP] < (u64)cpu->engine->rx + b->direct)
 		return false;

@@ -240,5 +240,7 @@ void xlate_stubs(struct hyp_engine *eng)
 		eng->cell_stub[i] = way_to(eng, &e, hyp_cell_stubs[i]);
 	for (unsigned i = 0; i < ARRAY_SIZE(hyp_fast_stubs); i++)
 		eng->fast_stub[i] = way_to(eng, &e, hyp_fast_stubs[i]);
+	for (unsigned i = 0; i < HYP_FAST_STRS; i++)
+		eng->str_stub[i] = way_to(eng, &e, hyp_fast_str_stubs[i]);
 	eng->base = ALIGN_UP((u32)(e.p - eng->rw), 64u);
 }

@@ -12,11 +12,17 @@ static void put_helper_site(struct xlate *x, const struct insn *in, u8 id, u64 o
 }
 
 /* lea s2, [rip + 5]; jmp stub: what follows is the way that is always right */
-static void try_stub(struct xlate *x, unsigned stub)
+static void try_stub(struct xlate *x, u32 stub)
 {
 	e_bytes(&x->e, "\x4c\x8d\x2d\x05\0\0\0", 7);
 	e_1(&x->e, 0xe9);
-	e_4(&x->e, x->eng->fast_stub[stub] - (x_here(x) + 4));
+	e_4(&x->e, stub - (x_here(x) + 4));
+}
+
+static bool has_string_stub(const struct xlate *x, const struct insn *in)
+{
+	return x_is64(x) && (in->helper == HELPER_stos || in->helper == HELPER_movs) &&
+	       in->helper_op & H_STR_REP && !(in->helper_op & H_STR_A32);
 }
 
 void x_helper(struct xlate *x, const struct insn *in)
@@ -25,9 +31,12 @@ void x_helper(struct xlate *x, const struct insn *in)
 		x_address(x, in);
 	if (in->helper == HELPER_syscall && x_is64(x) && x->part == HYP_TLB_USER) {
 		e_mov_ri(&x->e, S1, x_next(x, in));
-		try_stub(x, HYP_FAST_SYSCALL);
+		try_stub(x, x->eng->fast_stub[HYP_FAST_SYSCALL]);
 	} else if (in->helper == HELPER_sysret && x_is64(x) && in->helper_op == 8 && x->key & KEY_CPL0) {
-		try_stub(x, HYP_FAST_SYSRET);
+		try_stub(x, x->eng->fast_stub[HYP_FAST_SYSRET]);
+	} else if (has_string_stub(x, in)) {
+		try_stub(x, x->eng->str_stub[HYP_FAST_STR(x->part, in->helper == HELPER_movs,
+							  __builtin_ctz((unsigned)in->helper_op & 15))]);
 	}
 	put_helper_site(x, in, in->helper, in->helper_op);
 }
