@@ -1,30 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Start-up: each step made to fail once; what was done is undone, the report says where, a new try works. */
+/* Start-up: unwinding, modes, handlers. */
 #include <stdlib.h>
 #include "tests/ioctl/ioctl.h"
-
-static void every_step_can_fail(void **state)
-{
-	const struct kuse_init_step *steps;
-	size_t n = kuse_init_report(&steps);
-	char name[64];
-
-	assert_true(n >= 10);
-	for (size_t i = 0; i < n; i++) {
-		strncpy(name, steps[i].name, sizeof(name) - 1);
-		name[sizeof(name) - 1] = '\0';
-		kuse_exit();
-		setenv("KUSE_FAIL_INIT", name, 1);
-		fails(EIO, k_open());
-		kuse_init_report(&steps);
-		assert_int_equal(steps[i].error, -EIO);
-		for (size_t j = 0; j < n; j++)
-			if (j != i)
-				assert_int_equal(steps[j].error, j < i ? 0 : 1);
-		unsetenv("KUSE_FAIL_INIT");
-		ok(kuse_init());
-	}
-}
 
 static void device_is_visible_last(void **state)
 {

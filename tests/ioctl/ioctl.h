@@ -54,6 +54,8 @@ void machine_down(struct machine *m);
 void machine_code(struct machine *m, const void *code, size_t len);
 int machine_run(struct machine *m); /* KVM_RUN: 0 or -1/errno */
 
+void every_step_can_fail(void **state); /* a test: start-up's unwinding */
+
 #define skip_real() do { if (kvm_is_real()) skip(); } while (0)
 
 #endif

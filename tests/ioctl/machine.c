@@ -1,36 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <fcntl.h>
 #include <stdlib.h>
-#include <sys/ioctl.h>
 #include "tests/ioctl/ioctl.h"
-
-bool kvm_is_real(void)
-{
-	const char *which = getenv("KUSE_TEST_KVM");
-
-	return which && !strcmp(which, "real");
-}
-
-int k_open(void)
-{
-	return kvm_is_real() ? open("/dev/kvm", O_RDWR | O_CLOEXEC) : kuse_open(O_RDWR | O_CLOEXEC);
-}
-
-int k_close(int fd)
-{
-	return kvm_is_real() ? close(fd) : kuse_close(fd);
-}
-
-int k_ioctl(int fd, unsigned long request, unsigned long arg)
-{
-	return kvm_is_real() ? ioctl(fd, request, arg) : kuse_ioctl(fd, request, arg);
-}
-
-void *k_mmap(size_t len, int fd, off_t offset)
-{
-	return kvm_is_real() ? mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, fd, offset)
-			     : kuse_mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, fd, offset);
-}
 
 int machine_up(struct machine *m, int irqchip)
 {
@@ -81,9 +51,4 @@ void machine_code(struct machine *m, const void *code, size_t len)
 	sregs.cs.selector = 0;
 	ok(IOCTL(m->vcpu, KVM_SET_SREGS, &sregs));
 	ok(IOCTL(m->vcpu, KVM_SET_REGS, &regs));
-}
-
-int machine_run(struct machine *m)
-{
-	return IOCTL(m->vcpu, KVM_RUN, 0);
 }

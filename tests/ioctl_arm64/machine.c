@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/ioctl_arm64/arm64.h"
+
+int vcpu_init(int vcpu, uint32_t features)
+{
+	struct kvm_vcpu_init init = { .target = KVM_ARM_TARGET_GENERIC_V8, .features = { features } };
+
+	return IOCTL(vcpu, KVM_ARM_VCPU_INIT, &init);
+}
+
+int get_one(int vcpu, uint64_t id, void *val)
+{
+	struct kvm_one_reg r = { .id = id, .addr = (uintptr_t)val };
+
+	return IOCTL(vcpu, KVM_GET_ONE_REG, &r);
+}
+
+int set_one(int vcpu, uint64_t id, const void *val)
+{
+	struct kvm_one_reg r = { .id = id, .addr = (uintptr_t)val };
+
+	return IOCTL(vcpu, KVM_SET_ONE_REG, &r);
+}
+
+uint64_t reg(int vcpu, uint64_t id)
+{
+	uint64_t val = 0;
+
+	ok(get_one(vcpu, id, &val));
+	return val;
+}
+
+void set_reg(int vcpu, uint64_t id, uint64_t val)
+{
+	ok(set_one(vcpu, id, &val));
+}
+
+static void make_gic(int vm)
+{
+	struct kvm_create_device cd = { .type = KVM_DEV_TYPE_ARM_VGIC_V3 };
+	uint64_t dist = 0x08000000, redist = 0x080a0000;
+	struct kvm_device_attr attr = { .group = KVM_DEV_ARM_VGIC_GRP_ADDR, .attr = KVM_VGIC_V3_ADDR_TYPE_DIST,
+					.addr = (uintptr_t)&dist };
+
+	ok(IOCTL(vm, KVM_CREATE_DEVICE, &cd));
+	ok(IOCTL((int)cd.fd, KVM_SET_DEVICE_ATTR, &attr));
+	attr.attr = KVM_VGIC_V3_ADDR_TYPE_REDIST;
+	attr.addr = (uintptr_t)&redist;
+	ok(IOCTL((int)cd.fd, KVM_SET_DEVICE_ATTR, &attr));
+	attr = (struct kvm_device_attr){ .group = KVM_DEV_ARM_VGIC_GRP_CTRL, .attr = KVM_DEV_ARM_VGIC_CTRL_INIT };
+	ok(IOCTL((int)cd.fd, KVM_SET_DEVICE_ATTR, &attr));
+	ok(k_close((int)cd.fd));
+}
+
+/* One vCPU, initialized with PSCI 0.2; a GICv3 where asked for. */
+int machine_up(struct machine *m, int irqchip)
+{
+	struct kvm_userspace_memory_region region = { .guest_phys_addr = RAM_BASE, .memory_size = MEM_SIZE };
+	int size;
+
+	memset(m, 0, sizeof(*m));
+	m->kvm = k_open();
+	ok(m->kvm);
+	m->vm = IOCTL(m->kvm, KVM_CREATE_VM, 0);
+	ok(m->vm);
+	m->mem = mmap(NULL, MEM_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	assert_ptr_not_equal(m->mem, MAP_FAILED);
+	region.userspace_addr = (uintptr_t)m->mem;
+	ok(IOCTL(m->vm, KVM_SET_USER_MEMORY_REGION, &region));
+	m->vcpu = IOCTL(m->vm, KVM_CREATE_VCPU, 0);
+	ok(m->vcpu);
+	size = IOCTL(m->kvm, KVM_GET_VCPU_MMAP_SIZE, 0);
+	m->run = k_mmap((size_t)size, m->vcpu, 0);
+	assert_ptr_not_equal(m->run, MAP_FAILED);
+	if (irqchip == IRQCHIP)
+		make_gic(m->vm);
+	ok(vcpu_init(m->vcpu, FEATURES_PSCI));
+	return 0;
+}
+
+void machine_down(struct machine *m)
+{
+	munmap(m->run, (size_t)IOCTL(m->kvm, KVM_GET_VCPU_MMAP_SIZE, 0));
+	ok(k_close(m->vcpu));
+	ok(k_close(m->vm));
+	ok(k_close(m->kvm));
+	munmap(m->mem, MEM_SIZE);
+}
+
+void machine_words(struct machine *m, const uint32_t *words, size_t n)
+{
+	memcpy(m->mem + (CODE - RAM_BASE), words, n * 4);
+	set_reg(m->vcpu, PC, CODE);
+	set_reg(m->vcpu, PSTATE, PSTATE_EL1H);
+	set_reg(m->vcpu, X(28), NOWHERE);
+	m->run->exit_reason = 0; /* an access that left before is not answered: its completion would move PC */
+}
+
+void machine_vectors(struct machine *m)
+{
+	static const uint32_t handler[] = {
+		MRS(27, 3, 0, 5, 2, 0), /* ESR_EL1 */
+		STRX(27, 28, 0),
+		MRS(27, 3, 0, 6, 0, 0), /* FAR_EL1 */
+		STRX(27, 28, 8),
+		B_SELF,
+	};
+
+	for (unsigned v = 0; v < 16; v++)
+		memcpy(m->mem + (VECTORS - RAM_BASE) + v * 0x80, handler, sizeof(handler));
+	set_reg(m->vcpu, SYS(3, 0, 12, 0, 0), VECTORS);
+}
+
+uint64_t machine_report(struct machine *m, unsigned offset)
+{
+	uint64_t val;
+
+	ok(machine_run(m));
+	assert_int_equal(m->run->exit_reason, KVM_EXIT_MMIO);
+	assert_true(m->run->mmio.is_write);
+	assert_int_equal(m->run->mmio.len, 8);
+	assert_int_equal(m->run->mmio.phys_addr, NOWHERE + offset);
+	memcpy(&val, m->run->mmio.data, 8);
+	return val;
+}
