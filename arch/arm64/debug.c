@@ -12,6 +12,7 @@ long kvm_arch_vcpu_ioctl_set_guest_debug(struct kvm_vcpu *vcpu, const struct kvm
 {
 	if (dbg->control & ~KVM_GUESTDBG_VALID_MASK)
 		return -EINVAL;
+	hyp_arm64_ic_all(vcpu->hyp); /* a debugger that has put or removed a BRK comes here next */
 	if (!(dbg->control & KVM_GUESTDBG_ENABLE)) {
 		vcpu->arch.guest_debug = 0;
 		return 0;

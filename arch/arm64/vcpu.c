@@ -207,7 +207,8 @@ static long vcpu_init(void *obj, void *data, unsigned long arg)
 
 	if (err)
 		return err;
-	hyp_as_client_ran(vcpu->kvm->as);
+	if (vcpu_has_run_once(vcpu))
+		hyp_arm64_ic_all(vcpu->hyp); /* a machine that is started anew has other code */
 	pthread_mutex_lock(&vcpu->arch.mp_state_lock);
 	if (init->features[0] & FEATURE(POWER_OFF))
 		vcpu_power_off_locked(vcpu);

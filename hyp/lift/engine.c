@@ -316,11 +316,13 @@ void hyp_arm64_ic_all(struct hyp_cpu *cpu)
 	struct lift_engine *e = cpu->engine;
 
 	for (struct hyp_cpu *c = cpu->as->cpus; c; c = c->as_next) {
-		if (c == cpu)
+		if (c == cpu && cpu->in_run)
 			continue;
 		__atomic_store_n(&c->inval.overflow, true, __ATOMIC_SEQ_CST);
 		__atomic_fetch_or(&c->attention, HYP_ATTN_INVAL, __ATOMIC_SEQ_CST);
 	}
+	if (!cpu->in_run) /* its map may be an old one: later, as the others */
+		return;
 	for (u32 i = 0; i < 1u << LIFT_PAGE_BITS; i++)
 		if (e->pages[i].frame)
 			look_at_page(cpu, &e->pages[i], page_ptr(cpu, (e->pages[i].frame - 1) << PAGE_SHIFT));

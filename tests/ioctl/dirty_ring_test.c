@@ -234,7 +234,8 @@ static void full(void **state)
 	collect(seen);
 	assert_in_range(fulls, 2, 3);
 	for (unsigned i = 0; i < LOG_SIZE / 4096; i++) {
-		assert_in_range(seen[i], 1, 2); /* the store that found the ring full is made, and noted, later */
+		/* the store that found the ring full is made, and noted, later */
+		assert_in_range(seen[i], 1, 2);
 		assert_int_equal(*(uint32_t *)(mem + i * 4096), 512 - i);
 	}
 }

@@ -182,9 +182,11 @@ static void binding(void **state)
 	fails(EINVAL, set2(1, KVM_MEM_GUEST_MEMFD | KVM_MEM_READONLY, GPA, SIZE, gmem, 0));
 	fails(EINVAL, set2(1, KVM_MEM_GUEST_MEMFD | KVM_MEM_LOG_DIRTY_PAGES, GPA, SIZE, gmem, 0));
 	ok(set2(1, KVM_MEM_GUEST_MEMFD, GPA, 4 * PAGE, gmem, 4 * PAGE));
-	fails(EINVAL, set2(2, KVM_MEM_GUEST_MEMFD, GPA + SIZE, 4 * PAGE, gmem, 7 * PAGE)); /* a page bound twice */
+	/* a page bound twice */
+	fails(EINVAL, set2(2, KVM_MEM_GUEST_MEMFD, GPA + SIZE, 4 * PAGE, gmem, 7 * PAGE));
 	ok(set2(2, KVM_MEM_GUEST_MEMFD, GPA + SIZE, 4 * PAGE, gmem, 8 * PAGE));
-	fails(EINVAL, set2(1, KVM_MEM_GUEST_MEMFD, GPA, 4 * PAGE, gmem, 4 * PAGE)); /* no change of such a slot */
+	/* no change of such a slot */
+	fails(EINVAL, set2(1, KVM_MEM_GUEST_MEMFD, GPA, 4 * PAGE, gmem, 4 * PAGE));
 	fails(EINVAL, set2(1, 0, GPA, 4 * PAGE, 0, 0));
 	ok(set2(1, 0, 0, 0, 0, 0));
 	ok(set2(1, KVM_MEM_GUEST_MEMFD, GPA, 4 * PAGE, gmem, 4 * PAGE));

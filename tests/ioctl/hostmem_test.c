@@ -99,7 +99,8 @@ static void fails_at(unsigned long page, uint64_t rip)
 
 static void load(void **state)
 {
-	LONG(0x31, 0xc0, 0xff, 0xc0, 0x8b, 0x1c, 0x25, 0, 0, 3, 0, 0xf4); /* xor eax,eax; inc eax; mov ebx,[0x30000]; hlt */
+	/* xor eax,eax; inc eax; mov ebx,[0x30000]; hlt */
+	LONG(0x31, 0xc0, 0xff, 0xc0, 0x8b, 0x1c, 0x25, 0, 0, 3, 0, 0xf4);
 	memset(m.mem + 0x30000, 0x77, 4);
 	protect(0x30000, PROT_NONE);
 	fails_at(0x30000, 0x1004);
@@ -229,7 +230,8 @@ static void unmapped_and_truncated(void **state)
 	LONG(0x8b, 0x1c, 0x25, 0, 0, 3, 0, 0xf4);
 	munmap(m.mem + 0x30000, 4096);
 	fails(EFAULT, machine_run(&m));
-	p = mmap(m.mem + 0x30000, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0); /* behind its end */
+	/* behind its end */
+	p = mmap(m.mem + 0x30000, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0);
 	assert_ptr_equal(p, m.mem + 0x30000);
 	fails(EFAULT, machine_run(&m));
 	ok(ftruncate(fd, 4096));
@@ -283,7 +285,8 @@ static void new_code_is_run(void **state)
 	for (uint8_t i = 0; i < 3; i++) {
 		uint8_t *p = mmap(m.mem + 0x2000, 4096, PROT_READ | PROT_WRITE,
 				  MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
-		const uint8_t code[] = { 0xb3, i, 0xe6, 0x10, 0xe9, 0xf7, 0xef, 0xff, 0xff }; /* mov bl,i; out; jmp 0x1000 */
+		/* mov bl,i; out; jmp 0x1000 */
+		const uint8_t code[] = { 0xb3, i, 0xe6, 0x10, 0xe9, 0xf7, 0xef, 0xff, 0xff };
 
 		memcpy(p, code, sizeof(code));
 		ok(machine_run(&m));

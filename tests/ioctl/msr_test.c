@@ -54,11 +54,13 @@ static const struct {
 	{ 0xce, 0x8000ff00, TAKEN, 0x8000ff00 },                   /* PLATFORM_INFO: any value */
 	{ 0x140, 1, TAKEN, 1 },                                    /* MISC_FEATURES_ENABLES: CPUID faulting */
 	{ 0x140, 2, REFUSED, 1 },
-	{ 0xce, 0, REFUSED, 0x8000ff00 },                          /* ... which PLATFORM_INFO then has to offer */
+	/* ... which PLATFORM_INFO then has to offer */
+	{ 0xce, 0, REFUSED, 0x8000ff00 },
 	{ 0x175, NONCANONICAL, TAKEN, 0x0000234500000000ull },     /* SYSENTER_ESP: made canonical */
 	{ 0xc0000082, NONCANONICAL, REFUSED, 0 },                  /* LSTAR: refused */
 	{ 0x277, 0x0007040600070402ull, REFUSED, 0x0007040600070406ull }, /* PAT: type 2 is reserved */
-	{ 0xc0010015, 1ull << 24 | 0x148, TAKEN, 1ull << 24 },     /* HWCR: three bits are dropped, two stay */
+	/* HWCR: three bits are dropped, two stay */
+	{ 0xc0010015, 1ull << 24 | 0x148, TAKEN, 1ull << 24 },
 	{ 0xc0010015, 1, REFUSED, 1ull << 24 },
 	{ 0x11e, 5, TAKEN, 0xbe702111 },                           /* BBL_CR_CTL3: writes are dropped */
 	{ 0x8b, 0x77, TAKEN, 0x77 },                               /* microcode revision */

@@ -373,7 +373,8 @@ static void hardware_breakpoint(void **state)
 	run_until(KVM_EXIT_DEBUG);
 	assert_int_equal(m.run->debug.arch.pc, 0x1002);
 	assert_true(m.run->debug.arch.dr6 & 1);
-	assert_int_equal(m.run->debug.arch.dr7, 0x401); /* the one in effect: QEMU reads the kind of breakpoint from it */
+	/* the one in effect: QEMU reads the kind of breakpoint from it */
+	assert_int_equal(m.run->debug.arch.dr7, 0x401);
 }
 
 static void dirty_log(void **state)
@@ -429,7 +430,8 @@ static void coalesced_ring(void **state)
 	struct kvm_coalesced_mmio_ring *ring = (void *)((char *)m.run + 2 * 4096);
 
 	ok(IOCTL(m.vm, KVM_REGISTER_COALESCED_MMIO, &z));
-	CODE(0xb0, 0x0f, 0xe6, 0x70, 0xb0, 0x21, 0xe6, 0x71, 0xf4); /* mov al,0xf; out 0x70,al; mov al,0x21; out 0x71,al */
+	/* mov al,0xf; out 0x70,al; mov al,0x21; out 0x71,al */
+	CODE(0xb0, 0x0f, 0xe6, 0x70, 0xb0, 0x21, 0xe6, 0x71, 0xf4);
 	run_until(KVM_EXIT_HLT);
 	assert_int_equal(ring->first, 0);
 	assert_int_equal(ring->last, 2);

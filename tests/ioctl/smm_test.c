@@ -202,7 +202,9 @@ static void code_beyond_64k(void **state)
 	ok(IOCTL(m.vcpu, KVM_GET_REGS, &r));
 	assert_int_equal(r.rip, 0x20001);
 	if (kvm_is_real())
-		return; /* QEMU's TCG, where Linux's KVM was asked, keeps EIP in what follows; the SDM (JMP) does not */
+		/* QEMU's TCG, where Linux's KVM was asked, keeps EIP in what follows; the SDM (JMP) does not
+		 * */
+		return;
 	/* A branch of 16 bits cuts EIP. */
 	BYTES(m.mem + SMBASE + 0x6, 0xe6, 0x98, 0x0f, 0xaa);
 	run_to_port(0x98);

@@ -82,7 +82,8 @@ static void capability(void **state)
 
 	assert_int_equal(caps & 0x1b7, 0x1b7);
 	assert_int_equal(caps & ~0x1ff, 0);
-	assert_true((caps & 0x48) == 0x48 || (caps & 0x48) == 0); /* run states, where the host counts run delays */
+	/* run states, where the host counts run delays */
+	assert_true((caps & 0x48) == 0x48 || (caps & 0x48) == 0);
 }
 
 static void config(void **state)
@@ -197,7 +198,8 @@ static void run_states(void **state)
 	fails(ENOENT, IOCTL(m.vcpu, KVM_XEN_VCPU_GET_ATTR, &(struct kvm_xen_vcpu_attr){
 			      .type = KVM_XEN_VCPU_ATTR_TYPE_RUNSTATE_ADDR }));
 	fails(EFAULT, set_vcpu(KVM_XEN_VCPU_ATTR_TYPE_RUNSTATE_ADDR, MEM_SIZE - 8)); /* reaches beyond RAM */
-	ok(set_vcpu(KVM_XEN_VCPU_ATTR_TYPE_RUNSTATE_ADDR, RUNSTATE + 4096 - 14)); /* across pages, 32-bit layout */
+	/* across pages, 32-bit layout */
+	ok(set_vcpu(KVM_XEN_VCPU_ATTR_TYPE_RUNSTATE_ADDR, RUNSTATE + 4096 - 14));
 	assert_int_equal(value(RUNSTATE + 4096 - 14 + 4), 100);
 	assert_int_equal(value(RUNSTATE + 4096 - 14 + 12), 60);
 	assert_int_equal(value(RUNSTATE + 4096 - 14 + 28), 40);

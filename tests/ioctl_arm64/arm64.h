@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Harness of the ioctl tests for arm64 guests: tests/ioctl/ioctl.h's, with RAM at RAM_BASE and A64 by hand. */
+/* Harness of the ioctl tests for arm64 guests: tests/ioctl/ioctl.h's, with RAM at RAM_BASE and A64 by hand.
+ * */
 #ifndef KUSE_TESTS_IOCTL_ARM64_H
 #define KUSE_TESTS_IOCTL_ARM64_H
 
@@ -63,7 +64,8 @@ uint64_t machine_report(struct machine *m, unsigned offset);
 #define BRK(imm) (0xd4200000u | (uint32_t)(imm) << 5)
 #define BR(rn) (0xd61f0000u | (uint32_t)(rn) << 5)
 #define B_SELF 0x14000000u
-#define MRS(rt, op0, op1, crn, crm, op2) (0xd5300000u | ((op0)-2) << 19 | (op1) << 16 | (crn) << 12 | (crm) << 8 | (op2) << 5 | (rt))
+#define MRS(rt, op0, op1, crn, crm, op2) \
+	(0xd5300000u | ((op0)-2) << 19 | (op1) << 16 | (crn) << 12 | (crm) << 8 | (op2) << 5 | (rt))
 #define MSR(op0, op1, crn, crm, op2, rt) (MRS(rt, op0, op1, crn, crm, op2) & ~0x200000u)
 #define DAIFCLR(imm) (0xd50340ffu | (imm) << 8)
 #define REPORT(rt) STRX(rt, 28, 0)

@@ -89,11 +89,13 @@ void machine_down(struct machine *m)
 
 void machine_words(struct machine *m, const uint32_t *words, size_t n)
 {
-	memcpy(m->mem + (CODE - RAM_BASE), words, n * 4);
+	if (n)
+		memcpy(m->mem + (CODE - RAM_BASE), words, n * 4);
 	set_reg(m->vcpu, PC, CODE);
 	set_reg(m->vcpu, PSTATE, PSTATE_EL1H);
 	set_reg(m->vcpu, X(28), NOWHERE);
-	m->run->exit_reason = 0; /* an access that left before is not answered: its completion would move PC */
+	/* an access that left before is not answered: its completion would move PC */
+	m->run->exit_reason = 0;
 }
 
 void machine_vectors(struct machine *m)

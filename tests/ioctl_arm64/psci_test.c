@@ -92,7 +92,8 @@ static void affinity_info(void **state)
 	assert_int_equal(call(PSCI_0_2_FN64_AFFINITY_INFO, 0, 0, 0), PSCI_0_2_AFFINITY_LEVEL_ON);
 	assert_int_equal(call(PSCI_0_2_FN64_AFFINITY_INFO, 1, 0, 0), PSCI_0_2_AFFINITY_LEVEL_OFF);
 	assert_int_equal(call(PSCI_0_2_FN_AFFINITY_INFO, 1, 0, 0), PSCI_0_2_AFFINITY_LEVEL_OFF);
-	assert_int_equal(call(PSCI_0_2_FN64_AFFINITY_INFO, 1, 1, 0), PSCI_0_2_AFFINITY_LEVEL_ON); /* one of the cluster */
+	/* one of the cluster */
+	assert_int_equal(call(PSCI_0_2_FN64_AFFINITY_INFO, 1, 1, 0), PSCI_0_2_AFFINITY_LEVEL_ON);
 	assert_int_equal(call(PSCI_0_2_FN64_AFFINITY_INFO, 2, 0, 0), INVALID_PARAMS);
 	assert_int_equal(call(PSCI_0_2_FN64_AFFINITY_INFO, 0, 4, 0), INVALID_PARAMS);
 	assert_int_equal(call(PSCI_0_2_FN64_AFFINITY_INFO, 1ull << 31, 0, 0), INVALID_PARAMS);

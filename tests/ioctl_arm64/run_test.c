@@ -55,8 +55,8 @@ static void answer(uint64_t val)
 
 static void mmio_reads(void **state)
 {
-	machine_asm(&m, LDRX(1, 28, 0), REPORT(1), LDRW(1, 28), REPORT(1), LDRB(1, 28), REPORT(1), LDRSB(1, 28),
-		    REPORT(1), LDRSHW(1, 28), REPORT(1), LDRX(31, 28, 0), REPORT(2));
+	machine_asm(&m, LDRX(1, 28, 0), REPORT(1), LDRW(1, 28), REPORT(1), LDRB(1, 28), REPORT(1),
+		    LDRSB(1, 28), REPORT(1), LDRSHW(1, 28), REPORT(1), LDRX(31, 28, 0), REPORT(2));
 	leaves_with_mmio(false, 8);
 	answer(0x8877665544332211);
 	assert_int_equal(machine_report(&m, 0), 0x8877665544332211);
@@ -245,7 +245,8 @@ static void wfi_wakes(void **state)
 	set_reg(m.vcpu, X(1), 6);
 	assert_int_equal(pthread_create(&t, NULL, run_thread, &ret), 0);
 	usleep(20000);
-	ok(irq_line(KVM_ARM_IRQ_TYPE_CPU, 0, KVM_ARM_IRQ_CPU_IRQ, 1)); /* masked by PSTATE: it wakes all the same */
+	/* masked by PSTATE: it wakes all the same */
+	ok(irq_line(KVM_ARM_IRQ_TYPE_CPU, 0, KVM_ARM_IRQ_CPU_IRQ, 1));
 	pthread_join(t, NULL);
 	ok(ret);
 	assert_int_equal(m.run->exit_reason, KVM_EXIT_MMIO);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A vCPU of KVM/arm64: initialization and what must not be done before it, power states, events, attributes. */
+/* A vCPU of KVM/arm64: initialization and what must not be done before it, power states, events, attributes.
+ * */
 #include "tests/ioctl_arm64/arm64.h"
 
 static struct machine m;
@@ -60,7 +61,8 @@ static void init_arguments(void **state)
 	ok(k_close(vcpu));
 }
 
-/* All vCPUs of a VM have the first one's features; an initialized one can be initialized with the same only. */
+/* All vCPUs of a VM have the first one's features; an initialized one can be initialized with the same only.
+ * */
 static void same_features(void **state)
 {
 	int vcpu = IOCTL(m.vm, KVM_CREATE_VCPU, 1);
@@ -199,7 +201,8 @@ static void timer_attributes(void **state)
 	ok(timer_attr(g.vcpu, KVM_SET_DEVICE_ATTR, KVM_ARM_VCPU_TIMER_IRQ_VTIMER, &irq));
 	ok(timer_attr(g.vcpu, KVM_GET_DEVICE_ATTR, KVM_ARM_VCPU_TIMER_IRQ_VTIMER, &irq));
 	assert_int_equal(irq, 20);
-	fails(EFAULT, timer_attr(g.vcpu, KVM_SET_DEVICE_ATTR, KVM_ARM_VCPU_TIMER_IRQ_VTIMER, (int *)BAD_POINTER));
+	fails(EFAULT,
+	      timer_attr(g.vcpu, KVM_SET_DEVICE_ATTR, KVM_ARM_VCPU_TIMER_IRQ_VTIMER, (int *)BAD_POINTER));
 	fails(ENXIO, timer_attr(g.vcpu, KVM_SET_DEVICE_ATTR, 4, &irq));
 	irq = 15;
 	fails(EINVAL, timer_attr(g.vcpu, KVM_SET_DEVICE_ATTR, KVM_ARM_VCPU_TIMER_IRQ_VTIMER, &irq));

@@ -252,9 +252,8 @@ struct ir_block;
 void ir_interp(struct hyp_cpu *cpu, const struct ir_block *b);
 
 /* ---- provided by the engine for hyp/mem (see hyp/mem/as.h) and sys ------------------------------------- */
-/* IC IVAU, IC IALLU: translations of a page (by gpa), or all, are looked at anew. On all CPUs of the address
- * space. */
+/* IC IVAU: translations of a page (by gpa) are looked at anew, on all CPUs of the address space. All of them:
+ * hyp_arm64_ic_all. */
 void hyp_arm64_ic_page(struct hyp_cpu *cpu, gpa_t gpa);
-void hyp_arm64_ic_all(struct hyp_cpu *cpu);
 
 #endif

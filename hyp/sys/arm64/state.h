@@ -67,8 +67,8 @@ struct arm64_state {
 	u64 sr[ARM64_NR_SR];
 
 	/*
-	 * Interrupt lines as HCR_EL2.VI, VF, VSE: level; the CPU takes the exception when PSTATE lets it. Set from
-	 * the CPU's own thread outside hyp_cpu_run (others kick it). vse is cleared when taken.
+	 * Interrupt lines as HCR_EL2.VI, VF, VSE: level; the CPU takes the exception when PSTATE lets it. Set
+	 * from the CPU's own thread outside hyp_cpu_run (others kick it). vse is cleared when taken.
 	 */
 	bool vi, vf, vse;
 	u64 vsesr; /* ISS of a virtual SError */
@@ -156,6 +156,10 @@ u64 hyp_arm64_counter_hz(void);
 u64 hyp_arm64_id_max(u32 sys);
 /* Largest IPA size in bits this host and engine can do. */
 unsigned hyp_arm64_ipa_bits(void);
+
+/* IC IALLUIS: what is translated is looked at anew, on all CPUs of the address space. From this CPU's own
+ * thread; for code that the host has changed. */
+void hyp_arm64_ic_all(struct hyp_cpu *cpu);
 
 /* From any thread, or this CPU's own: TLBs of all CPUs of the address space. */
 void hyp_arm64_request_flush_tlb(struct hyp_cpu *cpu);
