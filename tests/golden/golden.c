@@ -180,7 +180,8 @@ static void place_name(struct listing *l, u32 at, char *text, size_t len)
 			snprintf(text, len, "fast_%s", i == HYP_FAST_SYSCALL ? "syscall" : "sysret");
 	for (unsigned i = 0; i < HYP_FAST_STRS; i++)
 		if (e->str_stub[i] == at)
-			snprintf(text, len, "fast_%s%u", i & HYP_FAST_STR(0, 1, 0) ? "movs" : "stos", 8u << (i & 3));
+			snprintf(text, len, "fast_%s%u", i & HYP_FAST_STR(0, 1, 0) ? "movs" : "stos",
+				 8u << (i & 3));
 	for (unsigned i = 0; i < ARRAY_SIZE(e->cell_stub); i++)
 		if (e->cell_stub[i] == at)
 			snprintf(text, len, "cell_%s_%s", i % CELL_STUBS == CELL_FILL ? "fill" : "pass",
