@@ -143,6 +143,13 @@ static void op_call(struct em *x, const struct ir_insn *i)
 	bool state = i->op == IR_CALLX;
 
 	em_clobber_flags(x);
+	for (unsigned k = 0; k < 3; k++) {
+		if (args[k])
+			em_load(x, RAX, args[k]);
+		else
+			e_mov_ri(&x->e, RAX, 0);
+		e_store_gs(&x->e, OFF_SCRATCH(EM_ARG + k), RAX);
+	}
 	for (unsigned g = 0; g < 32; g++) {
 		if (state)
 			em_clobber_greg(x, g);
@@ -152,13 +159,6 @@ static void op_call(struct em *x, const struct ir_insn *i)
 	em_spill_xmm(x);
 	if (state)
 		em_flags_leave_memory(x);
-	for (unsigned k = 0; k < 3; k++) {
-		if (args[k])
-			em_load(x, RAX, args[k]);
-		else
-			e_mov_ri(&x->e, RAX, 0);
-		e_store_gs(&x->e, OFF_SCRATCH(EM_ARG + k), RAX);
-	}
 	em_call_stub(x, STUB_CALL, (struct em_site){ .kind = state ? SITE_CALLX : SITE_CALL, .target = (u64)i->imm, .patch = x->guest });
 	em_result(x, (u16)x->v, RAX, true);
 }
