@@ -161,6 +161,13 @@ static u64 do_call(const struct run *r, const struct ir_insn *i)
 	return fn(r->cpu, r->val[i->a].x[0], r->val[i->b].x[0], r->val[i->c].x[0]);
 }
 
+static void do_fp(const struct run *r, const struct ir_insn *i, union ir_val *out)
+{
+	struct ir_fp_args arg = { &r->val[i->a], &r->val[i->b], &r->val[i->c], r->b->ir[i->a].type == IR_I32 };
+
+	ir_fp(r->cpu, i, &arg, out);
+}
+
 static void fence(const struct ir_insn *i)
 {
 	if (i->imm == 3)
@@ -222,6 +229,8 @@ static bool step(const struct run *r, const struct ir_insn *i, union ir_val *out
 	default:
 		if (ir_can_eval((enum ir_op)i->op))
 			out->x[0] = ir_eval(i, r->val[i->a].x[0], r->val[i->b].x[0], r->val[i->c].x[0]);
+		else if (ir_is_fp(i->op))
+			do_fp(r, i, out);
 		else
 			ir_interp_vec(i, r->val, out);
 	}

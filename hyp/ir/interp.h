@@ -18,4 +18,15 @@ union ir_val {
 /* An operation of vec_ops.inc that neither reads nor writes anything but its operands. val: all values of the block. */
 void ir_interp_vec(const struct ir_insn *i, const union ir_val *val, union ir_val *r);
 
+/* VFADD to VFTO. Operands that an operation does not have point to anything. */
+struct ir_fp_args {
+	const union ir_val *a, *b, *c;
+	bool from_i32; /* VFFROM */
+};
+void ir_fp(struct hyp_cpu *cpu, const struct ir_insn *i, const struct ir_fp_args *arg, union ir_val *r);
+static inline bool ir_is_fp(u16 op)
+{
+	return op >= IR_VFADD && op <= IR_VFTO;
+}
+
 #endif

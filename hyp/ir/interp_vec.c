@@ -54,7 +54,97 @@ static void v_dup(const struct ir_insn *i, const union ir_val *a, const union ir
 		set_lane(r, i->cc, lane, a->x[0]);
 }
 
+/* ---- integer lanes ---- */
+
+static u64 lane_op(unsigned op, u64 x, u64 y, unsigned bits)
+{
+	s64 sx = (s64)(x << (64 - bits)) >> (64 - bits), sy = (s64)(y << (64 - bits)) >> (64 - bits);
+
+	switch (op) {
+	case IR_VADD: return x + y;
+	case IR_VSUB: return x - y;
+	case IR_VMUL: return x * y;
+	case IR_VEQ: return x == y ? ~0ull : 0;
+	case IR_VGT: return sx > sy ? ~0ull : 0;
+	case IR_VSMAX: return sx > sy ? x : y;
+	case IR_VSMIN: return sx < sy ? x : y;
+	case IR_VUMAX: return x > y ? x : y;
+	default: return x < y ? x : y;
+	}
+}
+
+static void v_lanes(const struct ir_insn *i, const union ir_val *a, const union ir_val *b, union ir_val *r)
+{
+	union ir_val out;
+
+	for (unsigned e = 0; e < 16u >> i->cc; e++)
+		set_lane(&out, i->cc, e,
+			 lane_op(i->op, get_lane(a, i->cc, e), get_lane(b, i->cc, e), 8u << i->cc));
+	*r = out;
+}
+
+static void v_shift(const struct ir_insn *i, const union ir_val *a, const union ir_val *b, union ir_val *r)
+{
+	unsigned bits = 8u << i->cc, by = (unsigned)i->imm;
+	union ir_val out;
+
+	for (unsigned e = 0; e < 16u >> i->cc; e++) {
+		u64 x = get_lane(a, i->cc, e);
+		s64 sx = (s64)(x << (64 - bits)) >> (64 - bits);
+		set_lane(&out, i->cc, e,
+			 i->op == IR_VSHL   ? x << by
+			 : i->op == IR_VSHR ? x >> by
+					    : (u64)(sx >> by));
+	}
+	*r = out;
+}
+
+static void v_zip(const struct ir_insn *i, const union ir_val *a, const union ir_val *b, union ir_val *r)
+{
+	unsigned lanes = 16u >> i->cc, from = i->op == IR_VZIPH ? lanes / 2 : 0;
+	union ir_val out;
+
+	for (unsigned e = 0; e < lanes; e++)
+		set_lane(&out, i->cc, e, get_lane(e & 1 ? b : a, i->cc, from + e / 2));
+	*r = out;
+}
+
+static u64 logical(unsigned op, u64 x, u64 y)
+{
+	return op == IR_VAND ? x & y : op == IR_VBIC ? x & ~y : op == IR_VOR ? x | y : x ^ y;
+}
+
+static void v_logical(const struct ir_insn *i, const union ir_val *a, const union ir_val *b, union ir_val *r)
+{
+	u64 hi = logical(i->op, a->x[1], b->x[1]);
+
+	r->x[0] = logical(i->op, a->x[0], b->x[0]);
+	r->x[1] = hi;
+}
+
+static void v_low(const struct ir_insn *i, const union ir_val *a, const union ir_val *b, union ir_val *r)
+{
+	r->x[0] = i->cc == 3 ? a->x[0] : a->w[0];
+	r->x[1] = 0;
+}
+
+static void v_ext(const struct ir_insn *i, const union ir_val *a, const union ir_val *b, union ir_val *r)
+{
+	u8 both[32];
+
+	memcpy(both, a, 16);
+	memcpy(both + 16, b, 16);
+	memcpy(r, both + i->imm, 16);
+}
+
 static const vec_op ops[IR_NR_OPS] = {
+	[IR_VADD ... IR_VUMIN] = v_lanes,
+	[IR_VZIPL] = v_zip,
+	[IR_VZIPH] = v_zip,
+	[IR_VSHL ... IR_VSAR] = v_shift,
+	[IR_VAND ... IR_VXOR] = v_logical,
+	[IR_VLOW] = v_low,
+	[IR_VEXT] = v_ext,
 	[IR_VCONST] = v_const,
 	[IR_VFROM] = v_from,
 	[IR_VTO] = v_to,

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * fuzz [--cases N] [--seconds N] [--seed N] [--row PART] [--keep-going] NATIVE
+ * fuzz [--cases N] [--seconds N] [--seed N] [--row PART] [--keep-going] [--emit] NATIVE
  *
- * Random A64 instructions, in the IR interpreter and under qemu-aarch64: registers, flags, vectors, FPSR,
- * memory and the kind and place of faults must be equal. After an abort only its kind and place are
- * compared: how much of the access was done before is left open. Exit status 77: qemu-aarch64 is not here.
+ * Random A64 instructions, in the IR interpreter (--emit: as host code) and under qemu-aarch64: registers,
+ * flags, vectors, FPSR, memory and the kind and place of faults must be equal. After an abort only its kind
+ * and place are compared: how much of the access was done before is left open. Exit status 77: qemu-aarch64
+ * is not here.
  */
 #include "tests/a64/gen.h"
 #include "tests/a64/model.h"
@@ -118,13 +119,13 @@ static void report(const struct a64_case *c, const struct a64_result *a, const s
 	show("fpsr", a->s.fpsr, b->s.fpsr, c->s.fpsr);
 }
 
-static unsigned compare(u32 count, u64 seed)
+static unsigned compare(u32 count, u64 seed, bool emit)
 {
 	unsigned bad = 0;
 
 	for (u32 i = 0; i < count; i++) {
 		struct a64_result ours = { 0 };
-		const char *wrong = model_run(&cases[i], i, &ours);
+		const char *wrong = model_run(&cases[i], i, emit, &ours);
 		if (!wrong && !differ(&ours, &theirs[i]))
 			continue;
 		if (wrong)
@@ -139,7 +140,7 @@ struct options {
 	u64 cases, seed;
 	unsigned seconds;
 	const char *row, *native;
-	bool keep_going;
+	bool keep_going, emit;
 };
 
 static int fuzz(const struct options *o)
@@ -156,17 +157,18 @@ static int fuzz(const struct options *o)
 			       count);
 			return 1;
 		}
-		bad += compare(count, o->seed + done);
+		bad += compare(count, o->seed + done, o->emit);
 		done += count;
 	}
-	printf("%llu cases, %llu differ\n", done, bad);
+	printf("%llu cases, %llu differ, %lu blocks interpreted\n", done, bad, model_interpreted);
 	return bad != 0;
 }
 
 int main(int argc, char **argv)
 {
 	static const struct option longs[] = { { "cases", 1, 0, 'c' }, { "seconds", 1, 0, 't' }, { "seed", 1, 0, 's' },
-					       { "row", 1, 0, 'r' }, { "keep-going", 0, 0, 'k' }, { 0 } };
+					       { "row", 1, 0, 'r' }, { "keep-going", 0, 0, 'k' },
+					       { "emit", 0, 0, 'e' }, { 0 } };
 	struct options o = { .cases = 20000, .seed = 1 };
 	int opt;
 
@@ -177,6 +179,7 @@ int main(int argc, char **argv)
 		case 's': o.seed = strtoull(optarg, NULL, 0); break;
 		case 'r': o.row = optarg; break;
 		case 'k': o.keep_going = true; break;
+		case 'e': o.emit = true; break;
 		default: return 2;
 		}
 	}

@@ -136,7 +136,37 @@ static void random_fields(struct ir_block *b, struct ir_insn *i, u8 type)
 	case IR_VCONST: i->imm = (s64)interesting(); i->cc = below(2); break;
 	case IR_VTO: i->mem = below(2); /* fall through */
 	case IR_VINS: i->cc = (u8)below(4); i->imm = below(16 >> i->cc); break;
-	case IR_VDUP: i->cc = (u8)below(4); break;
+	case IR_VDUP:
+	case IR_VADD:
+	case IR_VSUB:
+	case IR_VEQ:
+	case IR_VGT:
+	case IR_VZIPL:
+	case IR_VZIPH:
+	case IR_VAND:
+	case IR_VBIC:
+	case IR_VOR:
+	case IR_VXOR: i->cc = (u8)below(4); break;
+	case IR_VSMAX:
+	case IR_VSMIN:
+	case IR_VUMAX:
+	case IR_VUMIN: i->cc = (u8)below(3); break;
+	case IR_VMUL: i->cc = (u8)(1 + below(2)); break;
+	case IR_VSHL:
+	case IR_VSHR: i->cc = (u8)(1 + below(3)); i->imm = below(8u << i->cc); break;
+	case IR_VSAR: i->cc = (u8)(1 + below(2)); i->imm = below(8u << i->cc); break;
+	case IR_VEXT: i->imm = below(16); break;
+	case IR_VLOW: i->cc = (u8)(2 + below(2)); break;
+	case IR_VFADD:
+	case IR_VFSUB:
+	case IR_VFMUL:
+	case IR_VFDIV:
+	case IR_VFSQRT:
+	case IR_VFMLA: i->mem = below(2); /* fall through */
+	case IR_VFCVT:
+	case IR_VFFROM:
+	case IR_VFTO:
+	case IR_VFCMP: i->cc = (u8)(2 + below(2)); break;
 	default: break;
 	}
 }

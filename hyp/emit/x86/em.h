@@ -102,7 +102,7 @@ struct em_cold {
 	u64 target;
 	u32 guest;
 };
-enum { COLD_MEM, COLD_EDGE, COLD_CROSS, COLD_MISS };
+enum { COLD_MEM, COLD_EDGE, COLD_CROSS, COLD_MISS, COLD_FP };
 
 struct em {
 	struct emit e;
@@ -214,6 +214,19 @@ void em_op_mem(struct em *x, const struct ir_insn *i);
 void em_op_flow(struct em *x, const struct ir_insn *i);
 bool em_op_vec(struct em *x, const struct ir_insn *i);
 bool em_can_vec(enum ir_op op);
+/* vec_int.c, fp.c: rows of vec.c's table */
+bool em_op_lanes(struct em *x, const struct ir_insn *i);
+bool em_op_lane_shift(struct em *x, const struct ir_insn *i);
+bool em_op_vlow(struct em *x, const struct ir_insn *i);
+bool em_op_vext(struct em *x, const struct ir_insn *i);
+void em_vlow(struct em *x, unsigned size, int d, int a);
+bool em_op_fp(struct em *x, const struct ir_insn *i);
+bool em_op_fmla(struct em *x, const struct ir_insn *i);
+bool em_op_fcvt(struct em *x, const struct ir_insn *i);
+bool em_op_fcmp(struct em *x, const struct ir_insn *i);
+bool em_op_ffrom(struct em *x, const struct ir_insn *i);
+bool em_op_fto(struct em *x, const struct ir_insn *i);
+void em_cold_fp(struct em *x, const struct em_cold *c);
 void em_cold_mem(struct em *x, const struct em_cold *c);
 void em_cold_flow(struct em *x, const struct em_cold *c);
 void em_exit(struct em *x, struct em_site site);

@@ -130,6 +130,8 @@ static void emit_cold(struct em *x)
 	for (u32 k = 0; k < x->n_cold; k++)
 		if (x->cold[k].kind == COLD_MEM)
 			em_cold_mem(x, &x->cold[k]);
+		else if (x->cold[k].kind == COLD_FP)
+			em_cold_fp(x, &x->cold[k]);
 		else
 			em_cold_flow(x, &x->cold[k]);
 }

@@ -120,6 +120,17 @@ static bool op_vdup(struct em *x, const struct ir_insn *i)
 }
 
 static const struct row ops[IR_NR_OPS] = {
+	[IR_VADD ... IR_VZIPH] = { em_op_lanes },
+	[IR_VSHL ... IR_VSAR] = { em_op_lane_shift },
+	[IR_VAND ... IR_VXOR] = { em_op_lanes },
+	[IR_VLOW] = { em_op_vlow },
+	[IR_VEXT] = { em_op_vext },
+	[IR_VFADD ... IR_VFSQRT] = { em_op_fp },
+	[IR_VFMLA] = { em_op_fmla },
+	[IR_VFCVT] = { em_op_fcvt },
+	[IR_VFCMP] = { em_op_fcmp },
+	[IR_VFFROM] = { em_op_ffrom },
+	[IR_VFTO] = { em_op_fto },
 	[IR_GETV] = { op_getv },
 	[IR_SETV] = { op_setv },
 	[IR_VCONST] = { op_vconst },

@@ -2,6 +2,7 @@
 /* Scalar floating point. What is no arithmetic (sign, select) is IR; the rest calls softfp with the
  * instruction word. */
 #include "hyp/lift/arm64/fp.h"
+#include "hyp/lift/arm64/lift_vec.h"
 
 #define W_TYPE(w) ((w) >> 22 & 3)
 
@@ -86,7 +87,7 @@ static u64 helper_fsqrt(struct hyp_cpu *cpu, u64 w, u64 b, u64 c)
 
 bool lift_fsqrt(struct lift *l, const struct a64_insn *i)
 {
-	return call_typed(l, i, helper_fsqrt);
+	return lift_fsqrt_ir(l, i->raw, fp_type_size(F(i, type))) || call_typed(l, i, helper_fsqrt);
 }
 
 /* opcode<2:0>: N P M Z A - X I */
@@ -122,6 +123,8 @@ bool lift_fcvt(struct lift *l, const struct a64_insn *i)
 {
 	if (F(i, opc) == F(i, type) || !fp_type_size(F(i, opc)))
 		return false;
+	if (lift_fcvt_ir(l, i->raw, fp_type_size(F(i, type)), fp_type_size(F(i, opc))))
+		return true;
 	return call_typed(l, i, helper_fcvt);
 }
 
@@ -144,7 +147,7 @@ static u64 helper_f2(struct hyp_cpu *cpu, u64 w, u64 b, u64 c)
 
 bool lift_f2(struct lift *l, const struct a64_insn *i)
 {
-	return call_typed(l, i, helper_f2);
+	return lift_f2_ir(l, i->raw, fp_type_size(F(i, type))) || call_typed(l, i, helper_f2);
 }
 
 /* o1 negates the addend, o1 ^ o0 the product. */
@@ -164,7 +167,7 @@ static u64 helper_f3(struct hyp_cpu *cpu, u64 w, u64 b, u64 c)
 
 bool lift_f3(struct lift *l, const struct a64_insn *i)
 {
-	return call_typed(l, i, helper_f3);
+	return lift_f3_ir(l, i->raw, fp_type_size(F(i, type))) || call_typed(l, i, helper_f3);
 }
 
 /* ---- comparison
@@ -202,6 +205,8 @@ bool lift_fcmp(struct lift *l, const struct a64_insn *i)
 {
 	if (!fp_type_size(F(i, type)))
 		return false;
+	if (lift_fcmp_ir(l, i->raw, fp_type_size(F(i, type))))
+		return true;
 	set_nzcv(l, lift_call(l, helper_fcmp, lift_const(l, IR_I64, i->raw), 0, 0));
 	return true;
 }
@@ -245,6 +250,8 @@ bool lift_fcvt_to_int(struct lift *l, const struct a64_insn *i)
 {
 	if (!fixed_allowed(i))
 		return false;
+	if (lift_fcvtzs_ir(l, i->raw, fp_type_size(F(i, type))))
+		return true;
 	u16 v = lift_call(l, helper_fcvt_to_int, lift_const(l, IR_I64, i->raw), 0, 0);
 	if (!F(i, sf))
 		v = ir1(l->b, IR_TRUNC, IR_I32, v);
@@ -268,6 +275,8 @@ bool lift_fcvt_from_int(struct lift *l, const struct a64_insn *i)
 {
 	if (!fixed_allowed(i))
 		return false;
+	if (lift_cvtf_ir(l, i->raw, fp_type_size(F(i, type))))
+		return true;
 	lift_call(l, helper_fcvt_from_int, lift_const(l, IR_I64, i->raw), lift_get(l, IR_I64, F(i, Rn)), 0);
 	return true;
 }

@@ -5,6 +5,7 @@
  * double. Bit 23 (a) takes part in the operation.
  */
 #include "hyp/lift/arm64/fp.h"
+#include "hyp/lift/arm64/lift_vec.h"
 
 #define W_A(w) ((w) >> 23 & 1)
 #define W_SZ(w) ((w) >> 22 & 1)
@@ -94,7 +95,9 @@ static u64 helper_same(struct hyp_cpu *cpu, u64 w, u64 size, u64 unused)
 
 static bool same_sized(struct lift *l, const struct a64_insn *i, unsigned size)
 {
-	return lanes_allowed(i->raw, size, same_op(i->raw)->scalar) && call_sized(l, i, helper_same, size);
+	if (!lanes_allowed(i->raw, size, same_op(i->raw)->scalar))
+		return false;
+	return lift_vfsame_ir(l, i->raw, size) || call_sized(l, i, helper_same, size);
 }
 
 bool lift_vfsame(struct lift *l, const struct a64_insn *i)
@@ -164,7 +167,7 @@ bool lift_vfelement(struct lift *l, const struct a64_insn *i)
 
 	if (F(i, size) == 1 || (size == 3 && F(i, L)) || !lanes_allowed(i->raw, size, true))
 		return false;
-	return call_sized(l, i, helper_element, size);
+	return lift_vfelement_ir(l, i->raw, size) || call_sized(l, i, helper_element, size);
 }
 
 /* ---- two registers

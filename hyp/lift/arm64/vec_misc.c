@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Two registers (miscellaneous), and across lanes. */
+#include "hyp/lift/arm64/lift_vec.h"
 #include "hyp/lift/arm64/vec.h"
 
 #define OPC(w) ((w) >> 12 & 31)
@@ -37,8 +38,9 @@ static u64 helper_misc(struct hyp_cpu *cpu, u64 w, u64 b, u64 c)
 
 bool lift_vmisc(struct lift *l, const struct a64_insn *i)
 {
-	return vec_allowed(&misc[W_U(i->raw)][OPC(i->raw)], i->raw, F(i, size)) &&
-	       vec_call(l, i, helper_misc);
+	if (!vec_allowed(&misc[W_U(i->raw)][OPC(i->raw)], i->raw, F(i, size)))
+		return false;
+	return lift_vmisc_ir(l, i->raw) || vec_call(l, i, helper_misc);
 }
 
 /* NOT and RBIT are told apart by size; the lanes are bytes. */

@@ -1,16 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Elements moved about: copies, immediates, permutations, tables, and moves between the register files. */
+#include "hyp/lift/arm64/lift_vec.h"
 #include "hyp/lift/arm64/vec.h"
-
-static u16 getv(struct lift *l, unsigned n)
-{
-	return lift_imm_op(l, IR_GETV, IR_V128, 0, n);
-}
-
-static void setv(struct lift *l, unsigned n, u16 v)
-{
-	lift_imm_op(l, IR_SETV, IR_VOID, v, n);
-}
 
 static u16 lane_get(struct lift *l, u16 v, enum ir_type t, unsigned size, unsigned lane)
 {
@@ -45,8 +36,8 @@ bool lift_dup_element(struct lift *l, const struct a64_insn *i)
 
 	if (!copy_size(i, &size, &index) || (size == 3 && !F(i, Q)))
 		return false;
-	u16 x = lane_get(l, getv(l, F(i, Rn)), lane_type(size), size, index);
-	setv(l, F(i, Rd), by_q(l, i, lift_cc_op(l, IR_VDUP, IR_V128, (u8)size, x)));
+	u16 x = lane_get(l, lift_getv(l, F(i, Rn)), lane_type(size), size, index);
+	lift_setv(l, F(i, Rd), by_q(l, i, lift_cc_op(l, IR_VDUP, IR_V128, (u8)size, x)));
 	return true;
 }
 
@@ -57,7 +48,7 @@ bool lift_dup_general(struct lift *l, const struct a64_insn *i)
 	if (!copy_size(i, &size, &index) || (size == 3 && !F(i, Q)))
 		return false;
 	u16 x = lift_get(l, lane_type(size), F(i, Rn));
-	setv(l, F(i, Rd), by_q(l, i, lift_cc_op(l, IR_VDUP, IR_V128, (u8)size, x)));
+	lift_setv(l, F(i, Rd), by_q(l, i, lift_cc_op(l, IR_VDUP, IR_V128, (u8)size, x)));
 	return true;
 }
 
@@ -67,17 +58,17 @@ bool lift_dup_scalar(struct lift *l, const struct a64_insn *i)
 
 	if (!copy_size(i, &size, &index))
 		return false;
-	u16 x = lane_get(l, getv(l, F(i, Rn)), lane_type(size), size, index);
-	setv(l, F(i, Rd), ir1(l->b, IR_VFROM, IR_V128, x));
+	u16 x = lane_get(l, lift_getv(l, F(i, Rn)), lane_type(size), size, index);
+	lift_setv(l, F(i, Rd), ir1(l->b, IR_VFROM, IR_V128, x));
 	return true;
 }
 
 static void insert(struct lift *l, const struct a64_insn *i, unsigned size, unsigned index, u16 x)
 {
-	u16 v = ir2(l->b, IR_VINS, IR_V128, getv(l, F(i, Rd)), x);
+	u16 v = ir2(l->b, IR_VINS, IR_V128, lift_getv(l, F(i, Rd)), x);
 	IR_VALUE(l->b, v).cc = (u8)size;
 	IR_VALUE(l->b, v).imm = index;
-	setv(l, F(i, Rd), v);
+	lift_setv(l, F(i, Rd), v);
 }
 
 bool lift_ins_general(struct lift *l, const struct a64_insn *i)
@@ -96,7 +87,7 @@ bool lift_ins_element(struct lift *l, const struct a64_insn *i)
 
 	if (!copy_size(i, &size, &index))
 		return false;
-	u16 x = lane_get(l, getv(l, F(i, Rn)), lane_type(size), size, F(i, imm4) >> size);
+	u16 x = lane_get(l, lift_getv(l, F(i, Rn)), lane_type(size), size, F(i, imm4) >> size);
 	insert(l, i, size, index, x);
 	return true;
 }
@@ -108,7 +99,7 @@ bool lift_umov(struct lift *l, const struct a64_insn *i)
 	if (!copy_size(i, &size, &index) || (size == 3) != F(i, Q))
 		return false;
 	enum ir_type t = lane_type(size);
-	lift_set(l, t, F(i, Rd), lane_get(l, getv(l, F(i, Rn)), t, size, index));
+	lift_set(l, t, F(i, Rd), lane_get(l, lift_getv(l, F(i, Rn)), t, size, index));
 	return true;
 }
 
@@ -119,7 +110,7 @@ bool lift_smov(struct lift *l, const struct a64_insn *i)
 	if (!copy_size(i, &size, &index) || size > (F(i, Q) ? 2 : 1))
 		return false;
 	enum ir_type t = F(i, Q) ? IR_I64 : IR_I32;
-	u16 v = lane_get(l, getv(l, F(i, Rn)), t, size, index);
+	u16 v = lane_get(l, lift_getv(l, F(i, Rn)), t, size, index);
 	IR_VALUE(l->b, v).mem = 1;
 	lift_set(l, t, F(i, Rd), v);
 	return true;
@@ -177,7 +168,7 @@ static void set_imm(struct lift *l, const struct a64_insn *i, u64 imm)
 {
 	u16 v = lift_imm_op(l, IR_VCONST, IR_V128, 0, imm);
 	IR_VALUE(l->b, v).cc = !F(i, Q);
-	setv(l, F(i, Rd), v);
+	lift_setv(l, F(i, Rd), v);
 }
 
 /* d with imm ORed in (op 0), or taken out (op 1) */
@@ -245,7 +236,9 @@ static u64 helper_permute(struct hyp_cpu *cpu, u64 w, u64 b, u64 c)
 
 bool lift_vpermute(struct lift *l, const struct a64_insn *i)
 {
-	return (F(i, size) != 3 || F(i, Q)) && vec_call(l, i, helper_permute);
+	if (F(i, size) == 3 && !F(i, Q))
+		return false;
+	return lift_vzip_ir(l, i->raw) || vec_call(l, i, helper_permute);
 }
 
 static u64 helper_ext(struct hyp_cpu *cpu, u64 w, u64 b, u64 c)
@@ -262,7 +255,9 @@ static u64 helper_ext(struct hyp_cpu *cpu, u64 w, u64 b, u64 c)
 
 bool lift_vext(struct lift *l, const struct a64_insn *i)
 {
-	return (F(i, Q) || F(i, imm4) < 8) && vec_call(l, i, helper_ext);
+	if (!F(i, Q) && F(i, imm4) >= 8)
+		return false;
+	return lift_vext_ir(l, i->raw) || vec_call(l, i, helper_ext);
 }
 
 /* TBL; TBX (op) leaves bytes whose index is beyond the table. */
@@ -303,8 +298,8 @@ bool lift_fmov_reg(struct lift *l, const struct a64_insn *i)
 
 	if (size < 0)
 		return false;
-	u16 x = lane_get(l, getv(l, F(i, Rn)), lane_type((unsigned)size), (unsigned)size, 0);
-	setv(l, F(i, Rd), ir1(l->b, IR_VFROM, IR_V128, x));
+	u16 x = lane_get(l, lift_getv(l, F(i, Rn)), lane_type((unsigned)size), (unsigned)size, 0);
+	lift_setv(l, F(i, Rd), ir1(l->b, IR_VFROM, IR_V128, x));
 	return true;
 }
 
@@ -316,7 +311,7 @@ bool lift_fmov_imm(struct lift *l, const struct a64_insn *i)
 		return false;
 	u16 v = lift_imm_op(l, IR_VCONST, IR_V128, 0, a64_fp_imm(F(i, imm8), 8u << size));
 	IR_VALUE(l->b, v).cc = 1;
-	setv(l, F(i, Rd), v);
+	lift_setv(l, F(i, Rd), v);
 	return true;
 }
 
@@ -336,7 +331,7 @@ bool lift_fmov_to_general(struct lift *l, const struct a64_insn *i)
 	if (!fmov_sizes(i, &size))
 		return false;
 	enum ir_type t = lift_type(i);
-	lift_set(l, t, F(i, Rd), lane_get(l, getv(l, F(i, Rn)), t, size, 0));
+	lift_set(l, t, F(i, Rd), lane_get(l, lift_getv(l, F(i, Rn)), t, size, 0));
 	return true;
 }
 
@@ -349,13 +344,13 @@ bool lift_fmov_from_general(struct lift *l, const struct a64_insn *i)
 	u16 x = lift_get(l, lift_type(i), F(i, Rn));
 	if (size == 1)
 		x = lift_imm_op(l, IR_ZEXT, lift_type(i), x, 16);
-	setv(l, F(i, Rd), ir1(l->b, IR_VFROM, IR_V128, x));
+	lift_setv(l, F(i, Rd), ir1(l->b, IR_VFROM, IR_V128, x));
 	return true;
 }
 
 bool lift_fmov_high_to(struct lift *l, const struct a64_insn *i)
 {
-	lift_set(l, IR_I64, F(i, Rd), lane_get(l, getv(l, F(i, Rn)), IR_I64, 3, 1));
+	lift_set(l, IR_I64, F(i, Rd), lane_get(l, lift_getv(l, F(i, Rn)), IR_I64, 3, 1));
 	return true;
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Three registers of one shape: lane by lane, pairwise, logical; and the same with an element of Vm. */
+#include "hyp/lift/arm64/lift_vec.h"
 #include "hyp/lift/arm64/vec.h"
 
 #define OPC(w) ((w) >> 11 & 31)
@@ -45,8 +46,9 @@ static u64 helper_same(struct hyp_cpu *cpu, u64 w, u64 b, u64 c)
 
 bool lift_vsame(struct lift *l, const struct a64_insn *i)
 {
-	return vec_allowed(&same[W_U(i->raw)][OPC(i->raw)], i->raw, F(i, size)) &&
-	       vec_call(l, i, helper_same);
+	if (!vec_allowed(&same[W_U(i->raw)][OPC(i->raw)], i->raw, F(i, size)))
+		return false;
+	return lift_vsame_ir(l, i->raw) || vec_call(l, i, helper_same);
 }
 
 /* SQRDMLAH, SQRDMLSH (three same, extra): size 1 and 2. */
@@ -109,34 +111,10 @@ bool lift_vaddp_scalar(struct lift *l, const struct a64_insn *i)
 /* ---- logical: U:size is the operation
  * ------------------------------------------------------------------- */
 
-static u64 logical(unsigned op, u64 n, u64 m, u64 d)
-{
-	switch (op) {
-	case 0: return n & m;
-	case 1: return n & ~m;
-	case 2: return n | m;
-	case 3: return n | ~m;
-	case 4: return n ^ m;
-	case 5: return (n & d) | (m & ~d);  /* BSL */
-	case 6: return (n & m) | (d & ~m);  /* BIT */
-	default: return (n & ~m) | (d & m); /* BIF */
-	}
-}
-
-static u64 helper_logical(struct hyp_cpu *cpu, u64 w, u64 b, u64 c)
-{
-	const struct arm64_v *n = &cpu->s.v[W_RN(w)], *m = &cpu->s.v[W_RM(w)];
-	struct arm64_v *d = &cpu->s.v[W_RD(w)];
-	unsigned op = W_U(w) << 2 | W_SIZE(w);
-
-	d->d[0] = logical(op, n->d[0], m->d[0], d->d[0]);
-	d->d[1] = W_Q(w) ? logical(op, n->d[1], m->d[1], d->d[1]) : 0;
-	return 0;
-}
-
 bool lift_vlogical(struct lift *l, const struct a64_insn *i)
 {
-	return vec_call(l, i, helper_logical);
+	lift_vlogical_ir(l, i->raw);
+	return true;
 }
 
 /* ---- by element

@@ -3,6 +3,7 @@
  * Shifts by an immediate. The highest set bit of immh is the element size; immh:immb less that size is the
  * shift to the left, twice the size less immh:immb the one to the right.
  */
+#include "hyp/lift/arm64/lift_vec.h"
 #include "hyp/lift/arm64/vec.h"
 
 #define OPC(w) ((w) >> 11 & 31)
@@ -90,7 +91,8 @@ bool lift_vshift(struct lift *l, const struct a64_insn *i)
 	if (W_SCALAR(i->raw) ? !(shifts[W_U(i->raw)][OPC(i->raw)].scalar >> size & 1)
 			     : size == 3 && !W_Q(i->raw))
 		return false;
-	return vec_call(l, i, helper_shift);
+	int shift = shifts[W_U(i->raw)][OPC(i->raw)].left ? shift_left(i->raw) : shift_right(i->raw);
+	return lift_vshift_ir(l, i->raw, size, shift) || vec_call(l, i, helper_shift);
 }
 
 /* ---- narrowing: SHRN, RSHRN, SQSHRUN, SQRSHRUN, SQSHRN, UQSHRN and rounded
@@ -147,5 +149,8 @@ static u64 helper_shll_imm(struct hyp_cpu *cpu, u64 w, u64 b, u64 c)
 
 bool lift_vshll_imm(struct lift *l, const struct a64_insn *i)
 {
-	return F(i, immh) && F(i, immh) < 8 && vec_call(l, i, helper_shll_imm);
+	if (!F(i, immh) || F(i, immh) >= 8)
+		return false;
+	return lift_vshll_ir(l, i->raw, shift_size(i->raw), shift_left(i->raw)) ||
+	       vec_call(l, i, helper_shll_imm);
 }
