@@ -59,6 +59,23 @@ static int enable_manual_dirty_log(struct kvm *kvm, const struct kvm_enable_cap 
 	return 0;
 }
 
+/* For an architecture whose devices write memory without a vCPU (arm64's ITS): what they write is in the
+ * bitmap. */
+static int enable_ring_with_bitmap(struct kvm *kvm, const struct kvm_enable_cap *cap)
+{
+	int ret = -EINVAL;
+
+	if (!kvm_vm_ioctl_check_extension_generic(kvm, cap->cap) || !kvm->dirty_ring_size || cap->flags)
+		return -EINVAL;
+	pthread_mutex_lock(&kvm->slots_lock);
+	if (kvm_are_all_memslots_empty(kvm)) {
+		kvm->dirty_ring_with_bitmap = true;
+		ret = 0;
+	}
+	pthread_mutex_unlock(&kvm->slots_lock);
+	return ret;
+}
+
 int kvm_vm_ioctl_enable_cap_generic(struct kvm *kvm, struct kvm_enable_cap *cap)
 {
 	switch (cap->cap) {
@@ -71,8 +88,8 @@ int kvm_vm_ioctl_enable_cap_generic(struct kvm *kvm, struct kvm_enable_cap *cap)
 		if (!kvm_vm_ioctl_check_extension_generic(kvm, cap->cap))
 			return -EINVAL;
 		return (int)kvm_vm_ioctl_enable_dirty_log_ring(kvm, (u32)cap->args[0]);
-	case KVM_CAP_DIRTY_LOG_RING_WITH_BITMAP: /* only where KVM writes memory without a vCPU: not on x86 */
-		return -EINVAL;
+	case KVM_CAP_DIRTY_LOG_RING_WITH_BITMAP:
+		return enable_ring_with_bitmap(kvm, cap);
 	default:
 		return kvm_vm_ioctl_enable_cap(kvm, cap);
 	}

@@ -28,7 +28,7 @@ u64 *kvm_alloc_dirty_bitmap(u64 npages, bool all_set)
 
 bool kvm_use_dirty_bitmap(struct kvm *kvm)
 {
-	return !kvm->dirty_ring_size;
+	return !kvm->dirty_ring_size || kvm->dirty_ring_with_bitmap;
 }
 
 /* Why the slot's log can't be had, 0 where it can. */

@@ -25,7 +25,7 @@ static bool ring_push(struct kvm_vcpu *vcpu, u32 slot, u64 offset)
 
 /*
  * A write by KVM itself goes to the ring of the vCPU whose ioctl the thread is in. As on Linux, where there
- * is none (nothing on x86 writes that way) a VM with rings has no place to note it.
+ * is none (nothing on x86 writes that way) a VM with rings notes it in the bitmap, if it has one.
  */
 bool kvm_mark_page_dirty(void *opaque, struct hyp_cpu *cpu, u32 region_id, gpa_t gpa)
 {

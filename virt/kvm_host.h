@@ -326,6 +326,7 @@ struct kvm {
 	u64 users_count;  /* atomic; the vm fd and each vcpu/device fd */
 	bool vm_dead;
 	u64 manual_dirty_log_protect;
+	bool dirty_ring_with_bitmap; /* KVM_CAP_DIRTY_LOG_RING_WITH_BITMAP */
 	u32 dirty_ring_size; /* bytes of each vCPU's dirty ring; 0: the log is used */
 	bool vm_bugged;
 	struct list_head vm_list;

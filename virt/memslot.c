@@ -76,6 +76,15 @@ static int make_place(struct kvm *kvm, u32 id)
 	return 0;
 }
 
+bool kvm_are_all_memslots_empty(struct kvm *kvm)
+{
+	for (u32 as = 0; as < KVM_MAX_NR_ADDRESS_SPACES; as++)
+		for (u32 id = 0; id < KVM_USER_MEM_SLOTS; id++)
+			if (kvm_id_to_memslot(kvm, as << 16 | id))
+				return false;
+	return true;
+}
+
 bool kvm_memslot_id_valid(struct kvm *kvm, u32 id)
 {
 	return (int)(id >> 16) < kvm_arch_nr_memslot_as_ids(kvm) && (u16)id < KVM_USER_MEM_SLOTS;

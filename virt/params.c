@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The parameters that the module kvm has on every architecture, then the architecture's (arch/<guest>/params.c),
- * as /sys/module/<module>/parameters shows them on Linux 6.12. The values tell what is so here, which is not
- * always the module's default.
+ * The parameters that the module kvm has on every architecture, then the architecture's
+ * (arch/<guest>/params.c), as /sys/module/<module>/parameters shows them on Linux 6.12. The values tell what
+ * is so here, which is not always the module's default.
  */
 #include <stddef.h>
 #include "virt/kvm_host.h"

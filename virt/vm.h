@@ -28,6 +28,7 @@ int kvm_vm_ioctl_enable_cap_generic(struct kvm *kvm, struct kvm_enable_cap *cap)
 int kvm_memslots_init(struct kvm *kvm);
 void kvm_memslots_destroy(struct kvm *kvm);
 long kvm_vm_ioctl_set_memory_region(struct kvm *kvm, const struct kvm_userspace_memory_region2 *mem);
+bool kvm_are_all_memslots_empty(struct kvm *kvm); /* slots_lock held */
 bool kvm_memslot_id_valid(struct kvm *kvm, u32 id); /* as_id << 16 | slot: in range? */
 static inline struct kvm_memory_slot *kvm_id_to_memslot(struct kvm *kvm, u32 id)
 {

@@ -150,6 +150,42 @@ static void read_only_memory(void **state)
 	assert_int_equal(*(uint64_t *)m.run->mmio.data, reg(m.vcpu, X(1)));
 }
 
+#define LOGGED (RAM_BASE + 0x400000)
+
+static void dirty_pages(uint64_t expected)
+{
+	uint64_t bits = 0;
+	struct kvm_dirty_log log = { .slot = 2, .dirty_bitmap = &bits };
+
+	ok(IOCTL(m.vm, KVM_GET_DIRTY_LOG, &log));
+	assert_int_equal(bits, expected);
+}
+
+static void dirty_log(void **state)
+{
+	uint8_t *mem = mmap(NULL, 0x10000, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct kvm_userspace_memory_region r = { .slot = 2, .guest_phys_addr = LOGGED, .memory_size = 0x10000,
+						 .flags = KVM_MEM_LOG_DIRTY_PAGES, .userspace_addr = (uintptr_t)mem };
+
+	ok(IOCTL(m.vm, KVM_SET_USER_MEMORY_REGION, &r));
+	machine_asm(&m, STRX(1, 2, 0), STRX(1, 2, 8), LDRX(4, 5, 0), REPORT(1), STP(1, 1, 3), REPORT(1),
+		    STRX(1, 2, 0), REPORT(1));
+	set_reg(m.vcpu, X(1), 77);
+	set_reg(m.vcpu, X(2), LOGGED + 0x3000);
+	set_reg(m.vcpu, X(3), LOGGED + 0x4ff8); /* a pair over two pages */
+	set_reg(m.vcpu, X(5), LOGGED + 0x7000);
+	machine_report(&m, 0);
+	dirty_pages(1 << 3);
+	dirty_pages(0);
+	machine_report(&m, 0);
+	dirty_pages(1 << 4 | 1 << 5);
+	machine_report(&m, 0);
+	dirty_pages(1 << 3); /* again: it is armed again */
+	r.memory_size = 0;
+	ok(IOCTL(m.vm, KVM_SET_USER_MEMORY_REGION, &r));
+	munmap(mem, 0x10000);
+}
+
 static void unknown_system_register(void **state)
 {
 	uint64_t esr;
@@ -313,7 +349,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(mmio_writes), T(mmio_reads), T(immediate_exit_takes_the_answer), T(no_valid_syndrome),
-		T(abort_injected_by_user_space), T(code_where_no_ram_is), T(read_only_memory),
+		T(abort_injected_by_user_space), T(code_where_no_ram_is), T(read_only_memory), T(dirty_log),
 		T(unknown_system_register), T(id_registers_are_read_only), T(serror), T(cpu_lines),
 		T(line_arguments), T(line_arguments_with_gic), T(wfi_wakes), T(suspended), T(single_step),
 		T(software_breakpoint),

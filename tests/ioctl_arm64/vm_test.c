@@ -98,6 +98,24 @@ static void enable_cap(void **state)
 	fails(EINVAL, IOCTL(vm_fd, KVM_ENABLE_CAP, &c));
 }
 
+/* The ring first, the bitmap beside it while there is no memory yet. */
+static void ring_with_bitmap(void **state)
+{
+	struct kvm_enable_cap ring = { .cap = KVM_CAP_DIRTY_LOG_RING_ACQ_REL, .args = { 8192 } };
+	struct kvm_enable_cap bitmap = { .cap = KVM_CAP_DIRTY_LOG_RING_WITH_BITMAP };
+	uint64_t bits[8];
+	struct kvm_dirty_log log = { .dirty_bitmap = bits };
+
+	assert_int_equal(cap(vm_fd, KVM_CAP_DIRTY_LOG_RING_WITH_BITMAP), 1);
+	fails(EINVAL, IOCTL(vm_fd, KVM_ENABLE_CAP, &bitmap));
+	ok(IOCTL(vm_fd, KVM_ENABLE_CAP, &ring));
+	ok(set_memory(vm_fd, 0, 4096));
+	fails(EINVAL, IOCTL(vm_fd, KVM_ENABLE_CAP, &bitmap));
+	fails(ENXIO, IOCTL(vm_fd, KVM_GET_DIRTY_LOG, &log));
+	ok(set_memory(vm_fd, 0, 0));
+	ok(IOCTL(vm_fd, KVM_ENABLE_CAP, &bitmap));
+}
+
 static void unknown_ioctls(void **state)
 {
 	struct kvm_create_device cd = { .type = KVM_DEV_TYPE_ARM_VGIC_V3, .flags = KVM_CREATE_DEVICE_TEST };
@@ -199,6 +217,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(ipa_size),	   T(memory_within_the_ipa_size),
 		T(capabilities),   T(enable_cap),
+		T(ring_with_bitmap),
 		T(unknown_ioctls), T(preferred_target),
 		T(vcpu_numbers),   T(run_mapping),
 		T(writable_masks), T(counter_offset),
