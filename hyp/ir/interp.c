@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The reference interpreter: what every operation means, in plain C. Values are kept as they are defined, one slot each;
- * state is read and written in program order, so nothing has to be undone when an access faults.
+ * The reference interpreter: what every operation means, in plain C. Values are kept as they are defined,
+ * one slot each; state is read and written in program order, so nothing has to be undone when an access
+ * faults.
  *
  * It is also what runs a guest with KUSE_HYP_ENGINE=interp, and blocks that hyp/emit refuses.
  */

@@ -15,7 +15,8 @@ union ir_val {
 	float s[4];
 };
 
-/* An operation of vec_ops.inc that neither reads nor writes anything but its operands. val: all values of the block. */
+/* An operation of vec_ops.inc that neither reads nor writes anything but its operands. val: all values of
+ * the block. */
 void ir_interp_vec(const struct ir_insn *i, const union ir_val *val, union ir_val *r);
 
 /* VFADD to VFTO. Operands that an operation does not have point to anything. */

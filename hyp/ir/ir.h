@@ -76,7 +76,8 @@ struct ir_block {
 /* Empties b. */
 void ir_block_init(struct ir_block *b, u64 pc, u32 key);
 
-/* Builders; return the new value, 0 and b->overflow where there is no room. Constants are folded and shared by the passes, not here. */
+/* Builders; return the new value, 0 and b->overflow where there is no room. Constants are folded and
+ * shared by the passes, not here. */
 u16 ir_add_insn(struct ir_block *b, struct ir_insn i);
 static inline u16 ir3(struct ir_block *b, enum ir_op op, enum ir_type t, u16 x, u16 y, u16 z)
 {
@@ -118,8 +119,8 @@ const struct ir_op_desc {
 
 #define IR_VALUE(b, v) ((b)->ir[v])
 
-/* What CLZ, RBIT, ... compute: the interpreter and constant folding (eval.c). x, y, z: the operands, zero extended, flags as NZCV
- * in bits 31:28. Integer and flag operations without effects only. */
+/* What CLZ, RBIT, ... compute: the interpreter and constant folding (eval.c). x, y, z: the operands, zero
+ * extended, flags as NZCV in bits 31:28. Integer and flag operations without effects only. */
 u64 ir_eval(const struct ir_insn *i, u64 x, u64 y, u64 z);
 bool ir_can_eval(enum ir_op op);
 bool ir_cond_holds(unsigned cc, u32 nzcv);

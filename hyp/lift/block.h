@@ -2,8 +2,9 @@
 /*
  * Inside the engine for lifted code (engine.h): its blocks and where their code is.
  *
- * A block is found by (pc, gpa, key) and lies in one page. Memory of dead blocks is reused only when everything is emptied;
- * a dead block's entry is overwritten with a jump to its own way out, so links into it need no bookkeeping.
+ * A block is found by (pc, gpa, key) and lies in one page. Memory of dead blocks is reused only when
+ * everything is emptied; a dead block's entry is overwritten with a jump to its own way out, so links into
+ * it need no bookkeeping.
  */
 #ifndef KUSE_HYP_LIFT_BLOCK_H
 #define KUSE_HYP_LIFT_BLOCK_H

@@ -301,8 +301,8 @@ void hyp_engine_flush(struct hyp_cpu *cpu)
 	hyp_jc_reset(cpu);
 }
 
-/* Other CPUs look at the page when they next see their attention word: at the latest when they synchronize their
- * context, which ends a block, as the architecture asks of who runs modified code. */
+/* Other CPUs look at the page when they next see their attention word: at the latest when they
+ * synchronize their context, which ends a block, as the architecture asks of who runs modified code. */
 void hyp_arm64_ic_page(struct hyp_cpu *cpu, gpa_t gpa)
 {
 	const u8 *pf = hyp_as_pf(cpu->as, gpa);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Host signals raised by emitted code (mem/signal.h): guest RAM that the host does not let it have. The guest's state is
- * stored, and the run loop's guard takes over as for C code; it calls lift_abandon().
+ * Host signals raised by emitted code (mem/signal.h): guest RAM that the host does not let it have. The
+ * guest's state is stored, and the run loop's guard takes over as for C code; it calls lift_abandon().
  */
 #include <ucontext.h>
 

@@ -17,7 +17,8 @@ void hyp_signal_exit(void);
 /* The host would not let us have a page of the address space's RAM. */
 bool hyp_is_host_fault(int sig, const siginfo_t *si, struct hyp_as *as);
 
-/* Provided by the engine: true where its code raised the signal and ctx has been changed so that it goes on elsewhere. */
+/* Provided by the engine: true where its code raised the signal and ctx has been changed so that it goes
+ * on elsewhere. */
 bool hyp_engine_signal(int sig, siginfo_t *si, void *ctx);
 
 #endif

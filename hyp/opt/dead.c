@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One pass from the block's end: values nobody uses, registers and flags that are written again before anybody sees them. */
+/* One pass from the block's end: values nobody uses, registers and flags that are written again before
+ * anybody sees them. */
 #include "hyp/opt/opt.h"
 
 #include "hyp/sys/arm64/cpu.h"
@@ -20,8 +21,8 @@ static void use(struct dead *d, u16 v)
 
 static bool leaves(const struct ir_insn *i)
 {
-	return ir_op_desc((enum ir_op)i->op)->flags & (IR_F_FAULT | IR_F_STATE | IR_F_END) || i->op == IR_BCC ||
-	       i->op == IR_BNZ || i->op == IR_BZ;
+	return ir_op_desc((enum ir_op)i->op)->flags & (IR_F_FAULT | IR_F_STATE | IR_F_END) ||
+	       i->op == IR_BCC || i->op == IR_BNZ || i->op == IR_BZ;
 }
 
 static bool target_kills_flags(struct dead *d, u64 target)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One pass from the block's beginning: what guest registers and flags hold is known from GETs and SETs before, operations on
- * constants are done, those that change nothing are copies.
+ * One pass from the block's beginning: what guest registers and flags hold is known from GETs and SETs
+ * before, operations on constants are done, those that change nothing are copies.
  */
 #include <string.h>
 
@@ -30,7 +30,8 @@ static void replace(struct forward *f, u16 v, u16 to)
 	f->b->ir[v] = (struct ir_insn){ .op = IR_NONE };
 }
 
-/* ---- state ---------------------------------------------------------------------------------------------- */
+/* ---- state
+ * ---------------------------------------------------------------------------------------------- */
 
 static bool get(struct forward *f, u16 v, u16 *known)
 {
@@ -71,7 +72,8 @@ static bool state(struct forward *f, u16 v)
 	}
 }
 
-/* ---- constants ------------------------------------------------------------------------------------------------ */
+/* ---- constants
+ * ------------------------------------------------------------------------------------------------ */
 
 static bool known(const struct forward *f, u16 v, u64 *value)
 {
@@ -86,8 +88,8 @@ static bool fold(struct forward *f, u16 v)
 	struct ir_insn *i = &f->b->ir[v];
 	u64 a, b, c, r;
 
-	if (!ir_can_eval((enum ir_op)i->op) || i->op == IR_FIMM || !known(f, i->a, &a) || !known(f, i->b, &b) ||
-	    !known(f, i->c, &c))
+	if (!ir_can_eval((enum ir_op)i->op) || i->op == IR_FIMM || !known(f, i->a, &a) ||
+	    !known(f, i->b, &b) || !known(f, i->c, &c))
 		return false;
 	r = ir_eval(i, a, b, c);
 	if (i->type == IR_FLAGS)
@@ -97,7 +99,8 @@ static bool fold(struct forward *f, u16 v)
 	return true;
 }
 
-/* ---- copies ------------------------------------------------------------------------------------------------------ */
+/* ---- copies
+ * ------------------------------------------------------------------------------------------------------ */
 
 static bool commutes(u16 op)
 {

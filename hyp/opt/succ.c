@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What A64 code does to NZCV, by its encoding alone: enough to see that flags are dead at the end of a block. Whatever is not
- * known to leave them alone or to overwrite them reads them. The bytes looked at are part of what the block is made of
- * (ir_block.look): when they change, the block goes.
+ * What A64 code does to NZCV, by its encoding alone: enough to see that flags are dead at the end of a
+ * block. Whatever is not known to leave them alone or to overwrite them reads them. The bytes looked at are
+ * part of what the block is made of (ir_block.look): when they change, the block goes.
  */
 #include <string.h>
 

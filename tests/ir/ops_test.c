@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Each operation of the IR by a table of cases worked out by hand; then what is not a pure operation, one test each. */
+/* Each operation of the IR by a table of cases worked out by hand; then what is not a pure operation, one
+ * test each. */
 #include <string.h>
 
 #include "tests/ir/fake.h"

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Random blocks: what ir_interp() leaves is what emitted code leaves, bit for bit: registers, flags, vectors, memory, pc, the
- * exception. Arguments: number of blocks, first seed. A block that differs is printed with its seed.
+ * Random blocks: what ir_interp() leaves is what emitted code leaves, bit for bit: registers, flags,
+ * vectors, memory, pc, the exception. Arguments: number of blocks, first seed. A block that differs is
+ * printed with its seed.
  */
 #include <stdio.h>
 #include <stdlib.h>

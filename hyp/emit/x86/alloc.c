@@ -3,8 +3,8 @@
 #include "hyp/emit/x86/em.h"
 
 /*
- * x0-x5 are arguments, results and the compilers' first temporaries, x19 and x20 what lives across calls, SP the base of
- * most accesses. Callee-saved host registers first: calls into C leave those alone.
+ * x0-x5 are arguments, results and the compilers' first temporaries, x19 and x20 what lives across calls, SP
+ * the base of most accesses. Callee-saved host registers first: calls into C leave those alone.
  */
 const s8 em_pin[32] = {
 	[0] = RBX, [1] = RBP, [2] = R12, [3] = R13, [4] = R9, [5] = R10,

@@ -2,22 +2,22 @@
 /*
  * Inside the emitter. One forward pass over a block; where each value is, is known at every operation:
  *
- *   constant            in the instruction that uses it, if it fits
- *   hreg                in an allocatable host register
- *   greg                equal to what guest register greg holds: a pinned host register, or memory (gs:[8 * greg])
- *   xreg, vreg          the same for vectors: an xmm register; v[vreg] in memory
- *   slot                in cpu->spill[slot]
- *   flags               in EFLAGS (x->fl), in cpu->hflags (x->hfl), or in a slot
+ *   constant            in the instruction that uses it, if it fits   hreg                in an allocatable
+ * host register   greg                equal to what guest register greg holds: a pinned host register, or
+ * memory (gs:[8 * greg])   xreg, vreg          the same for vectors: an xmm register; v[vreg] in memory
+ * slot                in cpu->spill[slot]   flags               in EFLAGS (x->fl), in cpu->hflags (x->hfl),
+ * or in a slot
  *
- * A value may be in several places. Guest registers are written where the IR says SET and no later; earlier only where
- * nothing in between can leave the block (em_plan's hints), which makes `add x0, x0, #1` one host instruction.
- * TRUNC and most WIDENs are no code: the value is its operand (root).
+ * A value may be in several places. Guest registers are written where the IR says SET and no later; earlier
+ * only where nothing in between can leave the block (em_plan's hints), which makes `add x0, x0, #1` one host
+ * instruction. TRUNC and most WIDENs are no code: the value is its operand (root).
  *
- * The carry: after a host SUB, CF is the inverse of Arm's C. That is the normal form, also in memory; after an ADD or AND
- * it is Arm's own (FL_DIRECT), and CMC makes it normal where a condition needs C and Z together or flags are stored.
+ * The carry: after a host SUB, CF is the inverse of Arm's C. That is the normal form, also in memory; after
+ * an ADD or AND it is Arm's own (FL_DIRECT), and CMC makes it normal where a condition needs C and Z
+ * together or flags are stored.
  *
- * Host registers: RAX and RCX are temporaries of one operation; the others are in regs[] (alloc.c). GS is the CPU, RSP the
- * host's stack.
+ * Host registers: RAX and RCX are temporaries of one operation; the others are in regs[] (alloc.c). GS is
+ * the CPU, RSP the host's stack.
  */
 #ifndef KUSE_HYP_EMIT_X86_EM_H
 #define KUSE_HYP_EMIT_X86_EM_H
@@ -164,7 +164,8 @@ static inline bool em_fits(u64 c)
 void em_plan(struct em *x);
 
 /* ---- alloc.c: the values of one operation ---- */
-/* Host register that holds v (its low half where v is I32); not to be written. Locked until the operation ends. */
+/* Host register that holds v (its low half where v is I32); not to be written. Locked until the operation
+ * ends. */
 int em_use(struct em *x, u16 v);
 /* Operand of an instruction that takes a register, memory or an immediate (sign extended 32 bits). */
 struct em_src {
@@ -172,8 +173,8 @@ struct em_src {
 	s32 x; /* register, offset from GS, immediate */
 };
 struct em_src em_source(struct em *x, u16 v);
-/* Host register for v's result. a: an operand whose register may be taken over if this is its last use, 0: none.
- * Call it when all operands have been found. */
+/* Host register for v's result. a: an operand whose register may be taken over if this is its last use,
+ * 0: none. Call it when all operands have been found. */
 int em_dest(struct em *x, u16 v, u16 a);
 /* The result is in host register r, which is a temporary (RAX, RCX). */
 void em_result(struct em *x, u16 v, int r, bool wide);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Host code (x86-64-v3) from IR. Some guest registers live in host registers across blocks (alloc.c says which and why), the
- * others and NZCV in struct hyp_cpu, reached through GS; vector registers are in memory between blocks.
+ * Host code (x86-64-v3) from IR. Some guest registers live in host registers across blocks (alloc.c says
+ * which and why), the others and NZCV in struct hyp_cpu, reached through GS; vector registers are in memory
+ * between blocks.
  */
 #ifndef KUSE_HYP_EMIT_X86_H
 #define KUSE_HYP_EMIT_X86_H
@@ -19,8 +20,9 @@ void emit_destroy(struct em *x);
 /* Writes the fixed stubs to the beginning of the code area and sets e->base. */
 void emit_stubs(struct lift_engine *e);
 
-/* Emits b (passes have been run) at the end of the engine's code area and fills blk: entries, map of its accesses.
- * -ENOSPC: the area is full, the caller empties it and tries again. -EOPNOTSUPP: it is for the interpreter. */
+/* Emits b (passes have been run) at the end of the engine's code area and fills blk: entries, map of its
+ * accesses. -ENOSPC: the area is full, the caller empties it and tries again. -EOPNOTSUPP: it is for the
+ * interpreter. */
 int emit_block(struct lift_engine *e, const struct ir_block *b, struct lift_block *blk);
 /* An entry for a block that is interpreted. */
 int emit_interp_block(struct lift_engine *e, struct lift_block *blk);
@@ -33,7 +35,8 @@ void emit_link(struct lift_engine *e, u32 patch, const struct lift_block *to, bo
 /* Runs emitted code from s.pc on, as lift_run() says. */
 void emit_run(struct hyp_cpu *cpu);
 
-/* An access to guest memory of emitted code at this host address? s.pc is its instruction then. Signal handler. */
+/* An access to guest memory of emitted code at this host address? s.pc is its instruction then. Signal
+ * handler. */
 bool emit_find_access(struct hyp_cpu *cpu, u64 host_pc);
 /* Guest state that is in host registers (by number) there goes to the structure. */
 void emit_store_pinned(struct hyp_cpu *cpu, const u64 host[16]);

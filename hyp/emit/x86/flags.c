@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * NZCV in EFLAGS (em.h). An operation that defines flags leaves them there; what destroys EFLAGS saves them first if somebody
- * needs them later. FSUB behind the SUB of the same operands, and FAND behind an AND, cost nothing (x->done).
+ * NZCV in EFLAGS (em.h). An operation that defines flags leaves them there; what destroys EFLAGS saves them
+ * first if somebody needs them later. FSUB behind the SUB of the same operands, and FAND behind an AND, cost
+ * nothing (x->done).
  */
 #include "hyp/emit/x86/em.h"
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Ways out of a block. Direct branches within the page are jumps that first lead to a site (em.h) and are patched
- * when the run loop has found the target; others look their target up in cpu->jc, like indirect ones:
+ * Ways out of a block. Direct branches within the page are jumps that first lead to a site (em.h) and are
+ * patched when the run loop has found the target; others look their target up in cpu->jc, like indirect
+ * ones:
  *
  *	lea ecx, [rax * 4]; and ecx, (HYP_JC_SIZE - 1) * 16	; not where the target is known
  *	cmp gs:[rcx + jc], rax

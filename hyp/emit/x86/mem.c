@@ -11,8 +11,9 @@
  *	mov  rax, gs:[rax + tlb + addend]
  *	mov  dst, [base + rax + disp]
  *
- * Out of line the operands go to cpu->scratch and STUB_MEM calls emit_slow_mem(), which comes back with the result there,
- * or not at all. A host fault of the last instruction is found by the block's map (lift/signal.c).
+ * Out of line the operands go to cpu->scratch and STUB_MEM calls emit_slow_mem(), which comes back with the
+ * result there, or not at all. A host fault of the last instruction is found by the block's map
+ * (lift/signal.c).
  */
 #include "hyp/emit/x86/em.h"
 

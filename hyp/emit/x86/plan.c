@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Before emission: which values are the same, how long they live, which are best computed in a pinned register. */
+/* Before emission: which values are the same, how long they live, which are best computed in a pinned
+ * register. */
 #include "hyp/emit/x86/em.h"
 
 static unsigned operands(const struct em *x, const struct ir_insn *i, u16 out[3])
@@ -30,7 +31,8 @@ bool em_same_value(const struct em *x, u16 a, u16 b)
 	return em_root(x, a) == em_root(x, b) && em_insn(x, a)->type == em_insn(x, b)->type;
 }
 
-/* FADD or FSUB shortly behind ADD or SUB of the same operands, with nothing in between that destroys EFLAGS. */
+/* FADD or FSUB shortly behind ADD or SUB of the same operands, with nothing in between that destroys
+ * EFLAGS. */
 static void fuse(struct em *x, u32 f)
 {
 	const struct ir_insn *i = em_insn(x, f), *def;

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The way into emitted code, out of it, and to C and back. GS is the CPU. Pinned registers are those of alloc.c.
+ * The way into emitted code, out of it, and to C and back. GS is the CPU. Pinned registers are those of
+ * alloc.c.
  *
  * emit_enter(cpu, code): saves the host's callee-saved registers, loads the pinned ones and jumps.
- * emit_leave: called from emitted code; stores the pinned ones, cpu->resume = address behind the CALL (the site), and
- * returns from emit_enter.
- * emit_stub_call, emit_stub_mem: called from emitted code, call C with the site and come back behind it. All state is in
- * the structure meanwhile. Where cpu->leave is set afterwards (mem: C returned false) they leave with cpu->resume = 0.
+ * emit_leave: called from emitted code; stores the pinned ones, cpu->resume = address behind the CALL (the
+ * site), and returns from emit_enter. emit_stub_call, emit_stub_mem: called from emitted code, call C with
+ * the site and come back behind it. All state is in the structure meanwhile. Where cpu->leave is set
+ * afterwards (mem: C returned false) they leave with cpu->resume = 0.
  */
 #include "hyp/emit/x86/em.h"
 

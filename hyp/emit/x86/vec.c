@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Vector operations. A row of ops[] is a function of its own, or an AVX instruction of two or three registers by lane
- * size; what has neither is refused, and the block is interpreted. Registers 14 and 15 are temporaries.
+ * Vector operations. A row of ops[] is a function of its own, or an AVX instruction of two or three
+ * registers by lane size; what has neither is refused, and the block is interpreted. Registers 14 and 15 are
+ * temporaries.
  */
 #include "hyp/emit/x86/em.h"
 
