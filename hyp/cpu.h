@@ -37,7 +37,7 @@ struct hyp_tlb_entry {
 #define HYP_TLB_NONE(slot) (0x8000000000000000ull | (u64)((slot) ^ 1u) << 12)
 #define HYP_TLBE_GLOBAL 1ull
 #define HYP_ITLBE_RW 2ull /* R/W is set on every level of the page's translation */
-#define HYP_TLB_BITS 10
+#define HYP_TLB_BITS 11
 #define HYP_TLB_SIZE (1 << HYP_TLB_BITS)
 #define HYP_TLB_SLOT_SHIFT 5 /* log2(sizeof(struct hyp_tlb_entry)) */
 
@@ -215,7 +215,7 @@ struct hyp_cpu {
 	u64 jc_mask; /* operand of the PEXT that indexes jc */
 };
 
-/* As emitted code computes it (x_check): address bits 12-21 and 22-31 folded, so that arrays a power of two
+/* As emitted code computes it (x_check): address bits 12-22 and 23-33 folded, so that arrays a power of two
  * apart do not fight for one slot. */
 static inline unsigned hyp_tlb_slot(gva_t gva)
 {

@@ -12,14 +12,20 @@
 #include "hyp/mem/guard.h"
 #include "hyp/sys/x86/sys.h"
 
-static inline void filter_set(u64 *filter, u64 n)
+/* The halves of the address space are apart: a user's page is not to be taken for one of the kernel's. */
+static inline unsigned filter_bit(gva_t gva, unsigned shift)
 {
-	filter[(n & 4095) / 64] |= 1ull << (n % 64);
+	return (unsigned)(gva >> shift & 2047) | (unsigned)(gva >> 63) << 11;
 }
 
-static inline bool filter_has(const u64 *filter, u64 n)
+static inline void filter_set(u64 *filter, gva_t gva, unsigned shift)
 {
-	return filter[(n & 4095) / 64] >> (n % 64) & 1;
+	filter[filter_bit(gva, shift) / 64] |= 1ull << (filter_bit(gva, shift) % 64);
+}
+
+static inline bool filter_has(const u64 *filter, gva_t gva, unsigned shift)
+{
+	return filter[filter_bit(gva, shift) / 64] >> (filter_bit(gva, shift) % 64) & 1;
 }
 
 static unsigned part_of(struct hyp_cpu *cpu, unsigned acc)
@@ -74,9 +80,9 @@ static bool prepare_write(struct hyp_cpu *cpu, const struct hyp_region *r, gpa_t
 static inline void note_page_size(struct hyp_cpu *cpu, unsigned part, gva_t gva, unsigned page_shift)
 {
 	if (page_shift > PAGE_SHIFT)
-		filter_set(cpu->large_areas[part], gva >> 21);
+		filter_set(cpu->large_areas[part], gva, 21);
 	if (page_shift > 21)
-		filter_set(cpu->huge_areas[part], gva >> 30);
+		filter_set(cpu->huge_areas[part], gva, 30);
 }
 
 /* Does MOV CR3 drop an entry of this partition? */
@@ -277,7 +283,7 @@ static bool jc_has_page(struct hyp_cpu *cpu, unsigned part, gva_t gva)
 	gva_t page = gva & PAGE_MASK;
 
 	return page >= cpu->jc_low[part] && page <= cpu->jc_high[part] &&
-	       filter_has(cpu->jc_pages[part], gva >> PAGE_SHIFT);
+	       filter_has(cpu->jc_pages[part], gva, PAGE_SHIFT);
 }
 
 void hyp_jc_set(struct hyp_cpu *cpu, unsigned part, unsigned slot, u64 code)
@@ -398,11 +404,11 @@ static void flush_page_part(struct hyp_cpu *cpu, unsigned part, gva_t gva)
 	struct hyp_itlb_entry *ie = &cpu->itlb[part][islot];
 	gva_t page = gva & PAGE_MASK;
 
-	if (filter_has(cpu->huge_areas[part], gva >> 30)) {
+	if (filter_has(cpu->huge_areas[part], gva, 30)) {
 		flush_part(cpu, part);
 		return;
 	}
-	if (filter_has(cpu->large_areas[part], gva >> 21)) {
+	if (filter_has(cpu->large_areas[part], gva, 21)) {
 		hyp_cells_drop(cpu, part);
 		flush_area(cpu, part, gva);
 		return;
@@ -424,7 +430,7 @@ void hyp_tlb_flush_page(struct hyp_cpu *cpu, gva_t gva)
 
 void hyp_jc_note(struct hyp_cpu *cpu, unsigned part, gva_t pc, bool global)
 {
-	filter_set(cpu->jc_pages[part], pc >> PAGE_SHIFT);
+	filter_set(cpu->jc_pages[part], pc, PAGE_SHIFT);
 	cpu->jc_low[part] = MIN(cpu->jc_low[part], pc & PAGE_MASK);
 	cpu->jc_high[part] = MAX(cpu->jc_high[part], pc & PAGE_MASK);
 	if (part == HYP_TLB_KERNEL && !global)

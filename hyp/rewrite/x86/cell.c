@@ -41,7 +41,7 @@ _Static_assert(sizeof(struct hyp_large_entry) == 32 && HYP_LARGE_SHIFT == 21 && 
 __asm__(".text\n"
 	".macro cell_lookup cells tlb tag\n"
 	"	mov %r14, %gs:cell_gva\n"
-	"	rorx $cell_bits, %r14d, %r13d\n"
+	"	rorx $cell_bits, %r14, %r13\n"
 	"	xor %r14d, %r13d\n"
 	"	shr $7, %r13d\n"
 	"	and $cell_mask, %r13d\n"

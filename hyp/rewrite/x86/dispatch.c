@@ -72,11 +72,26 @@ static struct hyp_block *find_block(struct hyp_cpu *cpu, u64 pc, u32 key, enum x
 	return b;
 }
 
-static void note_page(struct hyp_cpu *cpu, u64 pc)
+/* A block's second page need not have been fetched; "not global" would empty the jump cache at MOV CR3. */
+static bool is_global(struct hyp_cpu *cpu, u64 pc)
 {
 	const struct hyp_itlb_entry *e = fetched_page(cpu, pc);
+	u64 cr2 = cpu->s.cr2;
+	enum x86_ret ret;
+	gpa_t gpa;
 
-	hyp_jc_note(cpu, cpu->tlb_part, pc, e && e->gpa & HYP_TLBE_GLOBAL);
+	if (!e && !hyp_mem_ptr(cpu, pc, X86_ACC_X, &gpa, &ret)) {
+		cpu->fault.type = X86_EVENT_NONE;
+		cpu->s.cr2 = cr2;
+		return false;
+	}
+	e = fetched_page(cpu, pc);
+	return e && e->gpa & HYP_TLBE_GLOBAL;
+}
+
+static void note_page(struct hyp_cpu *cpu, u64 pc)
+{
+	hyp_jc_note(cpu, cpu->tlb_part, pc, is_global(cpu, pc));
 }
 
 static void fill_jc(struct hyp_cpu *cpu, const struct hyp_block *b)

@@ -18,7 +18,7 @@ __asm__(".text\n"
 	/* \\reg: guest address -> \\host: host address; r14 destroyed */
 	".macro str_page part tag reg host shift slow\n"
 	"	mov %\\reg, %r14\n"
-	"	rorx $str_tlb_bits, %r14d, %\\host\\()d\n"
+	"	rorx $str_tlb_bits, %r14, %\\host\n"
 	"	xor %r14d, %\\host\\()d\n"
 	"	shr $7, %\\host\\()d\n"
 	"	and $str_tlb_mask, %\\host\\()d\n"

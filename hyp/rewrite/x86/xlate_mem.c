@@ -118,7 +118,7 @@ static u32 jcc_rel32(struct xlate *x, u8 cc)
 }
 
 /*
- *	rorx s2d, s1d, 10	; see slot_of
+ *	rorx s2, s1, BITS	; see hyp_tlb_slot
  *	xor  s2d, s1d
  *	shr  s2d, 7
  *	and  s2d, (N-1) * 32
@@ -131,7 +131,7 @@ static void emit_lookup(struct emit *e, u32 part, bool write, unsigned size)
 	u32 tag = write ? offsetof(struct hyp_tlb_entry, write_tag)
 			: offsetof(struct hyp_tlb_entry, read_tag);
 
-	e_bytes(e, "\xc4\x43\x7b\xf0\xee", 5);
+	e_bytes(e, "\xc4\x43\xfb\xf0\xee", 5);
 	e_1(e, HYP_TLB_BITS);
 	e_rr(e, false, 0x31, S1, S2);
 	e_bytes(e, "\x41\xc1\xed", 3);
