@@ -99,6 +99,13 @@ bool em_bit_test(const struct em *x, u16 v, unsigned *bit)
 	return em_const(x, i->b) == 1ull << *bit;
 }
 
+/* Of a comparison that is emitted on one of two ways: nothing may be spilled there, as a constant's register would. */
+static bool operands_stay(const struct em *x, const struct ir_insn *i)
+{
+	return !em_is_const(x, i->a) &&
+	       (!em_is_const(x, i->b) || em_fits(em_const(x, i->b)) || !em_wide(x, i->b));
+}
+
 static void find_deferred(struct em *x)
 {
 	unsigned bit;
@@ -107,7 +114,7 @@ static void find_deferred(struct em *x)
 		const struct ir_insn *i = em_insn(x, v);
 
 		if (i->op == IR_FCCMP && em_insn(x, i->b)->op >= IR_FADD && em_insn(x, i->b)->op <= IR_FSUB &&
-		    x->val[i->b].uses == 1 && !x->val[i->b].fused)
+		    x->val[i->b].uses == 1 && !x->val[i->b].fused && operands_stay(x, em_insn(x, i->b)))
 			defer(x, i->b, v);
 		if ((i->op == IR_BNZ || i->op == IR_BZ) && x->val[em_root(x, i->a)].uses == 1 &&
 		    em_bit_test(x, em_root(x, i->a), &bit))
