@@ -6,6 +6,7 @@
 
 #include "hyp/lift/engine.h"
 #include "hyp/mem/signal.h"
+#include "hyp/sys/arm64/debug.h"
 #include "hyp/sys/arm64/sys.h"
 #include "lib/tsc.h"
 
@@ -72,6 +73,7 @@ void hyp_arm64_reset(struct hyp_cpu *cpu)
 	memset(s->x, 0, sizeof(s->x));
 	memset(s->v, 0, sizeof(s->v));
 	s->pc = 0;
+	memset(&s->dbg, 0, sizeof(s->dbg));
 	s->fpcr = s->fpsr = 0;
 	s->vi = s->vf = s->vse = s->exclusive = false;
 	cpu->sp_bank = 1;
@@ -85,6 +87,7 @@ void hyp_arm64_reset(struct hyp_cpu *cpu)
 void hyp_arm64_state_changed(struct hyp_cpu *cpu)
 {
 	arm64_regime_update(cpu);
+	arm64_debug_update(cpu);
 	arm64_pstate_changed(cpu);
 }
 

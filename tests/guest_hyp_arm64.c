@@ -98,11 +98,27 @@ static void do_mmio(struct hyp_cpu *cpu, struct arm64_state *s)
 	hyp_arm64_complete_mmio(cpu);
 }
 
+/* DBGBVR<n>, BCR, WVR, WCR are written to where the CPU looks. */
+static bool write_debug(struct hyp_cpu *cpu, struct arm64_state *s)
+{
+	u64 *const bank[] = { s->dbg.bvr, s->dbg.bcr, s->dbg.wvr, s->dbg.wcr };
+	u32 sys = s->exit.sysreg.sys, kind = (sys & 7) - 4;
+
+	if (!s->exit.sysreg.write || sys >> 7 != ARM64_SYS(2, 0, 0, 0, 0) >> 7 || kind > 3)
+		return false;
+	bank[kind][sys >> 3 & 15] = s->exit.sysreg.rt == 31 ? 0 : s->x[s->exit.sysreg.rt];
+	hyp_arm64_skip(cpu);
+	hyp_arm64_state_changed(cpu);
+	return true;
+}
+
 /* Of the ID registers and those the CPU does not hold: read what hyp offers, all else is UNDEFINED. */
 static void do_sysreg(struct hyp_cpu *cpu, struct arm64_state *s)
 {
 	u64 v = hyp_arm64_id_max(s->exit.sysreg.sys);
 
+	if (write_debug(cpu, s))
+		return;
 	if (s->exit.sysreg.write || (!v && s->exit.sysreg.sys >> 7 != ARM64_SYS(3, 0, 0, 0, 0) >> 7)) {
 		hyp_arm64_inject_sync(cpu, 1u << 25, 0);
 		return;

@@ -33,10 +33,18 @@ bool access_cpu(struct kvm_vcpu *vcpu, struct sys_reg_params *p, const struct sy
 			  : hyp_arm64_get_sr(vcpu->hyp, r->sys, &p->val));
 }
 
+/* Breakpoint and watchpoint registers reach the CPU when it runs next (kvm_arm_setup_debug). */
+static void write_slot(struct kvm_vcpu *vcpu, const struct sys_reg_desc *r, u64 val)
+{
+	vcpu->arch.sys_regs[r->slot] = val;
+	if (r->slot < KVM_SR_MDCCINT) /* those come first */
+		vcpu->arch.debug_stale = true;
+}
+
 bool access_slot(struct kvm_vcpu *vcpu, struct sys_reg_params *p, const struct sys_reg_desc *r)
 {
 	if (p->write)
-		vcpu->arch.sys_regs[r->slot] = p->val;
+		write_slot(vcpu, r, p->val);
 	else
 		p->val = vcpu->arch.sys_regs[r->slot];
 	return true;
@@ -254,7 +262,7 @@ static int get_slot(struct kvm_vcpu *vcpu, const struct sys_reg_desc *r, u64 *va
 
 static int set_slot(struct kvm_vcpu *vcpu, const struct sys_reg_desc *r, u64 val)
 {
-	vcpu->arch.sys_regs[r->slot] = val;
+	write_slot(vcpu, r, val);
 	return 0;
 }
 

@@ -16,19 +16,25 @@ static void exclusives(void)
 	u64 v, st;
 
 	word[0] = 0x1122334455667788;
-	__asm__ volatile("ldxr %0, [%2]\nadd %0, %0, #1\nstxr %w1, %0, [%2]" : "=&r"(v), "=&r"(st) : "r"(word) : "memory");
+	__asm__ volatile("ldxr %0, [%2]\nadd %0, %0, #1\nstxr %w1, %0, [%2]"
+			 : "=&r"(v), "=&r"(st) : "r"(word) : "memory");
 	check_eq(st, 0);
 	check_eq(word[0], 0x1122334455667789);
-	__asm__ volatile("stxr %w0, %1, [%2]" : "=&r"(st) : "r"(v), "r"(word) : "memory"); /* monitor is open */
+	__asm__ volatile("stxr %w0, %1, [%2]"
+			 : "=&r"(st) : "r"(v), "r"(word) : "memory"); /* monitor is open */
 	check_eq(st, 1);
-	__asm__ volatile("ldxr %0, [%2]\nclrex\nstxr %w1, %0, [%2]" : "=&r"(v), "=&r"(st) : "r"(word) : "memory");
+	__asm__ volatile("ldxr %0, [%2]\nclrex\nstxr %w1, %0, [%2]"
+			 : "=&r"(v), "=&r"(st) : "r"(word) : "memory");
 	check_eq(st, 1);
-	__asm__ volatile("ldxr %0, [%2]\nstxr %w1, %0, [%3]" : "=&r"(v), "=&r"(st) : "r"(word), "r"(word + 1) : "memory");
+	__asm__ volatile("ldxr %0, [%2]\nstxr %w1, %0, [%3]"
+			 : "=&r"(v), "=&r"(st) : "r"(word), "r"(word + 1) : "memory");
 	check_eq(st, 1); /* another address */
-	__asm__ volatile("ldxr %0, [%2]\nstr xzr, [%2]\nstxr %w1, %0, [%2]" : "=&r"(v), "=&r"(st) : "r"(word) : "memory");
+	__asm__ volatile("ldxr %0, [%2]\nstr xzr, [%2]\nstxr %w1, %0, [%2]"
+			 : "=&r"(v), "=&r"(st) : "r"(word) : "memory");
 	check_eq(st, 1); /* another value */
 	check_eq(word[0], 0);
-	__asm__ volatile("ldxr %0, [%2]\nsvc #0\nstxr %w1, %0, [%2]" : "=&r"(v), "=&r"(st) : "r"(word) : "memory");
+	__asm__ volatile("ldxr %0, [%2]\nsvc #0\nstxr %w1, %0, [%2]"
+			 : "=&r"(v), "=&r"(st) : "r"(word) : "memory");
 	check_eq(st, 1); /* ERET clears the monitor */
 }
 
@@ -37,12 +43,15 @@ static void exclusive_sizes(void)
 	u64 v, w, st;
 
 	word[0] = 0xffffffffffffff80;
-	__asm__ volatile("ldaxrb %w0, [%2]\nadd %w0, %w0, #1\nstlxrb %w1, %w0, [%2]" : "=&r"(v), "=&r"(st) : "r"(word) : "memory");
+	__asm__ volatile("ldaxrb %w0, [%2]\nadd %w0, %w0, #1\nstlxrb %w1, %w0, [%2]"
+			 : "=&r"(v), "=&r"(st) : "r"(word) : "memory");
 	check_eq(v, 0x81);
 	check_eq(word[0], 0xffffffffffffff81);
-	__asm__ volatile("ldaxrh %w0, [%2]\nadd %w0, %w0, #1\nstlxrh %w1, %w0, [%2]" : "=&r"(v), "=&r"(st) : "r"(word) : "memory");
+	__asm__ volatile("ldaxrh %w0, [%2]\nadd %w0, %w0, #1\nstlxrh %w1, %w0, [%2]"
+			 : "=&r"(v), "=&r"(st) : "r"(word) : "memory");
 	check_eq(v, 0xff82);
-	__asm__ volatile("ldaxr %w0, [%2]\nadd %w0, %w0, #1\nstlxr %w1, %w0, [%2]" : "=&r"(v), "=&r"(st) : "r"(word) : "memory");
+	__asm__ volatile("ldaxr %w0, [%2]\nadd %w0, %w0, #1\nstlxr %w1, %w0, [%2]"
+			 : "=&r"(v), "=&r"(st) : "r"(word) : "memory");
 	check_eq(v, 0xffffff83);
 	check_eq(word[0], 0xffffffffffffff83);
 	word[1] = 7;
@@ -118,10 +127,12 @@ static void casp(void)
 
 	word[0] = 1;
 	word[1] = 2;
-	__asm__ volatile("casp x0, x1, x2, x3, [%4]" : "+r"(x0), "+r"(x1) : "r"(x2), "r"(x3), "r"(word) : "memory");
+	__asm__ volatile("casp x0, x1, x2, x3, [%4]"
+			 : "+r"(x0), "+r"(x1) : "r"(x2), "r"(x3), "r"(word) : "memory");
 	check_eq(word[0], 3);
 	check_eq(word[1], 4);
-	__asm__ volatile("caspal x0, x1, x2, x3, [%4]" : "+r"(x0), "+r"(x1) : "r"(x2), "r"(x3), "r"(word) : "memory");
+	__asm__ volatile("caspal x0, x1, x2, x3, [%4]"
+			 : "+r"(x0), "+r"(x1) : "r"(x2), "r"(x3), "r"(word) : "memory");
 	check_eq(word[0], 3); /* (1, 2) as read is not what is there */
 	check_eq(x0, 3);
 	check_eq(x1, 4);

@@ -72,6 +72,7 @@ struct kvm_vcpu_arch {
 	u32 guest_debug;    /* KVM_GUESTDBG_* */
 	u64 mdscr_saved;    /* the guest's MDSCR_EL1 while user space debugs it */
 	bool debug_loaded;
+	bool debug_stale; /* the CPU's breakpoint registers are not those that are to count */
 
 	struct {
 		u64 base; /* IPA, or INVALID_GPA */

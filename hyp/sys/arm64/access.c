@@ -10,6 +10,7 @@
 #include "hyp/ir/ir.h"
 #include "hyp/mem/guard.h"
 #include "hyp/sys/arm64/access.h"
+#include "hyp/sys/arm64/debug.h"
 #include "hyp/sys/arm64/sys.h"
 
 static unsigned acc_of(const struct hyp_cpu *cpu, u32 mem, unsigned rw)
@@ -109,7 +110,7 @@ static bool place_span(struct hyp_cpu *cpu, gva_t gva, u32 mem, unsigned acc, st
 		return false;
 	if ((sp->p[0].device || (sp->n[1] && sp->p[1].device)) && misaligned(gva, size))
 		return alignment_fault(cpu, gva, acc);
-	return true;
+	return likely(!cpu->watching) || arm64_watch(cpu, gva, size, acc);
 }
 
 /* Where there is no RAM; NULL: all is RAM. */

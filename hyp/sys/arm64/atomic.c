@@ -10,6 +10,7 @@
 #include "hyp/ir/ir.h"
 #include "hyp/mem/guard.h"
 #include "hyp/sys/arm64/access.h"
+#include "hyp/sys/arm64/debug.h"
 #include "hyp/sys/arm64/sys.h"
 
 /* *old = what was there. */
@@ -93,6 +94,8 @@ static bool place_atomic(struct hyp_cpu *cpu, gva_t gva, u32 mem, unsigned acc, 
 
 	mem |= IR_MEM_ALIGN | IR_MEM_NOISV;
 	if (!arm64_check_align(cpu, gva, mem, acc) || !arm64_place(cpu, gva, acc, &at))
+		return false;
+	if (unlikely(cpu->watching) && !arm64_watch(cpu, gva, IR_MEM_SIZE(mem), acc))
 		return false;
 	if (!at.host)
 		return arm64_mmio_exit(cpu, gva, at.gpa, mem, write);

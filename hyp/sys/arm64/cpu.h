@@ -129,6 +129,7 @@ struct hyp_cpu {
 	} mmio;
 
 	bool in_run, dead;
+	bool watching; /* a watchpoint is armed: its pages are not in the soft TLB */
 	u8 want_sync;
 	u8 tlb_part; /* partition of data accesses in the current mode */
 	u32 key;     /* block key of the current mode */

@@ -8,6 +8,7 @@
  * The stack pointer in use is x[31]. cpu->sp_bank says which of SP_EL0 (0) and SP_EL1 (1) that is, the
  * other is in sr[]; hyp_mode_update() exchanges them after every change of PSTATE.EL or SPSel.
  */
+#include "hyp/sys/arm64/debug.h"
 #include "hyp/sys/arm64/sys.h"
 
 /* ---- the mode ------------------------------------------------------------------------------------- */
@@ -65,7 +66,7 @@ void hyp_mode_update(struct hyp_cpu *cpu)
 	switch_sp(cpu);
 	if (s->sr[ARM64_SR_SCTLR_EL1] & SCTLR_A)
 		key |= HYP_KEY_ALIGN;
-	if (arm64_stepping(cpu))
+	if (unlikely(s->sr[ARM64_SR_MDSCR_EL1] & (MDSCR_SS | MDSCR_MDE)) && arm64_debug_key(cpu))
 		key |= HYP_KEY_DEBUG;
 	cpu->key = key;
 	cpu->tlb_part = !el ? HYP_TLB_EL0 : s->pstate & ARM64_PSR_PAN ? HYP_TLB_EL1_PAN : HYP_TLB_EL1;
@@ -134,17 +135,6 @@ void arm64_insn_abort(struct hyp_cpu *cpu, gva_t far, u32 iss)
 	hyp_arm64_raise(cpu, ESR(arm64_el(cpu) ? EC_IABT_CUR : EC_IABT_LOW, iss), far);
 }
 
-/* MDCR_EL2.TDE: debug exceptions go to KVM. */
-static bool debug_exit(struct hyp_cpu *cpu, u32 esr, u64 far)
-{
-	if (!(cpu->s.hcr & ARM64_HCR_TDE))
-		return false;
-	arm64_exit(cpu, HYP_EXIT_DEBUG, 4);
-	cpu->s.exit.debug.esr = esr;
-	cpu->s.exit.debug.far = far;
-	return true;
-}
-
 /* The instruction counts as executed for SVC: it returns behind it, and a step over it is done. */
 void arm64_take_raised(struct hyp_cpu *cpu)
 {
@@ -152,7 +142,8 @@ void arm64_take_raised(struct hyp_cpu *cpu)
 	u64 ret = cpu->s.pc;
 
 	cpu->leave = ARM64_GO_ON;
-	if (ec == EC_BRK64 && debug_exit(cpu, cpu->exc.esr, 0))
+	if ((ec == EC_BRK64 || (ec & ~1u) == EC_WATCHPT_LOW) &&
+	    arm64_debug_exit(cpu, cpu->exc.esr, cpu->exc.far))
 		return;
 	if (ec == EC_SVC64) {
 		ret += 4;
@@ -192,41 +183,13 @@ static bool take_interrupt(struct hyp_cpu *cpu)
 	return true;
 }
 
-/* Debug exceptions of EL0 are on; those of EL1 by KDE where PSTATE.D is clear. What goes to KVM is always
- * on. */
-static bool debug_enabled(const struct hyp_cpu *cpu, unsigned el, u32 pstate)
-{
-	if (cpu->s.hcr & ARM64_HCR_TDE || !el)
-		return true;
-	return cpu->s.sr[ARM64_SR_MDSCR_EL1] & MDSCR_KDE && !(pstate & ARM64_PSR_D);
-}
-
-bool arm64_stepping(const struct hyp_cpu *cpu)
-{
-	return cpu->s.sr[ARM64_SR_MDSCR_EL1] & MDSCR_SS && debug_enabled(cpu, arm64_el(cpu), cpu->s.pstate);
-}
-
-/* Active-pending: the step is done. ISS as for an instruction that was no load-exclusive, debug event in
- * 5:0. */
-static bool take_step(struct hyp_cpu *cpu)
-{
-	bool low = cpu->s.hcr & ARM64_HCR_TDE || !arm64_el(cpu);
-	u32 esr = ESR(low ? EC_SSTEP_LOW : EC_SSTEP_CUR, ISS_ISV | 0x22);
-
-	if (!arm64_stepping(cpu) || cpu->s.pstate & ARM64_PSR_SS)
-		return false;
-	if (!debug_exit(cpu, esr, 0))
-		hyp_arm64_take(cpu, VEC_SYNC, cpu->s.pc, esr, 0);
-	return true;
-}
-
 bool arm64_take_pending(struct hyp_cpu *cpu)
 {
 	const struct arm64_state *s = &cpu->s;
 
 	if ((s->vi || s->vf || s->vse) && take_interrupt(cpu))
 		return true;
-	if (s->sr[ARM64_SR_MDSCR_EL1] & MDSCR_SS && take_step(cpu))
+	if (unlikely(s->sr[ARM64_SR_MDSCR_EL1] & (MDSCR_SS | MDSCR_MDE)) && arm64_take_debug(cpu))
 		return true;
 	if (unlikely(s->pstate & ARM64_PSR_IL)) {
 		hyp_arm64_take(cpu, VEC_SYNC, s->pc, ESR(EC_ILL, 0), 0);
@@ -262,7 +225,7 @@ static bool illegal_return(u32 spsr)
 static u32 step_after_return(const struct hyp_cpu *cpu, u32 spsr, unsigned el)
 {
 	if (!(cpu->s.sr[ARM64_SR_MDSCR_EL1] & MDSCR_SS) || arm64_stepping(cpu) ||
-	    !debug_enabled(cpu, el, spsr))
+	    !arm64_debug_enabled(cpu, el, spsr))
 		return 0;
 	return spsr & ARM64_PSR_SS;
 }

@@ -18,8 +18,10 @@ static const struct {
 	{ ARM64_SYS(3, 0, 0, 4, 1), FIELD(2, 4) },
 	/* ID_AA64DFR0_EL1: Armv8 debug, 6 breakpoints, 4 watchpoints, 2 context-aware */
 	{ ARM64_SYS(3, 0, 0, 5, 0), FIELD(6, 0) | FIELD(5, 12) | FIELD(3, 20) | FIELD(1, 28) },
-	/* ID_AA64ISAR0_EL1: AES with PMULL, SHA-1, SHA-256, SHA-512, CRC32, LSE, RDM, SHA-3, dot product, FlagM2, TLBI OS
-	 * and range */
+	/*
+	 * ID_AA64ISAR0_EL1: AES with PMULL, SHA-1, SHA-256, SHA-512, CRC32, LSE, RDM, SHA-3, dot product, FlagM2,
+	 * TLBI OS and range
+	 */
 	{ ARM64_SYS(3, 0, 0, 6, 0), FIELD(2, 4) | FIELD(1, 8) | FIELD(2, 12) | FIELD(1, 16) | FIELD(2, 20) | FIELD(1, 28) |
 					    FIELD(1, 32) | FIELD(1, 44) | FIELD(2, 52) | FIELD(2, 56) },
 	/* ID_AA64ISAR1_EL1: DC CVAP, FJCVTZS, LDAPR and LDAPUR, SB */

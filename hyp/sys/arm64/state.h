@@ -73,6 +73,12 @@ struct arm64_state {
 	bool vi, vf, vse;
 	u64 vsesr; /* ISS of a virtual SError */
 
+	/* DBGBCR<n>_EL1 and the others, in force where MDSCR_EL1.MDE is set. The layout is KVM's
+	 * kvm_guest_debug_arch. */
+	struct arm64_debug_regs {
+		u64 bcr[16], bvr[16], wcr[16], wvr[16];
+	} dbg;
+
 	u64 cntvoff, cntpoff; /* counter = host counter (see hyp_arm64_counter) - offset */
 	bool exclusive;       /* local monitor; cleared by exceptions */
 	u8 pa_bits;           /* stage-2 (IPA) size: output addresses beyond it are address size faults */

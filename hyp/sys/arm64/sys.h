@@ -156,8 +156,6 @@ void arm64_insn_abort(struct hyp_cpu *cpu, gva_t far, u32 iss);
 bool arm64_take_pending(struct hyp_cpu *cpu);
 /* The exception in cpu->exc. */
 void arm64_take_raised(struct hyp_cpu *cpu);
-/* Will software step trap the next instruction (PSTATE.SS says whether it may run first)? */
-bool arm64_stepping(const struct hyp_cpu *cpu);
 /* After a change of PSTATE: the mode, and whether something pending may be taken now. */
 void arm64_pstate_changed(struct hyp_cpu *cpu);
 /* Fills an exit whose instruction is at pc. */

@@ -6,6 +6,7 @@
 #include "hyp/ir/ir.h"
 #include "hyp/mem/guard.h"
 #include "hyp/sys/arm64/access.h"
+#include "hyp/sys/arm64/debug.h"
 #include "hyp/sys/arm64/sys.h"
 
 #define ZVA_BYTES 64u /* DCZID_EL0.BS = 4 */
@@ -196,6 +197,8 @@ static void zero_block(struct hyp_cpu *cpu, gva_t va)
 	struct arm64_place p;
 
 	if (!arm64_place(cpu, va, ARM64_ACC_W, &p))
+		return;
+	if (unlikely(cpu->watching) && !arm64_watch(cpu, va & ~(u64)(ZVA_BYTES - 1), ZVA_BYTES, ARM64_ACC_W))
 		return;
 	if (p.device)
 		arm64_data_abort(cpu, va, FSC_ALIGN | ISS_WNR);

@@ -9,6 +9,7 @@
  */
 #include <errno.h>
 
+#include "hyp/sys/arm64/debug.h"
 #include "hyp/sys/arm64/sys.h"
 
 #define SR_RO 1u      /* writes are UNDEFINED */
@@ -165,6 +166,8 @@ static void write_effects(struct hyp_cpu *cpu, const struct sr_row *row)
 {
 	if (row->flags & SR_VM)
 		arm64_regime_update(cpu);
+	else if (row - rows == ARM64_SR_MDSCR_EL1)
+		arm64_debug_update(cpu);
 	arm64_pstate_changed(cpu); /* key */
 }
 
@@ -182,7 +185,8 @@ static void set_pstate(struct hyp_cpu *cpu, u32 mask, u64 v)
 	const struct arm64_state *s = &cpu->s;
 
 	cpu->s.pstate = (s->pstate & ~mask) | ((u32)v & mask);
-	if (mask & ~ARM64_PSR_DAIF || s->vi || s->vf || s->vse || s->sr[ARM64_SR_MDSCR_EL1] & MDSCR_SS)
+	if (mask & ~ARM64_PSR_DAIF || s->vi || s->vf || s->vse ||
+	    s->sr[ARM64_SR_MDSCR_EL1] & (MDSCR_SS | MDSCR_MDE))
 		arm64_pstate_changed(cpu);
 }
 

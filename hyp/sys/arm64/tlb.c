@@ -8,14 +8,15 @@
  * TTBR0 changes. To make TLBI of a block exact without emptying everything, a filter remembers the 2 MiB
  * areas that entries were filled from blocks in.
  *
- * Device memory that is RAM has no entries: every access comes here, which checks its alignment. With the
- * MMU off that is all memory.
+ * Device memory that is RAM has no entries, nor have pages with a watchpoint: every access comes here,
+ * which checks its alignment. With the MMU off that is all memory.
  *
  * Code pages are not watched for writes: translations go by IC only (as CTR_EL0.DIC = 0 says), so all that
  * happens before the first store to a page is the dirty log.
  */
 #include "hyp/mem/guard.h"
 #include "hyp/lift/engine.h"
+#include "hyp/sys/arm64/debug.h"
 #include "hyp/sys/arm64/sys.h"
 
 #define VA_MASK 0x00fffffffffff000ull
@@ -174,7 +175,8 @@ static bool place_by_walk(struct hyp_cpu *cpu, gva_t gva, unsigned acc, unsigned
 		arm64_exit(cpu, HYP_EXIT_INTR, 4);
 		return false;
 	}
-	if (!w.device && !(acc & (ARM64_ACC_NOPAN | ARM64_ACC_CM)))
+	if (!w.device && !(acc & (ARM64_ACC_NOPAN | ARM64_ACC_CM)) &&
+	    !(unlikely(cpu->watching) && arm64_page_watched(cpu, gva)))
 		fill(cpu, part, gva, acc, &w, p->host);
 	return true;
 }
