@@ -29,10 +29,11 @@
 #define DT_STACK 0x30000000u
 #define DT_STACK_PAGES 2
 #define DT_RO (DT_DATA + DT_DATA_RW_PAGES * PAGE_SIZE)
-/* What the read-only page holds: vector indexes for gathers, then random bytes. */
+/* What the read-only page holds: vector indexes for gathers, write-masks, then random bytes. */
 #define DT_IDX32 DT_RO
 #define DT_IDX64 (DT_RO + 64)
 #define DT_KMASK (DT_RO + 128)
+#define DT_KMASKS 16
 
 struct dt_mem {
 	u8 code[DT_CODE_PAGES * PAGE_SIZE];

@@ -376,6 +376,20 @@ static void prepare_vsib(struct dt_case *c, const struct decoded *d)
 	emit_load_index(c, ZydisRegisterGetId(ix), qword ? DT_IDX64 : DT_IDX32);
 }
 
+/* KMOVQ k, [abs32]: a random mask has lanes on both sides of every edge. */
+static void prepare_mask(struct rng *r, struct dt_case *c, const struct decoded *d)
+{
+	u8 k = d->in.raw.evex.aaa, b[] = { 0xc4, 0xe1, 0xf8, 0x90, (u8)(4 | k << 3), 0x25, 0, 0, 0, 0 };
+	u32 addr = DT_KMASK + 8 * rng_below(r, DT_KMASKS);
+	bool sib = dt_is64(c->mode);
+
+	if (d->in.encoding != ZYDIS_INSTRUCTION_ENCODING_EVEX || !k || !explicit_mem(d) || rng_pct(r, 30))
+		return;
+	b[4] |= !sib;
+	memcpy(b + 5 + sib, &addr, 4);
+	item_add(c, b, 9 + sib);
+}
+
 /* DIV of a random 128-bit number is #DE; keep half of them small. */
 static void prepare_div(struct rng *r, struct dt_case *c, const struct decoded *d)
 {
@@ -432,6 +446,16 @@ static void roll_memform(struct rng *r, const struct dt_case *c, struct memform 
 	if (rng_pct(r, 35))
 		f->index = pick_reg(r, c->idx_regs);
 	f->scale = rng_below(r, 4);
+}
+
+/* Around the edges of pages and of what is mapped, for instructions that access a part of their operand. */
+static void roll_edge(struct rng *r, const struct dt_case *c, struct memform *f)
+{
+	static const u32 edge[] = { DT_DATA, DT_DATA + PAGE_SIZE, DT_RO, DT_RO + PAGE_SIZE, DT_RO + PAGE_SIZE };
+
+	*f = (struct memform){ .abs = 1, .base = 5, .index = 16 };
+	f->rip = dt_is64(c->mode) && rng_pct(r, 50);
+	f->disp = edge[rng_below(r, ARRAY_SIZE(edge))] - rng_below(r, 80);
 }
 
 /* ModRM, SIB, displacement. Returns bytes written. */
@@ -565,6 +589,8 @@ static void roll(struct rng *r, struct dt_case *c, struct memform *f, u8 *b)
 
 	memset(b, 0, 40);
 	roll_memform(r, c, f);
+	if (kind >= 66 && rng_pct(r, 20))
+		roll_edge(r, c, f);
 	if (kind < 66)
 		roll_legacy(r, c, f, mem, b);
 	else if (kind < 80)
@@ -612,7 +638,7 @@ static bool reject(struct rng *r, struct dt_case *c, const struct decoded *d)
 static void note_address(struct rng *r, struct dt_item *it, const struct decoded *d, const struct memform *f)
 {
 	const ZydisDecodedOperand *o = explicit_mem(d);
-	u64 a = data_addr(r);
+	u64 a = f->abs && f->index == 16 ? f->disp : data_addr(r);
 
 	if (!o)
 		return;
@@ -620,7 +646,7 @@ static void note_address(struct rng *r, struct dt_item *it, const struct decoded
 		it->fix = DT_FIX_RIP;
 		it->fix_off = d->in.raw.disp.offset;
 		it->fix_size = 4;
-		it->addr = f->disp >= DT_DATA ? f->disp : a;
+		it->addr = a;
 	} else if (o->mem.base == ZYDIS_REGISTER_NONE && o->mem.index == ZYDIS_REGISTER_NONE &&
 		   d->in.raw.disp.size >= 32) {
 		memcpy(it->b + d->in.raw.disp.offset, &a, d->in.raw.disp.size / 8);
@@ -652,6 +678,7 @@ bool gen_insn(struct rng *r, struct dt_case *c)
 	prepare_implicit(r, c, &d);
 	prepare_bit_string(r, c, &d);
 	prepare_vsib(c, &d);
+	prepare_mask(r, c, &d);
 	prepare_div(r, c, &d);
 	it = item_add(c, b, d.in.length);
 	note_address(r, it, &d, &f);

@@ -193,6 +193,26 @@ static void roll_roles(struct rng *r, struct dt_case *c)
 	c->idx_regs &= ~c->ptr_regs;
 }
 
+/* None, the first few, one, a few: what programs mask with, and what keeps off a page that is not there. */
+static u64 random_mask(struct rng *r)
+{
+	switch (rng_below(r, 4)) {
+	case 0:
+		return rng_pct(r, 30) ? 0 : 1ull << rng_below(r, 64);
+	case 1:
+		return rng_u64(r) & rng_u64(r) & rng_u64(r);
+	default:
+		return (1ull << rng_below(r, rng_pct(r, 50) ? 17 : 64)) - 1;
+	}
+}
+
+static s64 random_index(struct rng *r)
+{
+	s64 v = (s64)rng_below(r, 128) - 64;
+
+	return rng_pct(r, 2) ? v * 0x400 : v;
+}
+
 static void random_memory(struct rng *r, struct dt_mem *m)
 {
 	u8 *ro = m->data + DT_DATA_RW_PAGES * PAGE_SIZE;
@@ -202,14 +222,19 @@ static void random_memory(struct rng *r, struct dt_mem *m)
 	for (unsigned o = 0; o < sizeof(m->stack); o += 64)
 		random_lanes(r, m->stack + o, 64);
 	for (unsigned i = 0; i < 16; i++) {
-		s32 v = (s32)rng_below(r, 128) - 64;
+		s32 v = (s32)random_index(r);
 
 		memcpy(ro + 4 * i, &v, 4);
 	}
 	for (unsigned i = 0; i < 8; i++) {
-		s64 v = (s64)rng_below(r, 128) - 64;
+		s64 v = random_index(r);
 
 		memcpy(ro + 64 + 8 * i, &v, 8);
+	}
+	for (unsigned i = 0; i < DT_KMASKS; i++) {
+		u64 k = random_mask(r);
+
+		memcpy(ro + (DT_KMASK - DT_RO) + 8 * i, &k, 8);
 	}
 }
 

@@ -305,7 +305,7 @@ static void print_site(struct listing *l, const struct hyp_site *site)
 	char name[64];
 
 	fprintf(l->out, "\t\t.site %s at guest+%u", kinds[site->kind], site->guest_off);
-	if (site->kind == SITE_MEM || site->kind == SITE_CHECK)
+	if (site->kind == SITE_MEM || site->kind == SITE_MASKED || site->kind == SITE_CHECK)
 		fprintf(l->out, ", %s %u, partition %u%s", site->write ? "write" : "read", site->size,
 			site->ac_part, site->plain ? ", plain" : "");
 	if (site->kind == SITE_EDGE || site->kind == SITE_POLL) {

@@ -415,6 +415,20 @@ static bool vector_unusable(const struct insn *in, u32 key)
 	}
 }
 
+bool insn_is_masked(const struct insn *in)
+{
+	switch (in->z.mnemonic) {
+	case ZYDIS_MNEMONIC_VMASKMOVPS:
+	case ZYDIS_MNEMONIC_VMASKMOVPD:
+	case ZYDIS_MNEMONIC_VPMASKMOVD:
+	case ZYDIS_MNEMONIC_VPMASKMOVQ:
+		return true;
+	default:
+		return in->z.avx.mask.mode != ZYDIS_MASK_MODE_INVALID &&
+		       in->z.avx.mask.mode != ZYDIS_MASK_MODE_DISABLED;
+	}
+}
+
 /* Memory operands whose extent or faults are not simply "size bytes at the address". */
 static bool mem_is_special(const struct insn *in)
 {
@@ -422,8 +436,6 @@ static bool mem_is_special(const struct insn *in)
 		return false;
 	if (!(in->z.attributes & ZYDIS_ATTRIB_HAS_MODRM))
 		return true; /* MOV with an absolute 64-bit address */
-	if (in->z.avx.mask.mode != ZYDIS_MASK_MODE_INVALID && in->z.avx.mask.mode != ZYDIS_MASK_MODE_DISABLED)
-		return true;
 	switch (in->z.mnemonic) {
 	case ZYDIS_MNEMONIC_BT:
 	case ZYDIS_MNEMONIC_BTS:
@@ -434,10 +446,6 @@ static bool mem_is_special(const struct insn *in)
 	case ZYDIS_MNEMONIC_FXSAVE64:
 	case ZYDIS_MNEMONIC_FXRSTOR:
 	case ZYDIS_MNEMONIC_FXRSTOR64:
-	case ZYDIS_MNEMONIC_VMASKMOVPS:
-	case ZYDIS_MNEMONIC_VMASKMOVPD:
-	case ZYDIS_MNEMONIC_VPMASKMOVD:
-	case ZYDIS_MNEMONIC_VPMASKMOVQ:
 	case ZYDIS_MNEMONIC_CLFLUSH:
 	case ZYDIS_MNEMONIC_CLFLUSHOPT:
 	case ZYDIS_MNEMONIC_CLWB:

@@ -92,6 +92,9 @@ bool insn_decode(struct insn *in, const u8 *bytes, unsigned avail, u64 pc, unsig
 /* Sets in->cls and the fields of its operands for a block with key `key`. */
 void insn_classify(struct insn *in, u32 key);
 
+/* A mask says which elements of the memory operand are accessed at all. */
+bool insn_is_masked(const struct insn *in);
+
 /* The class of an instruction executed by helpers[id]. */
 u8 insn_use_helper(struct insn *in, u8 id, u64 operand);
 

@@ -223,32 +223,68 @@ static int site_check(struct hyp_cpu *cpu, const struct hyp_site *site, u64 *cod
 	return GO_ON;
 }
 
-static int site_mem(struct hyp_cpu *cpu, const struct hyp_site *site, u64 *code)
+/* The interpreter executes the instruction at s.rip, and execution goes on behind it. */
+static int interpret_and_go_on(struct hyp_cpu *cpu, u64 *code)
+{
+	int ret = interpret(cpu);
+
+	if (ret != X86_OK || cpu->attention || cpu->mmio.wn || hyp_must_interpret(cpu))
+		return ret;
+	cpu->ax_flags = flags_to_ax(cpu->s.rflags);
+	return go_to_rip(cpu, code);
+}
+
+#define NOT_HAD 101
+
+/* Goes on with the access, if its page can be had. NOT_HAD: not so; fail->ret is why, X86_OK: it crosses it. */
+static int find_page(struct hyp_cpu *cpu, const struct hyp_site *site, u64 *code, struct hyp_fail *fail)
 {
 	struct hyp_block *b = block_of(cpu, site);
 	u64 gva = missed_address(cpu, site);
-	struct hyp_fail fail;
-	u8 *p = NULL;
+	u8 *p;
 
 	cpu->stats[HYP_STAT_tlb_miss]++;
 	cpu->s.rip = b->pc + site->guest_off; /* now: the access may end in a guard (mem/guard.h) */
 	sync_flags(cpu);
-	if ((gva & ~PAGE_MASK) + site->size <= PAGE_SIZE) {
-		fail.ret = X86_OK;
-		p = hyp_mem_ptr_size(cpu, gva, site->write ? X86_ACC_W : X86_ACC_R, site->size, &fail);
-		if (p && site->write && unlikely(cpu->attention & HYP_ATTN_KICK))
-			return X86_OK; /* the dirty ring is full: the store waits */
-		if (p && !b->dead) {
-			resume_access(cpu, site, gva, p);
-			*code = cpu->resume + sizeof(*site);
-			return GO_ON;
-		}
-		if (!p && fail.ret == X86_FAULT && cpu->fault.vector == X86_PF)
-			return X86_FAULT;
-	}
+	fail->ret = X86_OK;
+	if ((gva & ~PAGE_MASK) + site->size > PAGE_SIZE)
+		return NOT_HAD;
+	p = hyp_mem_ptr_size(cpu, gva, site->write ? X86_ACC_W : X86_ACC_R, site->size, fail);
+	if (p && site->write && unlikely(cpu->attention & HYP_ATTN_KICK))
+		return X86_OK; /* the dirty ring is full: the store waits */
+	if (!p || b->dead)
+		return NOT_HAD;
+	resume_access(cpu, site, gva, p);
+	*code = cpu->resume + sizeof(*site);
+	return GO_ON;
+}
+
+static int site_mem(struct hyp_cpu *cpu, const struct hyp_site *site, u64 *code)
+{
+	struct hyp_fail fail;
+	int ret = find_page(cpu, site, code, &fail);
+
+	if (likely(ret != NOT_HAD))
+		return ret;
+	if (fail.ret == X86_FAULT && cpu->fault.vector == X86_PF)
+		return X86_FAULT;
 	cpu->stats[HYP_STAT_mem_slow]++;
 	cpu->fault.type = X86_EVENT_NONE;
-	return interpret(cpu);
+	return interpret_and_go_on(cpu, code);
+}
+
+static int site_masked(struct hyp_cpu *cpu, const struct hyp_site *site, u64 *code)
+{
+	u64 cr2 = cpu->s.cr2;
+	struct hyp_fail fail;
+	int ret = find_page(cpu, site, code, &fail);
+
+	if (likely(ret != NOT_HAD))
+		return ret;
+	cpu->stats[HYP_STAT_mem_slow]++;
+	cpu->fault.type = X86_EVENT_NONE;
+	cpu->s.cr2 = cr2;
+	return interpret_and_go_on(cpu, code);
 }
 
 static int site_interp(struct hyp_cpu *cpu, const struct hyp_site *site, u64 *code)
@@ -374,8 +410,8 @@ static int site_dead(struct hyp_cpu *cpu, const struct hyp_site *site, u64 *code
 typedef int (*site_handler)(struct hyp_cpu *cpu, const struct hyp_site *site, u64 *code);
 
 static const site_handler handlers[SITE_NR] = {
-	[SITE_MEM] = site_mem, [SITE_CHECK] = site_check,
-       [SITE_INTERP] = site_interp,   [SITE_EDGE] = site_edge,
+	[SITE_MEM] = site_mem,       [SITE_MASKED] = site_masked,   [SITE_CHECK] = site_check,
+	[SITE_INTERP] = site_interp,   [SITE_EDGE] = site_edge,
 	[SITE_POLL] = site_poll,     [SITE_JC_MISS] = site_jc_miss, [SITE_DEAD] = site_dead,
 	[SITE_HELPER] = site_helper,
 };

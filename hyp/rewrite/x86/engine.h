@@ -53,6 +53,8 @@ struct hyp_edge_site {
 enum hyp_site_kind {
 	SITE_MEM,     /* soft-TLB miss: S1 + tag is the address; S1 becomes the host pointer, or S2 (cell.c) */
 	SITE_CHECK,   /* the same for a planned check (xlate_plan.c): given up where no soft-TLB entry results */
+	SITE_MASKED,  /* SITE_MEM of an access with a mask: what is masked off must not fault, so that the interpreter
+		       * knows what to do where the page cannot be had */
 	SITE_INTERP,  /* the instruction at guest_off is for the interpreter; resumes behind the site */
 	SITE_EDGE,    /* struct hyp_edge_site: a direct branch not linked yet */
 	SITE_POLL,    /* struct hyp_edge_site: attention word set on the way to target */

@@ -162,7 +162,8 @@ bool x_begin_check(struct xlate *x, bool live)
 void x_end_check(struct xlate *x, struct cold *c, unsigned size, bool write)
 {
 	c->resume = x_here(x);
-	c->site = x_site(x, SITE_MEM, x->cur);
+	c->kind = insn_is_masked(x->cur) ? SITE_MASKED : SITE_MEM;
+	c->site = x_site(x, c->kind, x->cur);
 	c->site.write = write;
 	c->site.size = size & 0x7ff;
 	c->site.plain = c->has_cell;
@@ -225,7 +226,7 @@ static void emit_one_cold(struct xlate *x, struct cold *c)
 	}
 	call_leave(x);
 	e_bytes(&x->e, &c->site, sizeof(c->site));
-	if (c->kind == SITE_MEM || c->kind == SITE_CHECK) {
+	if (c->kind == SITE_MEM || c->kind == SITE_MASKED || c->kind == SITE_CHECK) {
 		if (c->hold_again)
 			x_save_flags(x);
 		e_1(&x->e, 0xe9);
