@@ -182,6 +182,17 @@ static void report_user(const struct profile *p, struct row *row, struct row *sp
 	}
 }
 
+static void report_interpreted(const struct profile *p)
+{
+	struct kuse_profile_insn top[20];
+	unsigned long n = kuse_profile_interpreted(top, ARRAY_SIZE(top));
+
+	if (n)
+		fprintf(p->out, "\ninstructions interpreted most often\n");
+	for (unsigned long i = 0; i < n; i++)
+		fprintf(p->out, "%12lu  %s\n", top[i].count, top[i].name);
+}
+
 static void report(struct profile *p)
 {
 	struct row *row = calloc(p->n + 1, 2 * sizeof(*row));
@@ -195,6 +206,7 @@ static void report(struct profile *p)
 	fprintf(p->out, "kuse profile: %llu samples, %d a second for each of %u vCPU%s\n\n",
 		(unsigned long long)p->total, HZ, p->opt->vm.cpus, p->opt->vm.cpus == 1 ? "" : "s");
 	report_states(p);
+	report_interpreted(p);
 	report_kernel(p, row);
 	report_user(p, row, row + p->n);
 	free(row);

@@ -268,3 +268,13 @@ long kuse_profile_stop(struct kuse_profile_sample **samples)
 	counts = NULL;
 	return (long)n;
 }
+
+unsigned long kuse_profile_interpreted(struct kuse_profile_insn *top, unsigned long n)
+{
+	struct hyp_insn_count rows[64];
+	size_t used = hyp_interpreted(rows, MIN(n, ARRAY_SIZE(rows)));
+
+	for (size_t i = 0; i < used; i++)
+		top[i] = (struct kuse_profile_insn){ rows[i].name, rows[i].n };
+	return used;
+}

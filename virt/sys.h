@@ -147,6 +147,12 @@ int kuse_profile_start(unsigned int hz);
 /* How many samples differ in more than their count, or -EINVAL (none was started); *samples is the
  * caller's to free. */
 long kuse_profile_stop(struct kuse_profile_sample **samples);
+/* The n instructions of ended vCPUs that were interpreted most often, the most frequent first; returns how many. */
+struct kuse_profile_insn {
+	const char *name;
+	unsigned long count;
+};
+unsigned long kuse_profile_interpreted(struct kuse_profile_insn *top, unsigned long n);
 const char *kuse_profile_state_name(enum kuse_profile_state state);
 
 #endif

@@ -48,6 +48,7 @@ void x86_interp_free(struct hyp_cpu *cpu)
 {
 	if (!cpu->interp)
 		return;
+	x86_counts_add(cpu->interp);
 	x86_native_fini(cpu->interp);
 	munmap(cpu->interp, sizeof(*cpu->interp));
 	cpu->interp = NULL;
@@ -219,6 +220,7 @@ enum x86_ret x86_interp_step(struct hyp_cpu *cpu)
 		cpu->s.shadow = 0;
 		cpu->s.rflags &= ~(u64)X86_FL_RF;
 		it->retired = false;
+		it->counts[in->mnemonic]++;
 		ret = execute(cpu, in);
 		if (ret != X86_OK && !it->retired) {
 			cpu->s.shadow = shadow;

@@ -106,6 +106,7 @@ const struct x86_op *x86_op_string(u16 mnemonic); /* MOVSD and CMPSD are also SS
 /* ---- per-CPU interpreter state --------------------------------------------------------------- */
 #define X86_ICACHE_SIZE 8192
 #define X86_BP_MAX 16
+#define X86_MNEMONICS 2048
 
 struct x86_native_pool {
 	u8 *rw, *rx;
@@ -120,9 +121,11 @@ struct x86_interp {
 	bool retired;    /* the instruction returned X86_EXIT after it was finished */
 	bool bp_armed;   /* data breakpoints are enabled: record accesses */
 	u8 bp_hits;      /* DR6.B0-3 found by the current instruction */
+	u64 counts[X86_MNEMONICS]; /* instructions executed, by mnemonic */
 	u8 bounce[8192 + 128] __attribute__((aligned(64)));
 };
 struct x86_interp *x86_interp_get(struct hyp_cpu *cpu); /* NULL on no memory */
+void x86_counts_add(const struct x86_interp *it); /* interp_count.c */
 
 /* ---- decode (interp_decode.c) ---------------------------------------------------------------- */
 enum x86_dmode x86_decode_mode(const struct hyp_cpu *cpu);
