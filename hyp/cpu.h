@@ -66,6 +66,9 @@ static inline void hyp_cell_empty(struct hyp_cell *c)
 #define HYP_CELL_STACK 0
 #define HYP_MAX_CHECKS 48
 
+enum { HYP_VEC_INDEX, HYP_VEC_DATA, HYP_VEC_MASK, HYP_VECS };
+#define HYP_VEC_BYTES 64u
+
 /* Large pages: 2 MiB of RAM in one piece on the host. Behind the soft TLB, for what missed there. */
 struct hyp_large_entry {
 	u64 tag;    /* linear address | HYP_LARGE_VALID; 0: empty */
@@ -136,6 +139,7 @@ struct hyp_cpu {
 	 * another kind of segment, the interpreter's. */
 	u64 seg_end[2];
 	u64 addend[HYP_MAX_CHECKS]; /* host - linear address, of a block's planned checks without a cell */
+	u8 vec[HYP_VECS][HYP_VEC_BYTES] __attribute__((aligned(64))); /* registers of a gather (helpers_vec.c) */
 	u64 host_rsp;   /* stack of hyp_enter while translated code runs */
 	u64 resume;     /* where emitted code called hyp_leave from */
 	u64 ax_flags;   /* guest arithmetic flags: AH as LAHF has them, AL = OF */

@@ -540,10 +540,17 @@ static unsigned roll_legacy(struct rng *r, struct dt_case *c, const struct memfo
 	return n + put_operands(r, c, f, mem, b + n);
 }
 
+/* Opcode of a gather or scatter; map 0F38. Few of all rolls would be one. */
+static u8 vsib_opcode(struct rng *r, bool scatters)
+{
+	return (scatters && rng_pct(r, 40) ? 0xa0 : 0x90) + rng_below(r, 4);
+}
+
 static unsigned roll_vex(struct rng *r, struct dt_case *c, const struct memform *f, bool mem, u8 *b)
 {
 	u8 x = mem ? high_x(f) : rng_below(r, 2), bb = mem ? high_b(f) : rng_below(r, 2);
 	u8 rr = rng_below(r, 2), vvvv = rng_pct(r, 40) ? 15 : rng_below(r, 16);
+	bool vsib = mem && rng_pct(r, 8);
 	unsigned n = 0;
 
 	if (!dt_is64(c->mode))
@@ -551,14 +558,14 @@ static unsigned roll_vex(struct rng *r, struct dt_case *c, const struct memform 
 	if (rng_pct(r, 6))
 		b[n++] = 0x64 + rng_below(r, 2);
 	b[n++] = 0xc4;
-	b[n++] = !rr << 7 | !x << 6 | !bb << 5 | (1 + rng_below(r, 3));
-	b[n++] = (rng_below(r, 3) ? 0 : 0x80) | vvvv << 3 | rng_below(r, 8);
-	if (!x && !bb && (b[n - 2] & 31) == 1 && !(b[n - 1] & 0x80) && rng_pct(r, 50)) {
+	b[n++] = !rr << 7 | !x << 6 | !bb << 5 | (vsib ? 2 : 1 + rng_below(r, 3));
+	b[n++] = (rng_below(r, vsib ? 2 : 3) ? 0 : 0x80) | vvvv << 3 | (vsib ? rng_below(r, 2) << 2 | 1 : rng_below(r, 8));
+	if (!vsib && !x && !bb && (b[n - 2] & 31) == 1 && !(b[n - 1] & 0x80) && rng_pct(r, 50)) {
 		b[n - 3] = 0xc5;
 		b[n - 2] = b[n - 1] | !rr << 7;
 		n--;
 	}
-	b[n++] = rng_u64(r);
+	b[n++] = vsib ? vsib_opcode(r, false) : rng_u64(r);
 	return n + put_operands(r, c, f, mem, b + n);
 }
 
@@ -567,6 +574,7 @@ static unsigned roll_evex(struct rng *r, struct dt_case *c, const struct memform
 	u8 x = mem ? high_x(f) : rng_below(r, 2), bb = mem ? high_b(f) : rng_below(r, 2);
 	u8 rr = rng_below(r, 2), r2 = rng_below(r, 2), vvvv = rng_pct(r, 35) ? 31 : rng_below(r, 32);
 	u8 aaa = rng_pct(r, 40) ? 0 : rng_below(r, 8);
+	bool vsib = mem && rng_pct(r, 8);
 	unsigned n = 0;
 
 	if (!dt_is64(c->mode))
@@ -574,11 +582,11 @@ static unsigned roll_evex(struct rng *r, struct dt_case *c, const struct memform
 	if (rng_pct(r, 6))
 		b[n++] = 0x64 + rng_below(r, 2);
 	b[n++] = 0x62;
-	b[n++] = !rr << 7 | !x << 6 | !bb << 5 | !r2 << 4 | (1 + rng_below(r, 3));
-	b[n++] = rng_below(r, 2) << 7 | (vvvv & 15) << 3 | 4 | rng_below(r, 4);
+	b[n++] = !rr << 7 | !x << 6 | !bb << 5 | !r2 << 4 | (vsib ? 2 : 1 + rng_below(r, 3));
+	b[n++] = rng_below(r, 2) << 7 | (vvvv & 15) << 3 | 4 | (vsib ? 1 : rng_below(r, 4));
 	b[n++] = (aaa && rng_pct(r, 50) ? 0x80 : 0) | rng_below(r, 3) << 5 | (rng_pct(r, 20) ? 0x10 : 0) |
 		 (vvvv & 16 ? 8 : 0) | aaa;
-	b[n++] = rng_u64(r);
+	b[n++] = vsib ? vsib_opcode(r, true) : rng_u64(r);
 	return n + put_operands(r, c, f, mem, b + n);
 }
 

@@ -208,10 +208,10 @@ static bool note_mem_operand(struct insn *in, unsigned idx)
 		in->gpr_used |= 1u << g;
 	if (o->visibility != ZYDIS_OPERAND_VISIBILITY_EXPLICIT || in->has_mem)
 		return false;
+	in->mem_idx = (u8)idx;
 	if (o->mem.type != ZYDIS_MEMOP_TYPE_MEM && o->mem.type != ZYDIS_MEMOP_TYPE_AGEN)
 		return false;
 	in->has_mem = true;
-	in->mem_idx = (u8)idx;
 	in->mem_read = o->actions & ZYDIS_OPERAND_ACTION_MASK_READ;
 	in->mem_write = o->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE;
 	in->mem_size = o->size / 8;
@@ -733,6 +733,16 @@ static u8 class_of_system(struct insn *in, u32 key)
 	}
 }
 
+static u8 class_of_vsib(struct insn *in, u32 key)
+{
+	u64 operand;
+	u8 id;
+
+	if (key & KEY_CODE32 || vector_unusable(in, key) || !insn_vsib(in, &id, &operand))
+		return INSN_INTERP;
+	return insn_use_helper(in, id, operand);
+}
+
 static bool has_eip_base(const struct insn *in)
 {
 	for (unsigned i = 0; i < in->z.operand_count_visible; i++)
@@ -768,6 +778,9 @@ static u8 class_of(struct insn *in, u32 key)
 	cls = class_by_mnemonic(in, key);
 	if (cls != INSN_COPY)
 		return cls;
+	if (in->z.meta.category == ZYDIS_CATEGORY_AVX2GATHER || in->z.meta.category == ZYDIS_CATEGORY_GATHER ||
+	    in->z.meta.category == ZYDIS_CATEGORY_SCATTER)
+		return class_of_vsib(in, key);
 	if (in->high8 && in->gpr_used & 1u << X86_RSP && !in->has_mem)
 		return INSN_INTERP; /* RSP's stand-in needs a REX prefix, which AH..BH exclude */
 	if (!category_is_plain(in->z.meta.category) || touches_system_register(in) || !operands_ok ||

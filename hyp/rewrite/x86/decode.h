@@ -95,6 +95,9 @@ void insn_classify(struct insn *in, u32 key);
 /* A mask says which elements of the memory operand are accessed at all. */
 bool insn_is_masked(const struct insn *in);
 
+/* xlate_vec.c: a gather or scatter that a helper can do, and which helper with which operand. */
+bool insn_vsib(const struct insn *in, u8 *helper, u64 *operand);
+
 /* The class of an instruction executed by helpers[id]. */
 u8 insn_use_helper(struct insn *in, u8 id, u64 operand);
 

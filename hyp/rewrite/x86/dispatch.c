@@ -323,6 +323,10 @@ static int site_helper(struct hyp_cpu *cpu, const struct hyp_site *site, u64 *co
 	cpu->s.rip = b->pc + site->guest_off;
 	sync_flags(cpu);
 	ret = h->fn(cpu, e->target, len);
+	if (flags & H_TAIL && likely(ret == X86_OK)) {
+		*code = resume;
+		return GO_ON;
+	}
 	if (unlikely(ret == HYP_HELPER_INTERP))
 		ret = interpret(cpu);
 	else if (unlikely(ret == HYP_HELPER_AGAIN))
@@ -332,7 +336,7 @@ static int site_helper(struct hyp_cpu *cpu, const struct hyp_site *site, u64 *co
 	if (ret != X86_OK || cpu->attention || cpu->mmio.wn || hyp_must_interpret(cpu))
 		return ret;
 	cpu->ax_flags = flags_to_ax(cpu->s.rflags);
-	if (flags & H_ENDS || b->dead || cpu->s.rip != b->pc + site->guest_off + len)
+	if (flags & (H_ENDS | H_TAIL) || b->dead || cpu->s.rip != b->pc + site->guest_off + len)
 		return go_to_rip(cpu, code);
 	*code = resume;
 	return GO_ON;

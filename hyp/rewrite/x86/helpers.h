@@ -8,6 +8,8 @@
  * The function finds s.rip at the instruction and s.rflags complete. H_RIP: it sets s.rip itself;
  * H_ENDS: the code behind it cannot go on in the same block (mode, privilege or mapping changed).
  * H_MEM: the linear address of the memory operand is in S1 (cpu->scratch[4]).
+ * H_TAIL: what follows the call finishes the instruction, and is reached where the helper returned X86_OK only; it
+ * goes there whatever has happened meanwhile.
  */
 #ifndef KUSE_HYP_X86_HELPERS_H
 #define KUSE_HYP_X86_HELPERS_H
@@ -17,6 +19,7 @@
 #define H_RIP 1u
 #define H_ENDS 2u
 #define H_MEM 4u
+#define H_TAIL 8u
 
 enum helper_id {
 #define HELPER(id, mnemonic, flags) HELPER_##id,
@@ -41,6 +44,10 @@ enum x86_ret helper_xsave(struct hyp_cpu *cpu, u64 operand, unsigned len);
 enum x86_ret helper_xsaveopt(struct hyp_cpu *cpu, u64 operand, unsigned len);
 enum x86_ret helper_xrstor(struct hyp_cpu *cpu, u64 operand, unsigned len);
 
+/* helpers_vec.c */
+enum x86_ret helper_gather(struct hyp_cpu *cpu, u64 operand, unsigned len);
+enum x86_ret helper_scatter(struct hyp_cpu *cpu, u64 operand, unsigned len);
+
 /* A helper's result besides enum x86_ret: not this way, the interpreter executes it (s.rip unchanged). */
 #define HYP_HELPER_INTERP ((enum x86_ret)101)
 /* Interrupted between two elements: the registers say how far it got. */
@@ -50,6 +57,11 @@ enum x86_ret helper_xrstor(struct hyp_cpu *cpu, u64 operand, unsigned len);
 #define H_STR_REP 16u
 #define H_STR_NE 64u  /* CMPS, SCAS: while not equal */
 #define H_STR_A32 32u /* 32-bit addresses and count */
+/* Operand of gathers and scatters: bytes of an element | H_VEC_* | log2 of the scale | elements. */
+#define H_VEC_QINDEX 16u /* indexes of 8 bytes, else 4 */
+#define H_VEC_K 32u      /* the mask is an opmask register */
+#define H_VEC_SCALE 6
+#define H_VEC_LANES 8
 /* Operand of MOV CR and MOV to a segment register: its number | general register << 8. */
 
 #endif

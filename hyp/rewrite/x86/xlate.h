@@ -202,6 +202,7 @@ void x_string(struct xlate *x, const struct insn *in);
 
 /* xlate_sys.c */
 void x_helper(struct xlate *x, const struct insn *in);
+void x_helper_site(struct xlate *x, const struct insn *in); /* the call itself */
 void x_rdtsc(struct xlate *x, const struct insn *in);
 void x_cli_sti(struct xlate *x, const struct insn *in);
 void x_stac_clac(struct xlate *x, const struct insn *in);
@@ -211,6 +212,9 @@ void x_mov_from_seg(struct xlate *x, const struct insn *in);
 void x_mov_from_cr(struct xlate *x, const struct insn *in);
 void x_read_base(struct xlate *x, const struct insn *in);
 void x_write_base(struct xlate *x, const struct insn *in);
+
+/* xlate_vec.c */
+void x_gather_scatter(struct xlate *x, const struct insn *in);
 
 /* xlate_flow.c */
 void x_push_done(struct xlate *x);

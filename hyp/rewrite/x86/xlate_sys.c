@@ -11,6 +11,11 @@ static void put_helper_site(struct xlate *x, const struct insn *in, u8 id, u64 o
 	e_4(&x->e, id);
 }
 
+void x_helper_site(struct xlate *x, const struct insn *in)
+{
+	put_helper_site(x, in, in->helper, in->helper_op);
+}
+
 /* lea s2, [rip + 5]; jmp stub: what follows is the way that is always right */
 static void try_stub(struct xlate *x, u32 stub)
 {
@@ -27,6 +32,10 @@ static bool has_string_stub(const struct xlate *x, const struct insn *in)
 
 void x_helper(struct xlate *x, const struct insn *in)
 {
+	if (helpers[in->helper].flags & H_TAIL) {
+		x_gather_scatter(x, in);
+		return;
+	}
 	if (helpers[in->helper].flags & H_MEM)
 		x_address(x, in);
 	if (in->helper == HELPER_syscall && x_is64(x) && x->part == HYP_TLB_USER) {
@@ -38,7 +47,7 @@ void x_helper(struct xlate *x, const struct insn *in)
 		try_stub(x, x->eng->str_stub[HYP_FAST_STR(x->part, in->helper == HELPER_movs,
 							  __builtin_ctz((unsigned)in->helper_op & 15))]);
 	}
-	put_helper_site(x, in, in->helper, in->helper_op);
+	x_helper_site(x, in);
 }
 
 /* rdtsc or rdtscp; combine; add the offset; split (TSC ratio 1: KEY_TSC) */

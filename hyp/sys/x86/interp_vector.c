@@ -218,10 +218,13 @@ static enum x86_ret vsib_address(struct hyp_cpu *cpu, const struct x86_insn *in,
 static enum x86_ret load_element(struct hyp_cpu *cpu, const struct x86_insn *in, const struct vsib *v,
 				 unsigned i, u8 *dst)
 {
+	u8 element[8]; /* the second page of two may fault: then the destination keeps what it has */
 	gva_t gva;
 
 	X86_TRY(vsib_address(cpu, in, v, i, &gva));
-	return x86_lin_read(cpu, gva, dst + i * v->elem, v->elem);
+	X86_TRY(x86_lin_read(cpu, gva, element, v->elem));
+	memcpy(dst + i * v->elem, element, v->elem);
+	return X86_OK;
 }
 
 /* AVX2: gather v, m, mask. The mask's elements are cleared as they are done. */
