@@ -559,7 +559,8 @@ static unsigned roll_vex(struct rng *r, struct dt_case *c, const struct memform 
 		b[n++] = 0x64 + rng_below(r, 2);
 	b[n++] = 0xc4;
 	b[n++] = !rr << 7 | !x << 6 | !bb << 5 | (vsib ? 2 : 1 + rng_below(r, 3));
-	b[n++] = (rng_below(r, vsib ? 2 : 3) ? 0 : 0x80) | vvvv << 3 | (vsib ? rng_below(r, 2) << 2 | 1 : rng_below(r, 8));
+	b[n++] = (rng_below(r, vsib ? 2 : 3) ? 0 : 0x80) | vvvv << 3 |
+		 (vsib ? rng_below(r, 2) << 2 | 1 : rng_below(r, 8));
 	if (!vsib && !x && !bb && (b[n - 2] & 31) == 1 && !(b[n - 1] & 0x80) && rng_pct(r, 50)) {
 		b[n - 3] = 0xc5;
 		b[n - 2] = b[n - 1] | !rr << 7;

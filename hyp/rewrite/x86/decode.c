@@ -778,8 +778,8 @@ static u8 class_of(struct insn *in, u32 key)
 	cls = class_by_mnemonic(in, key);
 	if (cls != INSN_COPY)
 		return cls;
-	if (in->z.meta.category == ZYDIS_CATEGORY_AVX2GATHER || in->z.meta.category == ZYDIS_CATEGORY_GATHER ||
-	    in->z.meta.category == ZYDIS_CATEGORY_SCATTER)
+	if (in->z.meta.category == ZYDIS_CATEGORY_AVX2GATHER ||
+	    in->z.meta.category == ZYDIS_CATEGORY_GATHER || in->z.meta.category == ZYDIS_CATEGORY_SCATTER)
 		return class_of_vsib(in, key);
 	if (in->high8 && in->gpr_used & 1u << X86_RSP && !in->has_mem)
 		return INSN_INTERP; /* RSP's stand-in needs a REX prefix, which AH..BH exclude */

@@ -99,7 +99,8 @@ bool insn_vsib(const struct insn *in, u8 *helper, u64 *operand)
 	    in->z.opcode_map != ZYDIS_OPCODE_MAP_0F38 || in->z.operand_count_visible != 3 ||
 	    data->type != ZYDIS_OPERAND_TYPE_REGISTER || (elem != 4 && elem != 8))
 		return false;
-	if (evex && (in->op[1].type != ZYDIS_OPERAND_TYPE_REGISTER || in->op[1].reg.value == ZYDIS_REGISTER_K0))
+	if (evex &&
+	    (in->op[1].type != ZYDIS_OPERAND_TYPE_REGISTER || in->op[1].reg.value == ZYDIS_REGISTER_K0))
 		return false;
 	/* registers that must differ: #UD is the interpreter's */
 	if (gather && number(data) == (unsigned)ZydisRegisterGetId(m->mem.index))
@@ -110,6 +111,7 @@ bool insn_vsib(const struct insn *in, u8 *helper, u64 *operand)
 	n = MIN(width(data->reg.value) / elem, width(m->mem.index) / ielem);
 	*helper = gather ? HELPER_gather : HELPER_scatter;
 	*operand = elem | (ielem == 8 ? H_VEC_QINDEX : 0) | (evex ? H_VEC_K : 0) |
-		   (u64)__builtin_ctz(m->mem.scale ? m->mem.scale : 1u) << H_VEC_SCALE | (u64)n << H_VEC_LANES;
+		   (u64)__builtin_ctz(m->mem.scale ? m->mem.scale : 1u) << H_VEC_SCALE |
+		   (u64)n << H_VEC_LANES;
 	return true;
 }
