@@ -99,6 +99,7 @@ static const struct {
 	FIELD(s.seg[X86_GS].base), FIELD(s.seg[X86_CS].sel), FIELD(s.seg[X86_SS].sel), FIELD(attention),
 	FIELD(df), ARRAY(scratch), ARRAY(seg_end), ARRAY(addend), FIELD(host_rsp), FIELD(resume),
 	FIELD(ax_flags), FIELD(tlb_part), FIELD(jc_mask), FIELD(jc_miss), ARRAY(jc), ARRAY(tlb),
+	ARRAY(vec),
 };
 
 struct listing {
@@ -295,7 +296,8 @@ static u32 data_behind(struct listing *l, const struct line *i, u32 at)
 
 static void print_site(struct listing *l, const struct hyp_site *site)
 {
-	static const char *const kinds[SITE_NR] = { "mem", "check", "interp", "edge", "poll", "jc_miss", "dead", "helper" };
+	static const char *const kinds[SITE_NR] = { "mem",  "check",   "masked", "interp", "edge",
+						    "poll", "jc_miss", "dead",   "helper" };
 	static const char *const helper_names[] = {
 #define HELPER(id, mnemonic, flags) #id,
 #include "hyp/rewrite/x86/helpers.inc"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Gathers and scatters: registers into cpu->vec, the helper (helpers_vec.c), and the result from there. What the
- * helper leaves to the interpreter does not come back to the code behind it (H_TAIL).
+ * Gathers and scatters: registers into cpu->vec, the helper (helpers_vec.c), and the result from there. What
+ * the helper leaves to the interpreter does not come back to the code behind it (H_TAIL).
  */
 #include "hyp/rewrite/x86/helpers.h"
 #include "hyp/rewrite/x86/xlate.h"

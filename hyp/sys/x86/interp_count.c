@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How often which instruction was interpreted: counted for each CPU, added up when CPUs end (kuse run --profile). */
+/* How often which instruction was interpreted: counted by each CPU, added up when CPUs end (--profile). */
 #include <Zydis/Zydis.h>
 
 #include "hyp/hyp.h"
