@@ -147,7 +147,7 @@ int kuse_profile_start(unsigned int hz);
 /* How many samples differ in more than their count, or -EINVAL (none was started); *samples is the
  * caller's to free. */
 long kuse_profile_stop(struct kuse_profile_sample **samples);
-/* The n instructions that vCPUs which have ended interpreted most often, most frequent first; returns how many. */
+/* The n instructions that vCPUs which have ended interpreted most often, in that order; returns how many. */
 struct kuse_profile_insn {
 	const char *name;
 	unsigned long count;

@@ -236,7 +236,7 @@ static int interpret_and_go_on(struct hyp_cpu *cpu, u64 *code)
 
 #define NOT_HAD 101
 
-/* Goes on with the access, if its page can be had. NOT_HAD: not so; fail->ret is why, X86_OK: it crosses it. */
+/* Goes on with the access, if its page can be had. NOT_HAD: fail->ret is why; X86_OK: it crosses the page. */
 static int find_page(struct hyp_cpu *cpu, const struct hyp_site *site, u64 *code, struct hyp_fail *fail)
 {
 	struct hyp_block *b = block_of(cpu, site);

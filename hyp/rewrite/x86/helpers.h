@@ -8,8 +8,8 @@
  * The function finds s.rip at the instruction and s.rflags complete. H_RIP: it sets s.rip itself;
  * H_ENDS: the code behind it cannot go on in the same block (mode, privilege or mapping changed).
  * H_MEM: the linear address of the memory operand is in S1 (cpu->scratch[4]).
- * H_TAIL: what follows the call finishes the instruction, and is reached where the helper returned X86_OK only; it
- * goes there whatever has happened meanwhile.
+ * H_TAIL: what follows the call finishes the instruction: it is where execution goes on, whatever has
+ * happened meanwhile, if the helper returned X86_OK, and only then.
  */
 #ifndef KUSE_HYP_X86_HELPERS_H
 #define KUSE_HYP_X86_HELPERS_H

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Gathers and scatters (xlate_vec.c): the code in front of the call has put the registers involved into
- * cpu->vec, the code behind it loads the destination and clears the mask. All other vector state stays where it
- * is.
+ * cpu->vec, the code behind it loads the destination and clears the mask. All other vector state stays.
  *
  * Nothing is written before every element's page is there. Where one is not (it faults, is a device, holds
- * code), or an element crosses its page, the interpreter executes the instruction from the start, and knows how
- * far a gather that faults has got. Guest-live.
+ * code), or an element crosses its page, the interpreter executes the instruction from the start, and
+ * knows how far a gather that faults has got. Guest-live.
  */
 #include "hyp/rewrite/x86/helpers.h"
 
