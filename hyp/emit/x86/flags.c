@@ -114,32 +114,37 @@ static void now(struct em *x, u16 f, u8 kind)
 	x->fl_kind = kind;
 }
 
-/* The comparison or addition that defines f, into EFLAGS, for its flags alone. */
-static u8 compare(struct em *x, const struct ir_insn *i)
+/* Operands of a comparison or addition done for its flags alone. */
+struct compared {
+	int a;
+	struct em_src b;
+};
+
+static struct compared operands(struct em *x, const struct ir_insn *i)
+{
+	struct compared c = { .b = { SRC_IMM, 0 } };
+
+	if (i->op != IR_FAND)
+		c.b = em_source(x, i->b);
+	c.a = em_use(x, i->a);
+	return c;
+}
+
+/* The kind of carry it leaves. Nothing but the comparison is emitted: it may stand behind a branch. */
+static u8 compare(struct em *x, const struct ir_insn *i, struct compared c)
 {
 	bool w = i->cc == IR_I64;
 
-	if (i->op == IR_FSUB) {
-		struct em_src b = em_source(x, i->b);
-		int a = em_use(x, i->a);
-
-		if (b.kind == SRC_IMM && !b.x)
-			e_rr(&x->e, w, 0x85, a, a);
-		else
-			em_alu(x, w, ALU_CMP, a, b);
-		if (b.kind == SRC_IMM && !b.x) /* TEST clears CF: no borrow, as CMP with 0 does */
-			return FL_INVERTED;
-		return FL_INVERTED;
-	}
 	if (i->op == IR_FADD) {
-		struct em_src b = em_source(x, i->b);
-
-		em_load(x, RAX, i->a);
-		em_alu(x, w, ALU_ADD, RAX, b);
+		e_rr(&x->e, w, 0x8b, RAX, c.a);
+		em_alu(x, w, ALU_ADD, RAX, c.b);
 		return FL_DIRECT;
 	}
-	e_rr(&x->e, w, 0x85, em_use(x, i->a), em_use(x, i->a));
-	return FL_DIRECT;
+	if (i->op == IR_FSUB && (c.b.kind != SRC_IMM || c.b.x))
+		em_alu(x, w, ALU_CMP, c.a, c.b);
+	else /* TEST clears CF: no borrow, as CMP with 0 does */
+		e_rr(&x->e, w, 0x85, c.a, c.a);
+	return i->op == IR_FSUB ? FL_INVERTED : FL_DIRECT;
 }
 
 static void with_carry(struct em *x, const struct ir_insn *i)
@@ -165,14 +170,13 @@ static void conditional_compare(struct em *x, const struct ir_insn *i)
 	const struct ir_insn *cmp = em_insn(x, em_root(x, i->b));
 	bool deferred = x->val[em_root(x, i->b)].deferred;
 	u32 nzcv = (u32)i->imm & 15, ax = (nzcv & 8) << 12 | (nzcv & 4) << 12 | (~nzcv & 2) << 7 | (nzcv & 1);
+	struct compared c = { .a = RAX };
 	u8 *otherwise, *end, cc;
 
 	if (!deferred && x->fl == em_root(x, i->b) && !saved_at(x, x->fl))
 		save(x, x->fl);
-	if (deferred) { /* operands are in registers on both ways */
-		em_use(x, cmp->a);
-		em_source(x, cmp->b);
-	}
+	if (deferred)
+		c = operands(x, cmp);
 	if (i->cc >= IR_AL)
 		load_flags(x, em_root(x, i->a));
 	cc = em_condition(x, i->a, i->cc);
@@ -183,7 +187,7 @@ static void conditional_compare(struct em *x, const struct ir_insn *i)
 	x->fl = 0;
 	otherwise = i->cc >= IR_AL ? NULL : em_jcc8(x, cc ^ 1);
 	if (deferred) {
-		x->fl_kind = compare(x, cmp);
+		x->fl_kind = compare(x, cmp, c);
 		if (x->fl_kind == FL_DIRECT)
 			cmc(x);
 	} else {
@@ -295,6 +299,7 @@ static void get_flags(struct em *x)
 void em_op_flags(struct em *x, const struct ir_insn *i)
 {
 	u16 f = (u16)x->v;
+	struct compared c;
 	bool done = x->done.op == i->op && em_same_value(x, i->a, x->done.a) &&
 		    (i->op == IR_FAND || em_same_value(x, i->b, x->done.b));
 
@@ -310,13 +315,9 @@ void em_op_flags(struct em *x, const struct ir_insn *i)
 		}
 		if (x->val[f].fused)
 			x->failed = true; /* operands may be gone */
-		if (i->op != IR_FADD) {
-			em_use(x, i->a);
-			if (i->op == IR_FSUB)
-				em_source(x, i->b);
-		}
+		c = operands(x, i);
 		em_clobber_flags(x);
-		now(x, f, compare(x, i));
+		now(x, f, compare(x, i, c));
 		x->done.op = 0;
 		break;
 	case IR_FADC:
