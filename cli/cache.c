@@ -108,19 +108,30 @@ static bool is_static(const struct file_data *file)
 	return true;
 }
 
+static bool load_static(const char *path, struct file_data *file)
+{
+	if (file_read(path, file) < 0)
+		return false;
+	if (is_static(file))
+		return true;
+	free(file->data);
+	return false;
+}
+
+/* The host's, or, for guests of another architecture, the one that came with the kernel. */
 static const char *load_busybox(struct file_data *file)
 {
 	static const char *const candidates[] = {
 		"/bin/busybox", "/usr/bin/busybox", "/sbin/busybox", "/usr/local/bin/busybox",
 	};
+	static char cached[4096];
 
-	for (size_t i = 0; i < ARRAY_SIZE(candidates); i++) {
-		if (file_read(candidates[i], file) < 0)
-			continue;
-		if (is_static(file))
+	for (size_t i = 0; i < ARRAY_SIZE(candidates); i++)
+		if (load_static(candidates[i], file))
 			return candidates[i];
-		free(file->data);
-	}
+	if (cache_path(cached, sizeof(cached), "kernels/" MACHINE_ARCH "/busybox") == 0 &&
+	    load_static(cached, file))
+		return cached;
 	return NULL;
 }
 
@@ -161,8 +172,10 @@ int cache_initramfs(void **data, size_t *len)
 {
 	struct cpio cpio = {0};
 	struct file_data file;
+	char kernel[4096];
 
-	if (!load_busybox(&file))
+	if (!load_busybox(&file) &&
+	    (cache_kernel(kernel, sizeof(kernel)) != STATUS_OK || !load_busybox(&file)))
 		return complain(STATUS_INITRD,
 				"no static busybox on this host for the initramfs; install busybox-static");
 	initramfs_base(&cpio, file.data, file.size);
