@@ -162,7 +162,8 @@ struct vcpu_attr_group {
 extern const struct vcpu_attr_group kvm_timer_attrs, kvm_pvtime_attrs;
 
 /* ---- guest debugging (debug.c) ---- */
-#define KVM_GUESTDBG_VALID_MASK (KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_SW_BP | KVM_GUESTDBG_SINGLESTEP)
+#define KVM_GUESTDBG_VALID_MASK \
+	(KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_SW_BP | KVM_GUESTDBG_USE_HW | KVM_GUESTDBG_SINGLESTEP)
 long kvm_arch_vcpu_ioctl_set_guest_debug(struct kvm_vcpu *vcpu, const struct kvm_guest_debug *dbg);
 void kvm_arm_setup_debug(struct kvm_vcpu *vcpu); /* around hyp_cpu_run */
 void kvm_arm_clear_debug(struct kvm_vcpu *vcpu);

@@ -25,6 +25,22 @@ static int ipa_limit(struct kvm *kvm)
 	return (int)get_kvm_ipa_limit();
 }
 
+/* BRPs, bits 15:12 of ID_AA64DFR0_EL1; WRPs, bits 23:20: one less than there are. */
+static int debug_regs(int shift)
+{
+	return (int)(hyp_arm64_id_max(ARM64_SYS(3, 0, 0, 5, 0)) >> shift & 15) + 1;
+}
+
+static int nr_breakpoints(struct kvm *kvm)
+{
+	return debug_regs(12);
+}
+
+static int nr_watchpoints(struct kvm *kvm)
+{
+	return debug_regs(20);
+}
+
 static int ptrauth(struct kvm *kvm)
 {
 	return !!(kvm_system_supported_vcpu_features() & 1u << KVM_ARM_VCPU_PTRAUTH_ADDRESS);
@@ -66,11 +82,12 @@ static const struct {
 	{ KVM_CAP_MAX_VCPU_ID, 0, max_vcpus },
 	{ KVM_CAP_MSI_DEVID, 0, msi_devid },
 	{ KVM_CAP_ARM_VM_IPA_SIZE, 0, ipa_limit },
+	{ KVM_CAP_GUEST_DEBUG_HW_BPS, 0, nr_breakpoints },
+	{ KVM_CAP_GUEST_DEBUG_HW_WPS, 0, nr_watchpoints },
 	{ KVM_CAP_ARM_PTRAUTH_ADDRESS, 0, ptrauth },
 	{ KVM_CAP_ARM_PTRAUTH_GENERIC, 0, ptrauth },
 	{ KVM_CAP_ARM_INJECT_SERROR_ESR, 0, ras },
-	/* Known and not offered: ARM_EL1_32BIT, ARM_SVE, ARM_MTE, ARM_PMU_V3, ARM_EAGER_SPLIT_CHUNK_SIZE,
-	 * GUEST_DEBUG_HW_BPS and _WPS: the CPU has no breakpoint and watchpoint registers. */
+	/* Known and not offered: ARM_EL1_32BIT, ARM_SVE, ARM_MTE, ARM_PMU_V3, ARM_EAGER_SPLIT_CHUNK_SIZE. */
 };
 
 int kvm_vm_ioctl_check_extension(struct kvm *kvm, long ext)

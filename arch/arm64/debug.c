@@ -7,6 +7,7 @@
 #include <string.h>
 
 #define MDSCR_SS BIT_ULL(0)
+#define MDSCR_MDE BIT_ULL(15)
 
 long kvm_arch_vcpu_ioctl_set_guest_debug(struct kvm_vcpu *vcpu, const struct kvm_guest_debug *dbg)
 {
@@ -19,6 +20,8 @@ long kvm_arch_vcpu_ioctl_set_guest_debug(struct kvm_vcpu *vcpu, const struct kvm
 		return 0;
 	}
 	vcpu->arch.guest_debug = dbg->control;
+	if (dbg->control & KVM_GUESTDBG_USE_HW)
+		vcpu->arch.external_debug_state = dbg->arch;
 	return 0;
 }
 
@@ -62,6 +65,8 @@ void kvm_arm_setup_debug(struct kvm_vcpu *vcpu)
 		*mdscr |= MDSCR_SS;
 		s->pstate |= ARM64_PSR_SS;
 	}
+	if (vcpu->arch.guest_debug & KVM_GUESTDBG_USE_HW)
+		*mdscr |= MDSCR_MDE;
 	hyp_arm64_state_changed(vcpu->hyp);
 }
 

@@ -236,6 +236,7 @@ void kvm_reset_sys_regs(struct kvm_vcpu *vcpu)
 	for (size_t i = 0; i < nr_sys_regs; i++)
 		if (sys_reg_table[i].reset)
 			sys_reg_table[i].reset(vcpu, &sys_reg_table[i]);
+	vcpu->arch.debug_stale = true;
 }
 
 /* ---- user space's accesses

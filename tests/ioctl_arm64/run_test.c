@@ -326,6 +326,35 @@ static void single_step(void **state)
 	assert_int_equal(machine_report(&m, 0), 3);
 }
 
+/* User space's own breakpoint and watchpoint registers; the guest's keep what they have. */
+static void hardware_debugging(void **state)
+{
+	struct kvm_guest_debug dbg = { .control = KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_HW };
+
+	machine_asm(&m, NOP, NOP, STRX(1, 2, 0), MRS(3, 2, 0, 0, 0, 4), REPORT(3));
+	set_reg(m.vcpu, SYS(2, 0, 0, 0, 4), 0x7770); /* DBGBVR0_EL1 */
+	set_reg(m.vcpu, X(2), RAM_BASE + 0x1000);
+	dbg.arch.dbg_bvr[0] = CODE + 4;
+	dbg.arch.dbg_bcr[0] = 0xf << 5 | 3 << 1 | 1;
+	dbg.arch.dbg_wvr[1] = RAM_BASE + 0x1000;
+	dbg.arch.dbg_wcr[1] = 0xff << 5 | 2 << 3 | 3 << 1 | 1; /* stores */
+	ok(IOCTL(m.vcpu, KVM_SET_GUEST_DEBUG, &dbg));
+	ok(machine_run(&m));
+	assert_int_equal(m.run->exit_reason, KVM_EXIT_DEBUG);
+	assert_int_equal(EC(m.run->debug.arch.hsr), 0x30);
+	assert_int_equal(reg(m.vcpu, PC), CODE + 4);
+	dbg.arch.dbg_bcr[0] = 0;
+	ok(IOCTL(m.vcpu, KVM_SET_GUEST_DEBUG, &dbg));
+	ok(machine_run(&m));
+	assert_int_equal(m.run->exit_reason, KVM_EXIT_DEBUG);
+	assert_int_equal(EC(m.run->debug.arch.hsr), 0x34);
+	assert_int_equal(m.run->debug.arch.far, RAM_BASE + 0x1000);
+	assert_int_equal(reg(m.vcpu, PC), CODE + 8);
+	dbg.control = 0;
+	ok(IOCTL(m.vcpu, KVM_SET_GUEST_DEBUG, &dbg));
+	assert_int_equal(machine_report(&m, 0), 0x7770);
+}
+
 /* BRK is the guest's, or user space's where it debugs. */
 static void software_breakpoint(void **state)
 {
@@ -351,7 +380,7 @@ int main(void)
 		T(mmio_writes), T(mmio_reads), T(immediate_exit_takes_the_answer), T(no_valid_syndrome),
 		T(abort_injected_by_user_space), T(code_where_no_ram_is), T(read_only_memory), T(dirty_log),
 		T(unknown_system_register), T(id_registers_are_read_only), T(serror), T(cpu_lines),
-		T(line_arguments), T(line_arguments_with_gic), T(wfi_wakes), T(suspended), T(single_step),
+		T(line_arguments), T(line_arguments_with_gic), T(wfi_wakes), T(suspended), T(single_step), T(hardware_debugging),
 		T(software_breakpoint),
 	};
 

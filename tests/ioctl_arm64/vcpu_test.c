@@ -266,10 +266,11 @@ static void guest_debug_flags(void **state)
 	ok(IOCTL(m.vcpu, KVM_SET_GUEST_DEBUG, &dbg));
 	dbg.control |= 1u << 20;
 	fails(EINVAL, IOCTL(m.vcpu, KVM_SET_GUEST_DEBUG, &dbg));
-	dbg.control = KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_HW; /* not offered: KVM_CAP_GUEST_DEBUG_HW_BPS is 0 */
-	fails(EINVAL, IOCTL(m.vcpu, KVM_SET_GUEST_DEBUG, &dbg));
-	assert_int_equal(IOCTL(m.vm, KVM_CHECK_EXTENSION, KVM_CAP_GUEST_DEBUG_HW_BPS), 0);
-	assert_int_equal(IOCTL(m.vm, KVM_CHECK_EXTENSION, KVM_CAP_SET_GUEST_DEBUG2) & KVM_GUESTDBG_USE_HW, 0);
+	dbg.control = KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_HW;
+	ok(IOCTL(m.vcpu, KVM_SET_GUEST_DEBUG, &dbg));
+	assert_in_range(IOCTL(m.vm, KVM_CHECK_EXTENSION, KVM_CAP_GUEST_DEBUG_HW_BPS), 2, 16);
+	assert_in_range(IOCTL(m.vm, KVM_CHECK_EXTENSION, KVM_CAP_GUEST_DEBUG_HW_WPS), 2, 16);
+	assert_true(IOCTL(m.vm, KVM_CHECK_EXTENSION, KVM_CAP_SET_GUEST_DEBUG2) & KVM_GUESTDBG_USE_HW);
 	dbg.control = 0;
 	ok(IOCTL(m.vcpu, KVM_SET_GUEST_DEBUG, &dbg));
 }

@@ -70,6 +70,7 @@ struct kvm_vcpu_arch {
 	u64 spsr32[4];      /* SPSR_abt, und, irq, fiq: user space's alone */
 
 	u32 guest_debug;    /* KVM_GUESTDBG_* */
+	struct kvm_guest_debug_arch external_debug_state;
 	u64 mdscr_saved;    /* the guest's MDSCR_EL1 while user space debugs it */
 	bool debug_loaded;
 	bool debug_stale; /* the CPU's breakpoint registers are not those that are to count */
