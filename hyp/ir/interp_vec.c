@@ -137,7 +137,29 @@ static void v_ext(const struct ir_insn *i, const union ir_val *a, const union ir
 	memcpy(r, both + i->imm, 16);
 }
 
+static void v_uzp(const struct ir_insn *i, const union ir_val *a, const union ir_val *b, union ir_val *r)
+{
+	unsigned half = 8u >> i->cc;
+	union ir_val out;
+
+	for (unsigned e = 0; e < 2 * half; e++)
+		set_lane(&out, i->cc, e,
+			 get_lane(e < half ? a : b, i->cc, 2 * (e % half) + (unsigned)i->imm));
+	*r = out;
+}
+
+static void v_tbl(const struct ir_insn *i, const union ir_val *a, const union ir_val *b, union ir_val *r)
+{
+	union ir_val out;
+
+	for (unsigned e = 0; e < 16; e++)
+		out.b[e] = b->b[e] < 16 ? a->b[b->b[e]] : 0;
+	*r = out;
+}
+
 static const vec_op ops[IR_NR_OPS] = {
+	[IR_VUZP] = v_uzp,
+	[IR_VTBL] = v_tbl,
 	[IR_VADD ... IR_VUMIN] = v_lanes,
 	[IR_VZIPL] = v_zip,
 	[IR_VZIPH] = v_zip,

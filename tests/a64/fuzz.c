@@ -24,8 +24,7 @@ static struct a64_result theirs[A64_BATCH];
 static int to_native, from_native;
 static const char *qemu_cpu = "max,sve=off,sme=off,pauth=off";
 
-/* ---- the program under qemu-aarch64
- * ------------------------------------------------------------------------ */
+/* ---- the program under qemu-aarch64 ---- */
 
 static bool start_native(const char *program)
 {
@@ -70,8 +69,7 @@ static bool run_native(u32 count)
 	return true;
 }
 
-/* ---- comparing
- * ------------------------------------------------------------------------------------------------ */
+/* ---- comparing ---- */
 
 static bool differ(const struct a64_result *a, const struct a64_result *b)
 {

@@ -27,8 +27,7 @@ static bool one_in(struct rng *r, unsigned n)
 	return rnd(r) % n == 0;
 }
 
-/* ---- which rows
- * ----------------------------------------------------------------------------------------- */
+/* ---- which rows ---- */
 
 /* Not here: they leave the case, ask the kernel, or depend on the machine. */
 static const char *const left_out[] = { "SVC", "HVC", "SMC", "HLT", "DCPS", "YIELD", "WFE", "WFI", "BR", "BLR",
@@ -55,8 +54,7 @@ bool gen_init(const char *only)
 	return nr_rows != 0;
 }
 
-/* ---- instructions
- * ------------------------------------------------------------------------------------------ */
+/* ---- instructions ---- */
 
 static bool put(u32 *w, unsigned row, enum a64_field f, u32 v)
 {
@@ -161,8 +159,7 @@ static u32 gen_insn(struct rng *r, struct case_state *s)
 	return w;
 }
 
-/* ---- state
- * -------------------------------------------------------------------------------------------------- */
+/* ---- state ---- */
 
 static u64 gen_int(struct rng *r)
 {

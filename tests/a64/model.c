@@ -149,8 +149,7 @@ UNUSED_HELPER(a64_helper_hvc)
 UNUSED_HELPER(a64_helper_smc)
 UNUSED_HELPER(a64_helper_dc_zva)
 
-/* ---- a case
- * ------------------------------------------------------------------------------------------------- */
+/* ---- a case ---- */
 
 static void create(void)
 {

@@ -157,6 +157,7 @@ static void random_fields(struct ir_block *b, struct ir_insn *i, u8 type)
 	case IR_VSHR: i->cc = (u8)(1 + below(3)); i->imm = below(8u << i->cc); break;
 	case IR_VSAR: i->cc = (u8)(1 + below(2)); i->imm = below(8u << i->cc); break;
 	case IR_VEXT: i->imm = below(16); break;
+	case IR_VUZP: i->cc = (u8)below(4); i->imm = below(2); break;
 	case IR_VLOW: i->cc = (u8)(2 + below(2)); break;
 	case IR_VFADD:
 	case IR_VFSUB:

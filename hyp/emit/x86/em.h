@@ -220,6 +220,8 @@ bool em_op_lanes(struct em *x, const struct ir_insn *i);
 bool em_op_lane_shift(struct em *x, const struct ir_insn *i);
 bool em_op_vlow(struct em *x, const struct ir_insn *i);
 bool em_op_vext(struct em *x, const struct ir_insn *i);
+bool em_op_vuzp(struct em *x, const struct ir_insn *i);
+bool em_op_vtbl(struct em *x, const struct ir_insn *i);
 void em_vlow(struct em *x, unsigned size, int d, int a);
 bool em_op_fp(struct em *x, const struct ir_insn *i);
 bool em_op_fmla(struct em *x, const struct ir_insn *i);

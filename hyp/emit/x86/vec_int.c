@@ -86,3 +86,52 @@ bool em_op_vext(struct em *x, const struct ir_insn *i)
 	e_1(&x->e, (u8)i->imm);
 	return true;
 }
+
+/* Lanes of bytes or halfwords, each alone in one of twice its size, packed. */
+static void shift_lanes(struct em *x, unsigned n, unsigned cc, int d, int a)
+{
+	em_vex(x, 1, 1, false, false, (int)n, d, a);
+	e_1(&x->e, (u8)(0x71 + cc));
+	e_1(&x->e, (u8)(0xc0 | n << 3 | (a & 7)));
+	e_1(&x->e, (u8)(8u << cc));
+}
+
+static void isolate(struct em *x, const struct ir_insn *i, int d, int a)
+{
+	if (!i->imm) {
+		shift_lanes(x, 6, i->cc, d, a);
+		a = d;
+	}
+	shift_lanes(x, 2, i->cc, d, a);
+}
+
+bool em_op_vuzp(struct em *x, const struct ir_insn *i)
+{
+	int a = em_xuse(x, i->a), b = em_xuse(x, i->b), d = em_xdest(x, (u16)x->v, i->a);
+
+	if (i->cc == 3) { /* vpunpcklqdq, vpunpckhqdq */
+		em_vex_rr(x, 1, 1, false, i->imm ? 0x6d : 0x6c, (s8[3]){ (s8)d, (s8)a, (s8)b });
+	} else if (i->cc == 2) { /* vshufps */
+		em_vex_rr(x, 1, 0, false, 0xc6, (s8[3]){ (s8)d, (s8)a, (s8)b });
+		e_1(&x->e, i->imm ? 0xdd : 0x88);
+	} else {
+		isolate(x, i, XTMP, a);
+		isolate(x, i, XTMP2, b);
+		/* vpackuswb, vpackusdw */
+		em_vex_rr(x, i->cc ? 2 : 1, 1, false, i->cc ? 0x2b : 0x67, (s8[3]){ (s8)d, XTMP, XTMP2 });
+	}
+	return true;
+}
+
+/* VPSHUFB takes bit 7 for beyond: adding 0x70, saturated, makes that of 16 and more. */
+bool em_op_vtbl(struct em *x, const struct ir_insn *i)
+{
+	int a = em_xuse(x, i->a), b = em_xuse(x, i->b), d = em_xdest(x, (u16)x->v, i->a);
+
+	e_mov_ri(&x->e, RAX, 0x7070707070707070ull);
+	em_vex_rr(x, 1, 1, true, 0x6e, (s8[3]){ XTMP, 0, RAX });        /* vmovq */
+	em_vex_rr(x, 1, 1, false, 0x6c, (s8[3]){ XTMP, XTMP, XTMP });   /* vpunpcklqdq */
+	em_vex_rr(x, 1, 1, false, 0xdc, (s8[3]){ XTMP, XTMP, (s8)b });  /* vpaddusb */
+	em_vex_rr(x, 2, 1, false, 0x00, (s8[3]){ (s8)d, (s8)a, XTMP }); /* vpshufb */
+	return true;
+}

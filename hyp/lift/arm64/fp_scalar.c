@@ -22,8 +22,7 @@ static bool call_typed(struct lift *l, const struct a64_insn *i, ir_helper fn)
 	return fp_type_size(F(i, type)) && vec_call(l, i, fn);
 }
 
-/* ---- in IR: sign and selection
- * ---------------------------------------------------------------------------- */
+/* ---- in IR: sign and selection ---- */
 
 static u16 get_lane(struct lift *l, unsigned n, unsigned size)
 {
@@ -73,8 +72,7 @@ bool lift_fcsel(struct lift *l, const struct a64_insn *i)
 	return true;
 }
 
-/* ---- one, two, three operands
- * ---------------------------------------------------------------------------- */
+/* ---- one, two, three operands ---- */
 
 static u64 helper_fsqrt(struct hyp_cpu *cpu, u64 w, u64 b, u64 c)
 {
@@ -170,8 +168,7 @@ bool lift_f3(struct lift *l, const struct a64_insn *i)
 	return lift_f3_ir(l, i->raw, fp_type_size(F(i, type))) || call_typed(l, i, helper_f3);
 }
 
-/* ---- comparison
- * ------------------------------------------------------------------------------------------------ */
+/* ---- comparison ---- */
 
 static u64 compare(struct hyp_cpu *cpu, u32 w, bool with_zero, bool signal)
 {
@@ -220,8 +217,7 @@ bool lift_fccmp(struct lift *l, const struct a64_insn *i)
 	return true;
 }
 
-/* ---- integers and fixed point
- * ----------------------------------------------------------------------------------- */
+/* ---- integers and fixed point ---- */
 
 /* Bit 21 clear: fixed point with 64 - scale bits of fraction. */
 static unsigned fraction(u64 w)

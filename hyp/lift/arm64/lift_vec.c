@@ -41,8 +41,7 @@ static bool finish(struct lift *l, u32 w, u16 v)
 	return true;
 }
 
-/* ---- three same
- * ----------------------------------------------------------------------------------------------- */
+/* ---- three same ---- */
 
 /* [U][opcode]: the operation, and the sizes it has in the IR. */
 static const struct {
@@ -53,12 +52,27 @@ static const struct {
 	{ [12] = { IR_VUMAX, 7 }, [13] = { IR_VUMIN, 7 }, [16] = { IR_VSUB, 15 }, [17] = { IR_VEQ, 15 } },
 };
 
+/* SABD, UABD: size 0 to 2, as the class allows. */
+static u16 absolute_difference(struct lift *l, u32 w, u16 n, u16 m)
+{
+	unsigned size = W_SIZE(w);
+	u16 max = lift_vop(l, W_U(w) ? IR_VUMAX : IR_VSMAX, size, n, m);
+	return lift_vop(l, IR_VSUB, size, max, lift_vop(l, W_U(w) ? IR_VUMIN : IR_VSMIN, size, n, m));
+}
+
 /* Those of several operations; 0: none. */
 static u16 same_by_several(struct lift *l, u32 w, u16 n, u16 m)
 {
 	unsigned size = W_SIZE(w);
 
 	switch (W_U(w) << 5 | (w >> 11 & 31)) {
+	case 14:
+	case 32 + 14: return absolute_difference(l, w, n, m);
+	case 15:
+	case 32 + 15: {
+		u16 v = absolute_difference(l, w, n, m);
+		return lift_vop(l, IR_VADD, size, lift_getv(l, W_RD(w)), v);
+	}
 	case 7: return invert(l, lift_vop(l, IR_VGT, size, m, n)); /* CMGE */
 	case 17: return invert(l, lift_vop(l, IR_VEQ, size, lift_vop(l, IR_VAND, 3, n, m), splat(l, 0)));
 	case 18:
@@ -108,8 +122,24 @@ void lift_vlogical_ir(struct lift *l, u32 w)
 	finish(l, w, v);
 }
 
-/* ---- two registers: CMxx with zero, NEG, NOT
- * ----------------------------------------------------------------------- */
+/* ---- two registers: CMxx with zero, NEG, NOT ---- */
+
+static u16 shifted_masked(struct lift *l, u16 v, unsigned by, u64 mask)
+{
+	v = lift_vop(l, IR_VSHR, 3, v, 0);
+	IR_VALUE(l->b, v).imm = by;
+	return lift_vop(l, IR_VAND, 3, v, splat(l, mask));
+}
+
+/* CNT: sums of pairs, of fours, of eights. */
+static u16 count_bits(struct lift *l, u16 v)
+{
+	v = lift_vop(l, IR_VSUB, 0, v, shifted_masked(l, v, 1, 0x5555555555555555));
+	u16 low = lift_vop(l, IR_VAND, 3, v, splat(l, 0x3333333333333333));
+	v = lift_vop(l, IR_VADD, 0, low, shifted_masked(l, v, 2, 0x3333333333333333));
+	low = lift_vop(l, IR_VAND, 3, v, splat(l, 0x0f0f0f0f0f0f0f0f));
+	return lift_vop(l, IR_VADD, 0, low, shifted_masked(l, v, 4, 0x0f0f0f0f0f0f0f0f));
+}
 
 bool lift_vmisc_ir(struct lift *l, u32 w)
 {
@@ -125,12 +155,131 @@ bool lift_vmisc_ir(struct lift *l, u32 w)
 	case 32 + 8: return finish(l, w, invert(l, lift_vop(l, IR_VGT, size, zero, n)));
 	case 32 + 9: return finish(l, w, invert(l, lift_vop(l, IR_VGT, size, n, zero)));
 	case 32 + 11: return finish(l, w, lift_vop(l, IR_VSUB, size, zero, n));
+	case 5: return finish(l, w, count_bits(l, n));
+	case 11: /* ABS */
+		if (size == 3)
+			return false;
+		return finish(l, w, lift_vop(l, IR_VSMAX, size, n, lift_vop(l, IR_VSUB, size, zero, n)));
 	default: return false;
 	}
 }
 
-/* ---- shifts by immediate
- * ------------------------------------------------------------------------------------------- */
+bool lift_vnot_ir(struct lift *l, u32 w)
+{
+	return !W_SIZE(w) && finish(l, w, invert(l, lift_getv(l, W_RN(w))));
+}
+
+/* REV: bytes, by index. The container's log2 of bytes. */
+bool lift_vrev_ir(struct lift *l, u32 w, unsigned container)
+{
+	unsigned size = W_SIZE(w), flip = (1u << container) - (1u << size);
+	u64 index[2] = { 0, 0 };
+
+	for (unsigned e = 0; e < 16; e++)
+		index[e / 8] |= (u64)(e ^ flip) << 8 * (e % 8);
+	u16 to = ir2(l->b, IR_VINS, IR_V128, splat(l, index[0]), lift_const(l, IR_I64, index[1]));
+	IR_VALUE(l->b, to).cc = 3;
+	IR_VALUE(l->b, to).imm = 1;
+	return finish(l, w, lift_vop(l, IR_VTBL, 0, lift_getv(l, W_RN(w)), to));
+}
+
+/* ---- pairs: even lanes against odd ones ---- */
+
+static u16 unzip(struct lift *l, unsigned size, u16 a, u16 b, bool odd)
+{
+	u16 v = lift_vop(l, IR_VUZP, size, a, b);
+	IR_VALUE(l->b, v).imm = odd;
+	return v;
+}
+
+/* Vn:Vm, or their low halves beside each other. */
+static void both(struct lift *l, u32 w, u16 out[2])
+{
+	out[0] = lift_getv(l, W_RN(w));
+	out[1] = lift_getv(l, W_RM(w));
+	if (!W_Q(w))
+		out[0] = out[1] = lift_vop(l, IR_VZIPL, 3, out[0], out[1]);
+}
+
+/* ADD, MAX, MIN, by how the class has them: 0, 1, 2. */
+static enum ir_op reducer(u32 w, unsigned which)
+{
+	static const u8 ops[2][3] = { { IR_VADD, IR_VSMAX, IR_VSMIN }, { IR_VADD, IR_VUMAX, IR_VUMIN } };
+	return ops[W_U(w)][which];
+}
+
+/* ADDP, UMAXP, ... */
+bool lift_vpairwise_ir(struct lift *l, u32 w)
+{
+	unsigned opcode = w >> 11 & 31, size = W_SIZE(w);
+	enum ir_op op = reducer(w, opcode == 23 ? 0 : opcode == 20 ? 1 : 2);
+	u16 in[2];
+
+	both(l, w, in);
+	u16 even = unzip(l, size, in[0], in[1], false), odd = unzip(l, size, in[0], in[1], true);
+	return finish(l, w, lift_vop(l, op, size, even, odd));
+}
+
+/* ADDV, UMAXV, ...: the vector against itself, turned by half, a quarter, ... */
+bool lift_vacross_ir(struct lift *l, u32 w)
+{
+	unsigned opcode = w >> 12 & 31, size = W_SIZE(w);
+	enum ir_op op = reducer(w, opcode == 27 ? 0 : opcode == 10 ? 1 : 2);
+	u16 v = lift_getv(l, W_RN(w));
+
+	if (opcode == 3)
+		return false;
+	if (!W_Q(w))
+		v = lift_vop(l, IR_VZIPL, 3, v, v);
+	for (unsigned by = W_Q(w) ? 8 : 4; by >= 1u << size; by /= 2) {
+		u16 turned = lift_vop(l, IR_VEXT, 0, v, v);
+		IR_VALUE(l->b, turned).imm = by;
+		v = lift_vop(l, op, size, v, turned);
+	}
+	u16 x = ir_add_insn(l->b, (struct ir_insn){ .op = IR_VTO, .type = IR_I32, .a = v, .cc = (u8)size });
+	lift_setv(l, W_RD(w), ir1(l->b, IR_VFROM, IR_V128, x));
+	return true;
+}
+
+/* XTN, SHRN: the low halves of lanes, after a shift; into the upper half with Q. */
+bool lift_vnarrow_ir(struct lift *l, u32 w, unsigned size, int shift)
+{
+	u16 v = lift_getv(l, W_RN(w));
+
+	if (shift) {
+		v = lift_vop(l, IR_VSHR, size + 1, v, 0);
+		IR_VALUE(l->b, v).imm = shift;
+	}
+	v = unzip(l, size, v, splat(l, 0), false);
+	if (W_Q(w))
+		v = lift_vop(l, IR_VZIPL, 3, lift_getv(l, W_RD(w)), v);
+	lift_setv(l, W_RD(w), v);
+	return true;
+}
+
+/* MOVI's ORR and BIC. */
+void lift_vorr_imm(struct lift *l, u32 w, bool clear, u64 imm)
+{
+	finish(l, w, lift_vop(l, clear ? IR_VBIC : IR_VOR, 3, lift_getv(l, W_RD(w)), splat(l, imm)));
+}
+
+/* TBL of one register. */
+bool lift_vtbl_ir(struct lift *l, u32 w)
+{
+	if (w >> 12 & 7) /* len, TBX */
+		return false;
+	return finish(l, w, lift_vop(l, IR_VTBL, 0, lift_getv(l, W_RN(w)), lift_getv(l, W_RM(w))));
+}
+
+/* FABS, FNEG of vectors. */
+bool lift_vfsign_ir(struct lift *l, u32 w, unsigned size)
+{
+	u64 sign = size == 1 ? 0x8000800080008000ull : size == 2 ? 0x8000000080000000ull : 1ull << 63;
+	return finish(l, w,
+		      lift_vop(l, W_U(w) ? IR_VXOR : IR_VBIC, 3, lift_getv(l, W_RN(w)), splat(l, sign)));
+}
+
+/* ---- shifts by immediate ---- */
 
 bool lift_vshift_ir(struct lift *l, u32 w, unsigned size, int shift)
 {
@@ -170,13 +319,17 @@ bool lift_vshll_ir(struct lift *l, u32 w, unsigned size, int shift)
 	return true;
 }
 
-/* ---- permutations: ZIP, EXT of whole registers
- * ---------------------------------------------------------------------- */
+/* ---- permutations: ZIP, EXT of whole registers ---- */
 
 bool lift_vzip_ir(struct lift *l, u32 w)
 {
 	unsigned opcode = w >> 12 & 7;
 
+	if ((opcode & 3) == 1) {
+		u16 in[2];
+		both(l, w, in);
+		return finish(l, w, unzip(l, W_SIZE(w), in[0], in[1], opcode == 5));
+	}
 	if (opcode != 3 && (opcode != 7 || !W_Q(w)))
 		return false;
 	u16 n = lift_getv(l, W_RN(w)), m = lift_getv(l, W_RM(w));
@@ -193,8 +346,7 @@ bool lift_vext_ir(struct lift *l, u32 w)
 	return true;
 }
 
-/* ---- scalar floating point
- * --------------------------------------------------------------------------------------------- */
+/* ---- scalar floating point ---- */
 
 static u16 fp_op(struct lift *l, enum ir_op op, unsigned size, const u16 arg[3], bool scalar)
 {
@@ -299,8 +451,7 @@ bool lift_cvtf_ir(struct lift *l, u32 w, unsigned size)
 	return true;
 }
 
-/* ---- vector floating point
- * ------------------------------------------------------------------------------------------------ */
+/* ---- vector floating point ---- */
 
 static u16 operand(struct lift *l, u32 w, unsigned n)
 {

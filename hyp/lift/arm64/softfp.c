@@ -32,8 +32,7 @@ static const struct format *fmt(const struct fp *c)
 	return &formats[c->size];
 }
 
-/* ---- bit patterns
- * ------------------------------------------------------------------------------------------ */
+/* ---- bit patterns ---- */
 
 static u64 pack(const struct format *f, bool sign, u64 exp, u64 frac)
 {
@@ -128,8 +127,7 @@ static struct num unpack(struct fp *c, u64 a)
 	return unpack_as(c, a, false);
 }
 
-/* ---- rounding
- * ------------------------------------------------------------------------------------------------- */
+/* ---- rounding ---- */
 
 /* lsb: of the kept part; half, rest: what was cut off. */
 static bool rounds_up(enum fp_round mode, bool sign, bool lsb, bool half, bool rest)
@@ -206,8 +204,7 @@ static u64 result(struct fp *c, struct num *n)
 	return round_to(c, n, fp_mode(c));
 }
 
-/* ---- NaNs ---------------------------------------------------------------------------------------------
- * ------------ */
+/* ---- NaNs --------------------------------------------------------------------------------------------- ---- */
 
 static u64 invalid(struct fp *c)
 {
@@ -236,8 +233,7 @@ static bool nans(struct fp *c, const u64 *a, const struct num *n, unsigned count
 	return false;
 }
 
-/* ---- arithmetic
- * ----------------------------------------------------------------------------------------------------- */
+/* ---- arithmetic ---- */
 
 /* x + y of non-zero numbers; an exact zero has the sign that the rounding mode says. */
 static struct num sum(const struct fp *c, struct num x, struct num y)
@@ -443,8 +439,7 @@ u64 fp_muladd(struct fp *c, u64 addend, u64 a, u64 b)
 	return done ? r : fused(c, n);
 }
 
-/* ---- comparison
- * ----------------------------------------------------------------------------------------------------- */
+/* ---- comparison ---- */
 
 /* -1, 0, 1; no NaNs. */
 static int order(const struct num *x, const struct num *y)
@@ -516,8 +511,7 @@ static u64 min_max_num(struct fp *c, u64 a, u64 b, int wanted)
 u64 fp_maxnum(struct fp *c, u64 a, u64 b) { return min_max_num(c, a, b, 1); }
 u64 fp_minnum(struct fp *c, u64 a, u64 b) { return min_max_num(c, a, b, -1); }
 
-/* ---- conversions
- * -------------------------------------------------------------------------------------------------- */
+/* ---- conversions ---- */
 
 /* The magnitude with fbits of fraction, as an integer, rounded. Beyond 2^126: left so. */
 static u128 to_integer(const struct num *n, unsigned fbits, enum fp_round mode, bool *inexact)
@@ -625,8 +619,7 @@ u64 fp_convert(struct fp *c, u64 a, unsigned to, enum fp_round mode)
 	}
 }
 
-/* ---- estimates and steps
- * ------------------------------------------------------------------------------------------- */
+/* ---- estimates and steps ---- */
 
 unsigned fp_recip_estimate(unsigned a)
 {

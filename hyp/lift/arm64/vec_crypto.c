@@ -4,8 +4,7 @@
 
 #define W_OPC(w) ((w) >> 12 & 31)
 
-/* ---- AES (FIPS 197): S-boxes computed once
- * --------------------------------------------------------------- */
+/* ---- AES (FIPS 197): S-boxes computed once ---- */
 
 static u8 sbox[256], inverse[256];
 
@@ -91,8 +90,7 @@ bool lift_aes(struct lift *l, const struct a64_insn *i)
 	return vec_call(l, i, helper_aes);
 }
 
-/* ---- SHA-1
- * --------------------------------------------------------------------------------------------------- */
+/* ---- SHA-1 ---- */
 
 static u32 rol(u32 x, unsigned by)
 {
@@ -183,8 +181,7 @@ bool lift_sha1su1(struct lift *l, const struct a64_insn *i)
 	return vec_call(l, i, helper_sha1su1);
 }
 
-/* ---- SHA-256
- * --------------------------------------------------------------------------------------------------- */
+/* ---- SHA-256 ---- */
 
 static u32 ror(u32 x, unsigned by)
 {
@@ -257,8 +254,7 @@ bool lift_sha256su1(struct lift *l, const struct a64_insn *i)
 	return vec_call(l, i, helper_sha256su1);
 }
 
-/* ---- SHA-512
- * ------------------------------------------------------------------------------------------------------ */
+/* ---- SHA-512 ---- */
 
 static u64 ror64(u64 x, unsigned by)
 {
@@ -313,8 +309,7 @@ bool lift_sha512h2(struct lift *l, const struct a64_insn *i) { return vec_call(l
 bool lift_sha512su0(struct lift *l, const struct a64_insn *i) { return vec_call(l, i, helper_sha512su0); }
 bool lift_sha512su1(struct lift *l, const struct a64_insn *i) { return vec_call(l, i, helper_sha512su1); }
 
-/* ---- SHA-3 --------------------------------------------------------------------------------------------
- * -------------- */
+/* ---- SHA-3 -------------------------------------------------------------------------------------------- ---- */
 
 #define W_RA(w) ((w) >> 10 & 31)
 

@@ -30,8 +30,7 @@ static bool call_sized(struct lift *l, const struct a64_insn *i, ir_helper fn, u
 	return true;
 }
 
-/* ---- three same
- * ------------------------------------------------------------------------------------------- */
+/* ---- three same ---- */
 
 static u64 ones(bool set)
 {
@@ -138,8 +137,7 @@ bool lift_vfpair_half(struct lift *l, const struct a64_insn *i)
 	return call_sized(l, i, helper_pair, 1);
 }
 
-/* ---- by element
- * -------------------------------------------------------------------------------------------------- */
+/* ---- by element ---- */
 
 static u64 helper_element(struct hyp_cpu *cpu, u64 w, u64 size, u64 unused)
 {
@@ -170,8 +168,7 @@ bool lift_vfelement(struct lift *l, const struct a64_insn *i)
 	return lift_vfelement_ir(l, i->raw, size) || call_sized(l, i, helper_element, size);
 }
 
-/* ---- two registers
- * ------------------------------------------------------------------------------------------------- */
+/* ---- two registers ---- */
 
 static enum fp_round mode_of(const struct fp *c, unsigned which)
 {
@@ -247,7 +244,11 @@ static u64 helper_misc(struct hyp_cpu *cpu, u64 w, u64 size, u64 unused)
 bool lift_vfmisc(struct lift *l, const struct a64_insn *i)
 {
 	unsigned size = 2 + W_SZ(i->raw);
-	return lanes_allowed(i->raw, size, true) && call_sized(l, i, helper_misc, size);
+	if (!lanes_allowed(i->raw, size, true))
+		return false;
+	if ((i->raw >> 12 & 31) == 15)
+		return lift_vfsign_ir(l, i->raw, size);
+	return call_sized(l, i, helper_misc, size);
 }
 
 bool lift_vfmisc_half(struct lift *l, const struct a64_insn *i)
@@ -255,8 +256,7 @@ bool lift_vfmisc_half(struct lift *l, const struct a64_insn *i)
 	return call_sized(l, i, helper_misc, 1);
 }
 
-/* ---- estimates of unsigned fixed-point numbers
- * --------------------------------------------------------------------- */
+/* ---- estimates of unsigned fixed-point numbers ---- */
 
 static u64 helper_urecpe(struct hyp_cpu *cpu, u64 w, u64 b, u64 c)
 {
@@ -277,8 +277,7 @@ bool lift_vurecpe(struct lift *l, const struct a64_insn *i)
 	return vec_call(l, i, helper_urecpe);
 }
 
-/* ---- conversions between formats
- * -------------------------------------------------------------------------------------- */
+/* ---- conversions between formats ---- */
 
 /* FCVTN, FCVTXN (U, rounds to odd): to the format below, into the upper half with Q. */
 static u64 helper_fcvtn(struct hyp_cpu *cpu, u64 w, u64 size, u64 unused)
@@ -325,8 +324,7 @@ bool lift_vfcvtl(struct lift *l, const struct a64_insn *i)
 	return call_sized(l, i, helper_fcvtl, 1 + W_SZ(i->raw));
 }
 
-/* ---- fixed point: the size and the fraction bits are in immh:immb
- * --------------------------------------------------------- */
+/* ---- fixed point: the size and the fraction bits are in immh:immb ---- */
 
 static u64 helper_fixed(struct hyp_cpu *cpu, u64 w, u64 size, u64 unused)
 {
@@ -356,8 +354,7 @@ bool lift_vffixed(struct lift *l, const struct a64_insn *i)
 	return lanes_allowed(i->raw, size, true) && call_sized(l, i, helper_fixed, size);
 }
 
-/* ---- across lanes: halves of the vector against each other, as Reduce() does
- * --------------------------------------------- */
+/* ---- across lanes: halves of the vector against each other, as Reduce() does ---- */
 
 static u64 reduce(struct fp *c, const struct arm64_v *n, fp_fn fn, unsigned from, unsigned count)
 {

@@ -151,8 +151,7 @@ u64 lane_qrdmlsh(struct lane *l)
 	return high_double(l, -product(l), true);
 }
 
-/* ---- one operand
- * ------------------------------------------------------------------------------------------ */
+/* ---- one operand ---- */
 
 /* SUQADD: unsigned Vn into a signed accumulator; USQADD: the other way. */
 u64 lane_suqadd(struct lane *l)

@@ -44,44 +44,31 @@ bool lift_vmisc(struct lift *l, const struct a64_insn *i)
 }
 
 /* NOT and RBIT are told apart by size; the lanes are bytes. */
-static u64 helper_not(struct hyp_cpu *cpu, u64 w, u64 b, u64 c)
+static u64 helper_rbit(struct hyp_cpu *cpu, u64 w, u64 b, u64 c)
 {
-	lanes2(cpu, (u32)w, 0, W_SIZE(w) ? lane_rbit : lane_not);
+	lanes2(cpu, (u32)w, 0, lane_rbit);
 	return 0;
 }
 
 bool lift_vnot(struct lift *l, const struct a64_insn *i)
 {
-	return vec_call(l, i, helper_not);
+	return lift_vnot_ir(l, i->raw) || vec_call(l, i, helper_rbit);
 }
 
-/* ---- REV: elements of size reversed in containers: REV64, REV32 (U), REV16 (opcode 1)
- * ---------------------- */
+/* ---- REV: elements of size reversed in containers: REV64, REV32 (U), REV16 (opcode 1) ---- */
 
 static unsigned rev_container(u32 w)
 {
 	return OPC(w) ? 1 : W_U(w) ? 2 : 3;
 }
 
-static u64 helper_rev(struct hyp_cpu *cpu, u64 w, u64 b, u64 c)
-{
-	const struct arm64_v *n = &cpu->s.v[W_RN(w)];
-	unsigned size = W_SIZE(w), flip = (1u << (rev_container((u32)w) - size)) - 1;
-	struct arm64_v r = { 0 };
-
-	for (unsigned e = 0; e < vec_lanes((u32)w, size); e++)
-		vec_set(&r, size, e, vec_get(n, size, e ^ flip));
-	cpu->s.v[W_RD(w)] = r;
-	return 0;
-}
-
 bool lift_vrev(struct lift *l, const struct a64_insn *i)
 {
-	return F(i, size) < rev_container(i->raw) && vec_call(l, i, helper_rev);
+	unsigned container = rev_container(i->raw);
+	return F(i, size) < container && lift_vrev_ir(l, i->raw, container);
 }
 
-/* ---- pairs added into lanes of twice the size: SADDLP, SADALP
- * ------------------------------------------------ */
+/* ---- pairs added into lanes of twice the size: SADDLP, SADALP ---- */
 
 static u64 helper_addlp(struct hyp_cpu *cpu, u64 w, u64 b, u64 c)
 {
@@ -102,8 +89,7 @@ bool lift_vaddlp(struct lift *l, const struct a64_insn *i)
 	return F(i, size) != 3 && vec_call(l, i, helper_addlp);
 }
 
-/* ---- narrowing: XTN, SQXTUN, SQXTN, UQXTN; into the upper half with Q
- * -------------------------------------- */
+/* ---- narrowing: XTN, SQXTUN, SQXTN, UQXTN; into the upper half with Q ---- */
 
 static u64 narrow(struct lane *l, u32 w, unsigned bits)
 {
@@ -133,7 +119,11 @@ static u64 helper_xtn(struct hyp_cpu *cpu, u64 w, u64 b, u64 c)
 
 bool lift_vxtn(struct lift *l, const struct a64_insn *i)
 {
-	return F(i, size) != 3 && vec_call(l, i, helper_xtn);
+	if (F(i, size) == 3)
+		return false;
+	if (OPC(i->raw) == 18 && !W_U(i->raw))
+		return lift_vnarrow_ir(l, i->raw, F(i, size), 0);
+	return vec_call(l, i, helper_xtn);
 }
 
 static u64 helper_shll(struct hyp_cpu *cpu, u64 w, u64 b, u64 c)
@@ -153,8 +143,7 @@ bool lift_vshll(struct lift *l, const struct a64_insn *i)
 	return F(i, size) != 3 && vec_call(l, i, helper_shll);
 }
 
-/* ---- across lanes
- * -------------------------------------------------------------------------------------------- */
+/* ---- across lanes ---- */
 
 static u64 helper_across(struct hyp_cpu *cpu, u64 w, u64 b, u64 c)
 {
@@ -177,5 +166,5 @@ bool lift_vacross(struct lift *l, const struct a64_insn *i)
 {
 	if (F(i, size) == 3 || (F(i, size) == 2 && !F(i, Q)))
 		return false;
-	return vec_call(l, i, helper_across);
+	return lift_vacross_ir(l, i->raw) || vec_call(l, i, helper_across);
 }

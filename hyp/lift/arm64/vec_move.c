@@ -116,8 +116,7 @@ bool lift_smov(struct lift *l, const struct a64_insn *i)
 	return true;
 }
 
-/* ---- modified immediates
- * ----------------------------------------------------------------------------------- */
+/* ---- modified immediates ---- */
 
 static u64 replicate(u64 v, unsigned bits)
 {
@@ -171,17 +170,6 @@ static void set_imm(struct lift *l, const struct a64_insn *i, u64 imm)
 	lift_setv(l, F(i, Rd), v);
 }
 
-/* d with imm ORed in (op 0), or taken out (op 1) */
-static u64 helper_orr_imm(struct hyp_cpu *cpu, u64 rd_q_op, u64 imm, u64 c)
-{
-	struct arm64_v *d = &cpu->s.v[rd_q_op & 31];
-	bool q = rd_q_op & 32, clear = rd_q_op & 64;
-
-	d->d[0] = clear ? d->d[0] & ~imm : d->d[0] | imm;
-	d->d[1] = !q ? 0 : clear ? d->d[1] & ~imm : d->d[1] | imm;
-	return 0;
-}
-
 bool lift_movi(struct lift *l, const struct a64_insn *i)
 {
 	unsigned op = F(i, op), cmode = F(i, cmode), imm8 = F(i, abc) << 5 | F(i, defgh);
@@ -190,8 +178,7 @@ bool lift_movi(struct lift *l, const struct a64_insn *i)
 		return false;
 	u64 imm = expand_imm(op, cmode, imm8);
 	if (cmode < 12 && cmode & 1) {
-		u16 what = lift_const(l, IR_I64, F(i, Rd) | F(i, Q) << 5 | op << 6);
-		lift_call(l, helper_orr_imm, what, lift_const(l, IR_I64, imm), 0);
+		lift_vorr_imm(l, i->raw, op, imm);
 	} else {
 		set_imm(l, i, op && cmode < 14 ? ~imm : imm); /* MVNI */
 	}
@@ -205,8 +192,7 @@ bool lift_fmov_half_imm(struct lift *l, const struct a64_insn *i)
 	return true;
 }
 
-/* ---- permutations
- * ------------------------------------------------------------------------------------------------- */
+/* ---- permutations ---- */
 
 /* Where element e of the result is in Vn:Vm. opcode: 1 UZP1, 2 TRN1, 3 ZIP1, +4: the second ones. */
 static unsigned permuted(unsigned opcode, unsigned e, unsigned lanes)
@@ -280,11 +266,10 @@ static u64 helper_tbl(struct hyp_cpu *cpu, u64 w, u64 b, u64 c)
 
 bool lift_vtbl(struct lift *l, const struct a64_insn *i)
 {
-	return vec_call(l, i, helper_tbl);
+	return lift_vtbl_ir(l, i->raw) || vec_call(l, i, helper_tbl);
 }
 
-/* ---- FMOV: type 0 S, 1 D, 3 H
- * ------------------------------------------------------------------------------------- */
+/* ---- FMOV: type 0 S, 1 D, 3 H ---- */
 
 static int fp_size(const struct a64_insn *i)
 {

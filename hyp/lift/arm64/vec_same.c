@@ -63,36 +63,13 @@ bool lift_vqrdml(struct lift *l, const struct a64_insn *i)
 	return (F(i, size) == 1 || F(i, size) == 2) && vec_call(l, i, helper_qrdml);
 }
 
-/* ---- pairwise
- * --------------------------------------------------------------------------------------------- */
-
-static lane_fn pairwise_fn(u32 w)
-{
-	return OPC(w) == 20 ? lane_max : OPC(w) == 21 ? lane_min : lane_add;
-}
-
-static u64 helper_pairwise(struct hyp_cpu *cpu, u64 w, u64 b, u64 c)
-{
-	unsigned size = W_SIZE(w), lanes = vec_lanes((u32)w, size);
-	struct lane l = { .bits = 8u << size, .u = W_U(w) };
-	struct arm64_v r = { 0 };
-
-	for (unsigned e = 0; e < lanes; e++) {
-		const struct arm64_v *from = &cpu->s.v[e < lanes / 2 ? W_RN(w) : W_RM(w)];
-		unsigned at = 2 * e % lanes;
-		l.x = vec_get_ext(from, size, at, l.u);
-		l.y = vec_get_ext(from, size, at + 1, l.u);
-		vec_set(&r, size, e, pairwise_fn((u32)w)(&l));
-	}
-	cpu->s.v[W_RD(w)] = r;
-	return 0;
-}
+/* ---- pairwise ---- */
 
 bool lift_vpairwise(struct lift *l, const struct a64_insn *i)
 {
 	if (F(i, size) == 3 && (OPC(i->raw) != 23 || !W_Q(i->raw)))
 		return false;
-	return vec_call(l, i, helper_pairwise);
+	return lift_vpairwise_ir(l, i->raw);
 }
 
 /* ADDP (scalar): the two doublewords of Vn. */
@@ -108,8 +85,7 @@ bool lift_vaddp_scalar(struct lift *l, const struct a64_insn *i)
 	return F(i, size) == 3 && vec_call(l, i, helper_addp_scalar);
 }
 
-/* ---- logical: U:size is the operation
- * ------------------------------------------------------------------- */
+/* ---- logical: U:size is the operation ---- */
 
 bool lift_vlogical(struct lift *l, const struct a64_insn *i)
 {
@@ -117,8 +93,7 @@ bool lift_vlogical(struct lift *l, const struct a64_insn *i)
 	return true;
 }
 
-/* ---- by element
- * --------------------------------------------------------------------------------------------- */
+/* ---- by element ---- */
 
 #define EOPC(w) ((w) >> 12 & 15)
 
@@ -161,8 +136,7 @@ bool lift_vby_element(struct lift *l, const struct a64_insn *i)
 	return vec_allowed(op, i->raw, F(i, size)) && vec_call(l, i, helper_by_element);
 }
 
-/* ---- dot products: four bytes into a word
- * --------------------------------------------------------------- */
+/* ---- dot products: four bytes into a word ---- */
 
 static u64 dot(const struct arm64_v *n, const struct arm64_v *m, unsigned at_n, unsigned at_m, bool u)
 {

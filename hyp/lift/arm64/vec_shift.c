@@ -24,8 +24,7 @@ static int shift_left(u32 w)
 	return (int)IMM(w) - (int)(8u << shift_size(w));
 }
 
-/* ---- one size
- * ------------------------------------------------------------------------------------------------ */
+/* ---- one size ---- */
 
 static u64 lane_shr(struct lane *l) { return vec_shift(l, -l->shift, false, false); }
 static u64 lane_rshr(struct lane *l) { return vec_shift(l, -l->shift, true, false); }
@@ -95,8 +94,7 @@ bool lift_vshift(struct lift *l, const struct a64_insn *i)
 	return lift_vshift_ir(l, i->raw, size, shift) || vec_call(l, i, helper_shift);
 }
 
-/* ---- narrowing: SHRN, RSHRN, SQSHRUN, SQRSHRUN, SQSHRN, UQSHRN and rounded
- * ---------------------------------------- */
+/* ---- narrowing: SHRN, RSHRN, SQSHRUN, SQRSHRUN, SQSHRN, UQSHRN and rounded ---- */
 
 static u64 narrow(struct lane *l, u32 w)
 {
@@ -128,11 +126,14 @@ static u64 helper_shrn(struct hyp_cpu *cpu, u64 w, u64 b, u64 c)
 
 bool lift_vshrn(struct lift *l, const struct a64_insn *i)
 {
-	return F(i, immh) && F(i, immh) < 8 && vec_call(l, i, helper_shrn);
+	if (!F(i, immh) || F(i, immh) >= 8)
+		return false;
+	if (OPC(i->raw) == 16 && !W_U(i->raw))
+		return lift_vnarrow_ir(l, i->raw, shift_size(i->raw), shift_right(i->raw));
+	return vec_call(l, i, helper_shrn);
 }
 
-/* ---- SSHLL, USHLL -------------------------------------------------------------------------------------
- * ------------------- */
+/* ---- SSHLL, USHLL ------------------------------------------------------------------------------------- ---- */
 
 static u64 helper_shll_imm(struct hyp_cpu *cpu, u64 w, u64 b, u64 c)
 {

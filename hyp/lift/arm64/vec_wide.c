@@ -4,8 +4,7 @@
 
 #define OPC(w) ((w) >> 12 & 15)
 
-/* ---- long and wide: the result has twice the size
- * ---------------------------------------------------------- */
+/* ---- long and wide: the result has twice the size ---- */
 
 static u64 dmull(struct lane *l)
 {
@@ -67,8 +66,7 @@ bool lift_vlong_q(struct lift *l, const struct a64_insn *i)
 	return F(i, size) != 3 && F(i, size) != 0 && vec_call(l, i, helper_long);
 }
 
-/* ---- narrow: the high half of a sum: ADDHN, SUBHN (opcode 6), rounded with U
- * ------------------------------------- */
+/* ---- narrow: the high half of a sum: ADDHN, SUBHN (opcode 6), rounded with U ---- */
 
 static u64 helper_hn(struct hyp_cpu *cpu, u64 w, u64 b, u64 c)
 {
@@ -92,8 +90,7 @@ bool lift_vhn(struct lift *l, const struct a64_insn *i)
 	return F(i, size) != 3 && vec_call(l, i, helper_hn);
 }
 
-/* ---- PMULL
- * ------------------------------------------------------------------------------------------------------- */
+/* ---- PMULL ---- */
 
 static u64 helper_pmull8(struct hyp_cpu *cpu, u64 w, u64 b, u64 c)
 {
@@ -125,8 +122,7 @@ bool lift_vpmull(struct lift *l, const struct a64_insn *i)
 	return vec_call(l, i, F(i, size) ? helper_pmull64 : helper_pmull8);
 }
 
-/* ---- by element
- * ---------------------------------------------------------------------------------------------------- */
+/* ---- by element ---- */
 
 /* Opcode of the by-element class -> of long_op(). */
 static const u8 element_op[16] = { [2] = 8, [3] = 9, [6] = 10, [7] = 11, [10] = 12, [11] = 13 };
