@@ -47,7 +47,7 @@ static u16 candidates[1u << 16];
 static const char *fault;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
-/* ---- taking a bit string apart -------------------------------------------------------------------- */
+/* ---- taking a bit string apart ---- */
 
 static int field_by_name(const char *s, size_t len)
 {
@@ -123,7 +123,7 @@ static bool parse_row(struct row *r, const char *s)
 	return lsb == 0;
 }
 
-/* ---- the index -------------------------------------------------------------------------------------- */
+/* ---- the index ---- */
 
 static unsigned fill_index(unsigned slot, unsigned at)
 {

@@ -38,7 +38,7 @@ static bool has(const struct a64_insn *i, enum a64_field f)
 	return a64_row_field((unsigned)(i->enc - a64_table), f, &width) >= 0;
 }
 
-/* ---- registers: <Rd>, <Xn|SP>, <Wt>, <Vm> ... -------------------------------------------------------- */
+/* ---- registers: <Rd>, <Xn|SP>, <Wt>, <Vm> ... ---- */
 
 static const struct {
 	const char *suffix;
@@ -69,7 +69,7 @@ static bool put_reg(struct out *o, const char *t, size_t len)
 	return false;
 }
 
-/* ---- other operands --------------------------------------------------------------------------------- */
+/* ---- other operands ---- */
 
 static void put_label(struct out *o)
 {

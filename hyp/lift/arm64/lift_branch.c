@@ -75,7 +75,7 @@ bool lift_ret(struct lift *l, const struct a64_insn *i)
 	return true;
 }
 
-/* ---- exceptions --------------------------------------------------------------------------------------- */
+/* ---- exceptions ---- */
 
 bool lift_udf(struct lift *l, const struct a64_insn *i)
 {

@@ -216,7 +216,7 @@ bool lift_cls(struct lift *l, const struct a64_insn *i)
 	return true;
 }
 
-/* ---- FlagM ------------------------------------------------------------------------------------------- */
+/* ---- FlagM ---- */
 
 /* NZCV bits of mask from v (bits 3:0), the others as they were. */
 static void merge_flags(struct lift *l, u16 v, u32 mask)

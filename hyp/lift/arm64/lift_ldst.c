@@ -22,7 +22,7 @@ struct writeback {
 	s64 by;
 };
 
-/* ---- general registers ----------------------------------------------------------------------------- */
+/* ---- general registers ---- */
 
 /* size, opc of the load/store classes: 00 store, 01 load, 10 load signed to X, 11 load signed to W. */
 static bool decode_access(struct lift *l, const struct a64_insn *i, struct access *a)
@@ -259,7 +259,7 @@ bool lift_ldp_pre(struct lift *l, const struct a64_insn *i)
 	return pair(l, i, PAIR_PRE);
 }
 
-/* ---- vector registers -------------------------------------------------------------------------------- */
+/* ---- vector registers ---- */
 
 /* opc<1>:size is the access size, 0 to 4. */
 static bool decode_vector(const struct a64_insn *i, struct access *a)

@@ -21,7 +21,7 @@ void vec_saturated(struct hyp_cpu *cpu, bool sat)
 		cpu->s.fpsr |= A64_FPSR_QC;
 }
 
-/* ---- operands with their sign, and saturation ------------------------------------------------------ */
+/* ---- operands with their sign, and saturation ---- */
 
 static i128 wide(const struct lane *l, u64 v)
 {
@@ -77,7 +77,7 @@ u64 vec_pmul(u64 x, u64 y)
 	return r;
 }
 
-/* ---- add, subtract, compare ------------------------------------------------------------------------- */
+/* ---- add, subtract, compare ---- */
 
 u64 lane_add(struct lane *l) { return l->x + l->y; }
 u64 lane_sub(struct lane *l) { return l->x - l->y; }
@@ -101,14 +101,14 @@ u64 lane_abd(struct lane *l)
 
 u64 lane_aba(struct lane *l) { return l->d + lane_abd(l); }
 
-/* ---- shifts by register: the low byte of Vm's lane, signed -------------------------------------------- */
+/* ---- shifts by register: the low byte of Vm's lane, signed ---- */
 
 u64 lane_shl(struct lane *l) { return vec_shift(l, (s8)l->y, false, false); }
 u64 lane_qshl(struct lane *l) { return vec_shift(l, (s8)l->y, false, true); }
 u64 lane_rshl(struct lane *l) { return vec_shift(l, (s8)l->y, true, false); }
 u64 lane_qrshl(struct lane *l) { return vec_shift(l, (s8)l->y, true, true); }
 
-/* ---- products ----------------------------------------------------------------------------------------- */
+/* ---- products ---- */
 
 u64 lane_mul(struct lane *l) { return l->x * l->y; }
 u64 lane_mla(struct lane *l) { return l->d + l->x * l->y; }

@@ -14,7 +14,7 @@ static u16 by_q(struct lift *l, const struct a64_insn *i, u16 v)
 	return F(i, Q) ? v : ir1(l->b, IR_VFROM, IR_V128, lane_get(l, v, IR_I64, 3, 0));
 }
 
-/* ---- copy: imm5 is size (its lowest set bit) and index ------------------------------------------------ */
+/* ---- copy: imm5 is size (its lowest set bit) and index ---- */
 
 static bool copy_size(const struct a64_insn *i, unsigned *size, unsigned *index)
 {
