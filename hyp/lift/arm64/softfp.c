@@ -204,7 +204,7 @@ static u64 result(struct fp *c, struct num *n)
 	return round_to(c, n, fp_mode(c));
 }
 
-/* ---- NaNs --------------------------------------------------------------------------------------------- ---- */
+/* ---- NaNs ---- */
 
 static u64 invalid(struct fp *c)
 {

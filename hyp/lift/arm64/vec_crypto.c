@@ -309,7 +309,7 @@ bool lift_sha512h2(struct lift *l, const struct a64_insn *i) { return vec_call(l
 bool lift_sha512su0(struct lift *l, const struct a64_insn *i) { return vec_call(l, i, helper_sha512su0); }
 bool lift_sha512su1(struct lift *l, const struct a64_insn *i) { return vec_call(l, i, helper_sha512su1); }
 
-/* ---- SHA-3 -------------------------------------------------------------------------------------------- ---- */
+/* ---- SHA-3 ---- */
 
 #define W_RA(w) ((w) >> 10 & 31)
 

@@ -133,7 +133,7 @@ bool lift_vshrn(struct lift *l, const struct a64_insn *i)
 	return vec_call(l, i, helper_shrn);
 }
 
-/* ---- SSHLL, USHLL ------------------------------------------------------------------------------------- ---- */
+/* ---- SSHLL, USHLL ---- */
 
 static u64 helper_shll_imm(struct hyp_cpu *cpu, u64 w, u64 b, u64 c)
 {
