@@ -17,6 +17,7 @@ int main(void)
 		{ gicv2_tests, gicv2_nr_tests },
 		{ device_tests, device_nr_tests },
 		{ its_tests, its_nr_tests },
+		{ fuzz_tests, fuzz_nr_tests },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {

@@ -267,8 +267,11 @@ static int register_iodev(struct kvm *kvm, struct vgic_io_device *iodev, gpa_t b
 static int map_v2(struct kvm *kvm)
 {
 	struct vgic_dist *dist = &kvm->arch.vgic;
-	int ret = vgic_v2_map_resources(kvm);
+	int ret;
 
+	pthread_mutex_lock(&dist->config_lock);
+	ret = vgic_v2_map_resources(kvm);
+	pthread_mutex_unlock(&dist->config_lock);
 	if (ret)
 		return ret;
 	vgic_v2_init_dist_iodev(&dist->dist_iodev);
@@ -296,13 +299,11 @@ int kvm_vgic_map_resources(struct kvm *kvm)
 	if (vgic_ready(kvm) || !irqchip_in_kernel(kvm))
 		return 0;
 	pthread_mutex_lock(&kvm->slots_lock);
-	pthread_mutex_lock(&kvm->arch.vgic.config_lock);
 	if (!vgic_ready(kvm)) {
 		ret = vgic_is_v3(kvm) ? map_v3(kvm) : map_v2(kvm);
 		if (!ret)
 			__atomic_store_n(&kvm->arch.vgic.ready, true, __ATOMIC_RELEASE);
 	}
-	pthread_mutex_unlock(&kvm->arch.vgic.config_lock);
 	if (ret)
 		kvm_vm_dead(kvm);
 	pthread_mutex_unlock(&kvm->slots_lock);

@@ -227,16 +227,19 @@ void vgic_lpis_move_all(struct kvm *kvm, struct kvm_vcpu *from, struct kvm_vcpu 
 
 static int save_pending(struct kvm *kvm, struct vgic_irq *irq, void *arg)
 {
+	struct vgic_cpu *home = vgic_irq_lock(irq);
 	struct kvm_vcpu *vcpu = irq->target_vcpu;
+	bool pending = irq->pending_latch;
 	u8 val, next, bit = (u8)(1u << irq->intid % 8);
 	int ret;
 
+	vgic_irq_unlock(home);
 	if (!vcpu)
 		return 0;
 	ret = kvm_read_guest(kvm, pending_byte(vcpu, irq->intid), &val, 1);
 	if (ret)
 		return ret;
-	next = irq->pending_latch ? val | bit : val & (u8)~bit;
+	next = pending ? val | bit : val & (u8)~bit;
 	return next == val ? 0 : kvm_write_guest(kvm, pending_byte(vcpu, irq->intid), &next, 1);
 }
 

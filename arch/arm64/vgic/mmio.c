@@ -140,7 +140,7 @@ static void set_pending(const struct vgic_access *a, struct vgic_irq *irq)
 	if (vgic_is_v2_sgi(a->kvm, irq->intid)) {
 		if (!a->user)
 			return;
-		irq->source |= (u8)BIT(a->vcpu->vcpu_id);
+		irq->source |= (u8)(1u << a->vcpu->vcpu_idx);
 	}
 	irq->pending_latch = true;
 }
@@ -181,7 +181,7 @@ static void activate(const struct vgic_access *a, struct vgic_irq *irq)
 
 	irq->active = true;
 	if (vgic_is_v2_sgi(a->kvm, irq->intid))
-		irq->active_source = requester ? (u8)requester->vcpu_id : 0;
+		irq->active_source = requester ? (u8)requester->vcpu_idx : 0;
 }
 
 static void deactivate(const struct vgic_access *a, struct vgic_irq *irq)

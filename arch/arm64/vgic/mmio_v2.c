@@ -78,13 +78,13 @@ static void send_sgi(struct kvm_vcpu *source, struct kvm_vcpu *vcpu, u32 intid)
 	struct vgic_cpu *home = vgic_irq_lock(irq);
 
 	irq->pending_latch = true;
-	irq->source |= (u8)(1u << source->vcpu_id);
+	irq->source |= (u8)(1u << source->vcpu_idx);
 	vgic_queue_irq_unlock(vcpu->kvm, irq, home);
 }
 
 static int vgic_mmio_write_sgir(const struct vgic_access *a, u64 val)
 {
-	u32 self = 1u << a->vcpu->vcpu_id, targets, i;
+	u32 self = 1u << a->vcpu->vcpu_idx, targets, i;
 	struct kvm_vcpu *vcpu;
 
 	switch (val >> 24 & 3) {
