@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A guest and a user space that write anything anywhere: random accesses to every frame and register, random commands and tables,
- * random attributes, lines and MSIs. Nothing is expected but what must always hold: no crash (ASan, UBSan), what is active was
+ * A guest and a user space that write anything anywhere: random accesses to every frame and register, random
+ * commands and tables,
+ * random attributes, lines and MSIs. Nothing is expected but what must always hold: no crash (ASan, UBSan),
+ * what is active was
  * acknowledged by someone, and the machine still delivers an interrupt when it has been set up anew.
  */
 #include <stdlib.h>
@@ -32,7 +34,8 @@ static u64 value(void)
 	case 1:
 		return 1ull << rnd() % 64;
 	case 2:
-		return (FAKE_RAM_BASE + (rnd() % 64 << 16)) | (rnd() & 1) << 63 | (rnd() & 1) << 62 | rnd() % 32;
+		return (FAKE_RAM_BASE + (rnd() % 64 << 16)) | (rnd() & 1) << 63 | (rnd() & 1) << 62 |
+		       rnd() % 32;
 	case 3:
 		return ~0ull;
 	case 4:
@@ -66,8 +69,8 @@ static void access_sysreg(struct kvm *kvm)
 {
 	u64 val = value();
 
-	vgic_v3_access_sysreg(kvm->vcpus[rnd() % NR], ARM64_SYS(3, 0, 12, (u32)(8 + rnd() % 5), (u32)(rnd() % 8)), rnd() % 2,
-			      &val);
+	vgic_v3_access_sysreg(kvm->vcpus[rnd() % NR],
+			      ARM64_SYS(3, 0, 12, (u32)(8 + rnd() % 5), (u32)(rnd() % 8)), rnd() % 2, &val);
 }
 
 /* Commands of the ITS that may be good ones, where its queue is. */
@@ -83,7 +86,8 @@ static void its_command(struct kvm *kvm)
 
 static void attribute(struct kvm *kvm)
 {
-	struct kvm_device *dev = fake_dev_of(kvm, rnd() % 2 ? KVM_DEV_TYPE_ARM_VGIC_ITS : KVM_DEV_TYPE_ARM_VGIC_V3);
+	struct kvm_device *dev = fake_dev_of(kvm, rnd() % 2 ? KVM_DEV_TYPE_ARM_VGIC_ITS
+							    : KVM_DEV_TYPE_ARM_VGIC_V3);
 	u64 attr = rnd() % 4 ? address() & 0xffff : rnd() % 8, val;
 	u32 group = (u32)(rnd() % 10);
 
@@ -143,7 +147,8 @@ static void check_lists(struct kvm *kvm)
 	for (u32 n = 32; n < vgic_nr_irqs(kvm); n++) {
 		struct vgic_irq *irq = vgic_get_irq(kvm, NULL, n);
 
-		assert_int_equal(list_empty(&irq->ap_list), !(irq->active || (irq->enabled && irq_is_pending(irq))));
+		assert_int_equal(list_empty(&irq->ap_list),
+				 !(irq->active || (irq->enabled && irq_is_pending(irq))));
 		if (!irq->active)
 			assert_ptr_equal(irq->home->vcpu, irq->target_vcpu);
 	}
