@@ -84,13 +84,27 @@ static void range(void)
 	store((u64)b, 7);
 	for (u64 i = 0; i < 64; i++)
 		*pte[i] = (u64)b | NORMAL;
-	__asm__ volatile("dsb sy\n.inst 0xd5088220\ndsb sy\nisb" /* tlbi rvae1is, x0 */
-			 : : "r"(0) : "memory");
 	register u64 x0 __asm__("x0") = VA >> 12 | 31ul << 39 | 1ul << 46; /* 64 pages */
 
 	__asm__ volatile("dsb sy\n.inst 0xd5088220\ndsb sy\nisb" : : "r"(x0) : "memory");
 	for (u64 i = 0; i < 64; i++)
 		check_eq(load(VA + i * 4096), 7);
+}
+
+/* More pages than are looked up one by one: SCALE 1, 2 * 64 pages. */
+static void wide_range(void)
+{
+	u64 *last = map(VA + 127 * 4096, a, NORMAL), *first = map(VA, a, NORMAL);
+
+	tlbi_all();
+	store((u64)a, 8);
+	store((u64)b, 9);
+	check_eq(load(VA) + load(VA + 127 * 4096), 16);
+	*first = *last = (u64)b | NORMAL;
+	register u64 x0 __asm__("x0") = VA >> 12 | 1ul << 39 | 1ul << 44 | 1ul << 46;
+
+	__asm__ volatile("dsb sy\n.inst 0xd5088220\ndsb sy\nisb" : : "r"(x0) : "memory");
+	check_eq(load(VA) + load(VA + 127 * 4096), 18);
 }
 
 /* A block's entries go with a TLBI of any address in it. */
@@ -333,6 +347,7 @@ void guest_main(u64 cpu)
 	b = alloc_page();
 	maintenance();
 	range();
+	wide_range();
 	blocks();
 	asids();
 	crossing();

@@ -441,12 +441,72 @@ void hyp_tlb_flush_page(struct hyp_cpu *cpu, gva_t gva)
 
 /* ---- TLB maintenance instructions ---- */
 
+/* Is a page of the range, which is widened to whole 2 MiB areas, in a block beyond that? */
+static bool range_has_huge(const u64 *filter, gva_t va, u64 len)
+{
+	for (u64 n = (va & VA_MASK) >> 30; n <= ((va & VA_MASK) + len - 1) >> 30; n++)
+		if (filter_has(filter, n))
+			return true;
+	return false;
+}
+
+static bool in_range(u64 tag, gva_t va, u64 len)
+{
+	return ((tag - va) & VA_MASK) < len;
+}
+
+static void flush_range_data(struct hyp_cpu *cpu, unsigned part, gva_t va, u64 len)
+{
+	if (range_has_huge(cpu->huge_areas[part], va, len)) {
+		flush_data(cpu, part);
+		return;
+	}
+	for (unsigned i = 0; i < HYP_TLB_SIZE; i++)
+		if (in_range(cpu->tlb[part][i].read_tag, va, len))
+			empty(&cpu->tlb[part][i], i);
+}
+
+static void flush_range_fetch(struct hyp_cpu *cpu, unsigned el, gva_t va, u64 len)
+{
+	if (range_has_huge(cpu->huge_areas[ITLB_PART(el)], va, len)) {
+		flush_fetch(cpu, el);
+		return;
+	}
+	for (unsigned i = 0; i < HYP_ITLB_SIZE; i++)
+		if (in_range(cpu->itlb[el][i].tag, va, len))
+			cpu->itlb[el][i].tag = HYP_TLB_NONE(i);
+}
+
+/* Many pages: one pass over the TLB. Branches into the lower half are EL0's, or few (hyp_jc_reset_user). */
+static void flush_wide_range(struct hyp_cpu *cpu, gva_t va, u64 len)
+{
+	const u64 area = 1ull << 21;
+
+	len = ALIGN_UP(va + len, area) - ALIGN_DOWN(va, area);
+	va = ALIGN_DOWN(va, area);
+	cpu->stats[HYP_STAT_flushes]++;
+	for (unsigned part = 0; part < HYP_TLB_PARTS; part++)
+		flush_range_data(cpu, part, va, len);
+	for (unsigned el = 0; el < 2; el++)
+		flush_range_fetch(cpu, el, va, len);
+	if (va >> 55 & 1)
+		reset_jc(cpu);
+	else
+		reset_jc_user(cpu);
+}
+
+#define RANGE_MAX (1ull << 36) /* beyond it everything goes */
+
 static void flush_range(struct hyp_cpu *cpu, gva_t va, u64 len)
 {
 	u64 size = 1ull << arm64_granule(cpu, va);
 
-	if (len / size > RANGE_MAX_PAGES) {
+	if (len > RANGE_MAX) {
 		hyp_tlb_flush_all(cpu);
+		return;
+	}
+	if (len / size > RANGE_MAX_PAGES) {
+		flush_wide_range(cpu, va, len);
 		return;
 	}
 	for (u64 at = 0; at < len; at += size)
