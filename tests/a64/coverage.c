@@ -17,8 +17,11 @@ static const char head[] =
 	"\n"
 	"A row is an instruction in one form (vector, scalar, by element, half precision count apart).\n"
 	"Rows that read or write system registers are lifted here; which registers exist is hyp/sys/arm64's\n"
-	"table. SVE, SME, AArch32, EL2 and EL3 have no rows. Not checked yet: the alignment of SP\n"
-	"(SCTLR_EL1.SA, SA0).\n"
+	"table. SVE, SME, AArch32, EL2 and EL3 have no rows.\n"
+	"\n"
+	"Not as the manual has it: the alignment of SP is not checked (SCTLR_EL1.SA, SA0); FPSR.UFC is not\n"
+	"set by a single or double result that rounds up to the least normal number (the host finds tininess\n"
+	"after rounding; the IR interpreter is exact). 128-bit exclusives and CASP are calls into C.\n"
 	"\n";
 
 static const char *const chapters[] = { [A64_DP_IMM] = "Data processing, immediate",

@@ -319,6 +319,63 @@ bool lift_vshll_ir(struct lift *l, u32 w, unsigned size, int shift)
 	return true;
 }
 
+/* ---- long and wide: operands widened, then lanes of twice the size ---- */
+
+static u16 shifted(struct lift *l, enum ir_op op, unsigned size, u16 v, unsigned by)
+{
+	v = lift_vop(l, op, size, v, 0);
+	IR_VALUE(l->b, v).imm = by;
+	return v;
+}
+
+/* The low or high half of v, each lane in one of twice the size. Signed words have no such shift. */
+static u16 widened(struct lift *l, u16 v, unsigned size, bool u, bool high)
+{
+	u16 zero = splat(l, 0);
+
+	v = lift_vop(l, high ? IR_VZIPH : IR_VZIPL, size, u ? v : zero, u ? zero : v);
+	return u ? v : shifted(l, IR_VSAR, size + 1, v, 8u << size);
+}
+
+/* opcode: 0 ADDL 1 ADDW 2 SUBL 3 SUBW 8 MLAL 10 MLSL 12 MULL */
+bool lift_vlong_ir(struct lift *l, u32 w)
+{
+	unsigned opcode = w >> 12 & 15, size = W_SIZE(w);
+	bool u = W_U(w), wide = opcode == 1 || opcode == 3, product = opcode >= 8, high = W_Q(w);
+
+	if (W_SCALAR(w) || (opcode & 1 && !wide) || opcode > 12 || opcode == 4 || opcode == 6)
+		return false;
+	if (size == 2 && (!u || product))
+		return false;
+	u16 n = lift_getv(l, W_RN(w)), m = widened(l, lift_getv(l, W_RM(w)), size, u, high), v;
+	n = wide ? n : widened(l, n, size, u, high);
+	if (!product) {
+		v = lift_vop(l, opcode & 2 ? IR_VSUB : IR_VADD, size + 1, n, m);
+	} else {
+		v = lift_vop(l, IR_VMUL, size + 1, n, m);
+		if (opcode != 12)
+			v = lift_vop(l, opcode == 8 ? IR_VADD : IR_VSUB, size + 1, lift_getv(l, W_RD(w)), v);
+	}
+	lift_setv(l, W_RD(w), v);
+	return true;
+}
+
+/* SADDLP, UADDLP, and with the accumulator (opcode 6). */
+bool lift_vaddlp_ir(struct lift *l, u32 w)
+{
+	unsigned size = W_SIZE(w), bits = 8u << size;
+	enum ir_op down = W_U(w) ? IR_VSHR : IR_VSAR;
+
+	if (size == 2 && !W_U(w))
+		return false;
+	u16 n = lift_getv(l, W_RN(w)), odd = shifted(l, down, size + 1, n, bits);
+	u16 even = shifted(l, down, size + 1, shifted(l, IR_VSHL, size + 1, n, bits), bits);
+	u16 v = lift_vop(l, IR_VADD, size + 1, even, odd);
+	if ((w >> 12 & 31) == 6)
+		v = lift_vop(l, IR_VADD, size + 1, lift_getv(l, W_RD(w)), v);
+	return finish(l, w, v);
+}
+
 /* ---- permutations: ZIP, EXT of whole registers ---- */
 
 bool lift_vzip_ir(struct lift *l, u32 w)

@@ -23,6 +23,8 @@ bool lift_vtbl_ir(struct lift *l, u32 w);
 bool lift_vfsign_ir(struct lift *l, u32 w, unsigned size);
 bool lift_vshift_ir(struct lift *l, u32 w, unsigned size, int shift);
 bool lift_vshll_ir(struct lift *l, u32 w, unsigned size, int shift);
+bool lift_vlong_ir(struct lift *l, u32 w);
+bool lift_vaddlp_ir(struct lift *l, u32 w);
 bool lift_vzip_ir(struct lift *l, u32 w);
 bool lift_vext_ir(struct lift *l, u32 w);
 

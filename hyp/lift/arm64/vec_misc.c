@@ -86,7 +86,7 @@ static u64 helper_addlp(struct hyp_cpu *cpu, u64 w, u64 b, u64 c)
 
 bool lift_vaddlp(struct lift *l, const struct a64_insn *i)
 {
-	return F(i, size) != 3 && vec_call(l, i, helper_addlp);
+	return F(i, size) != 3 && (lift_vaddlp_ir(l, i->raw) || vec_call(l, i, helper_addlp));
 }
 
 /* ---- narrowing: XTN, SQXTUN, SQXTN, UQXTN; into the upper half with Q ---- */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Three registers of different shapes (long, wide, narrow), and the long products by element. */
+#include "hyp/lift/arm64/lift_vec.h"
 #include "hyp/lift/arm64/vec.h"
 
 #define OPC(w) ((w) >> 12 & 15)
@@ -57,7 +58,7 @@ static u64 helper_long(struct hyp_cpu *cpu, u64 w, u64 b, u64 c)
 
 bool lift_vlong(struct lift *l, const struct a64_insn *i)
 {
-	return F(i, size) != 3 && vec_call(l, i, helper_long);
+	return F(i, size) != 3 && (lift_vlong_ir(l, i->raw) || vec_call(l, i, helper_long));
 }
 
 /* SQDMLAL, SQDMLSL, SQDMULL: no bytes. */
