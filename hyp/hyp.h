@@ -206,7 +206,7 @@ struct hyp_block_info {
  * On the CPU's thread, outside of hyp_cpu_run. */
 size_t hyp_cpu_blocks(struct hyp_cpu *cpu, u64 *seen, struct hyp_block_info *info, size_t max);
 
-/* The n instructions that CPUs which have ended interpreted most often, the most frequent first; returns how many
+/* The n instructions that CPUs which have ended interpreted most often, in that order; returns how many
  * there are. */
 struct hyp_insn_count { const char *name; u64 n; };
 size_t hyp_interpreted(struct hyp_insn_count *top, size_t n);

@@ -423,6 +423,8 @@ static const site_handler handlers[SITE_NR] = {
 /* signal.c has stored everything. */
 static enum x86_ret left_by_signal(struct hyp_cpu *cpu)
 {
+	if (!cpu->host_fault && cpu->fault.type == X86_EVENT_NONE)
+		return interpret(cpu);
 	if (!cpu->host_fault)
 		return X86_FAULT;
 	cpu->s.exit.reason = HYP_EXIT_HOST_FAULT;

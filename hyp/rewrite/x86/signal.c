@@ -51,7 +51,10 @@ static u8 fp_vector(const ucontext_t *uc)
 	return hyp_current->s.cr4 & X86_CR4_OSXMMEXCPT ? X86_XM : X86_UD;
 }
 
-/* Vector and error of the guest exception, or false where it is none. */
+/*
+ * Vector and error of the guest exception, or false where it is none. #GP or #SS depends on the guest's registers, not
+ * on those that the host's address is made of: the interpreter finds out (cpu->fault stays empty).
+ */
 static bool guest_exception(int sig, const siginfo_t *si, const ucontext_t *uc)
 {
 	struct hyp_cpu *cpu = hyp_current;
@@ -64,15 +67,11 @@ static bool guest_exception(int sig, const siginfo_t *si, const ucontext_t *uc)
 		x86_raise(cpu, X86_UD);
 		return true;
 	case SIGSEGV:
-		if (si->si_code != SI_KERNEL)
-			return false;
-		x86_raise_err(cpu, X86_GP, 0);
-		return true;
+		cpu->fault.type = X86_EVENT_NONE;
+		return si->si_code == SI_KERNEL;
 	case SIGBUS: /* a non-canonical address with RBP or RSP as its base */
-		if (si->si_code != SI_KERNEL || uc->uc_mcontext.gregs[REG_TRAPNO] != X86_SS_VEC)
-			return false;
-		x86_raise_err(cpu, X86_SS_VEC, 0);
-		return true;
+		cpu->fault.type = X86_EVENT_NONE;
+		return si->si_code == SI_KERNEL && uc->uc_mcontext.gregs[REG_TRAPNO] == X86_SS_VEC;
 	default:
 		return false;
 	}
