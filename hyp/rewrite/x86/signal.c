@@ -52,8 +52,8 @@ static u8 fp_vector(const ucontext_t *uc)
 }
 
 /*
- * Vector and error of the guest exception, or false where it is none. #GP or #SS depends on the guest's registers, not
- * on those that the host's address is made of: the interpreter finds out (cpu->fault stays empty).
+ * Vector and error of the guest exception, or false where it is none. #GP or #SS depends on the guest's
+ * registers, not on those the host address is made of: the interpreter finds out (cpu->fault stays empty).
  */
 static bool guest_exception(int sig, const siginfo_t *si, const ucontext_t *uc)
 {
