@@ -20,8 +20,8 @@ static const char head[] =
 	"table. SVE, SME, AArch32, EL2 and EL3 have no rows.\n"
 	"\n"
 	"Not as the manual has it: the alignment of SP is not checked (SCTLR_EL1.SA, SA0); FPSR.UFC is not\n"
-	"set by a single or double result that rounds up to the least normal number (the host finds tininess\n"
-	"after rounding; the IR interpreter is exact). 128-bit exclusives and CASP are calls into C.\n"
+	"set by a single or double result that rounds up to the least normal number (the host finds\n"
+	"tininess after rounding; the IR interpreter is exact).\n"
 	"\n";
 
 static const char *const chapters[] = { [A64_DP_IMM] = "Data processing, immediate",
