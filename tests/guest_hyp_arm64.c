@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * guest_hyp_arm64 [--timeout S] [--engine E] [--cpus N] guest.bin
+ * guest_hyp_arm64 [--timeout S] [--engine E] [--cpus N] [--dirty] guest.bin
  *
  * Runs one of tests/guests_arm64 on bare hyp_cpus, without KVM: what the silicon alone must get right.
  * This file plays the hypervisor. All CPUs start at the first byte of the image, RAM_BASE, with x0 = their
- * number. Devices (tests/guests_arm64/ lib.h has the addresses): a console, the end, this CPU's interrupt
- * lines, a register that remembers. Exit status: what the guest said; 120 bad use, 122 an exit that nobody
- * asked for, 123 out of time.
+ * number. Devices (tests/guests_arm64/machine.h has the addresses): a console, the end, this CPU's interrupt
+ * lines, a register that remembers. --dirty: the first write to every page is logged and makes the CPU leave
+ * before it, as a full dirty ring does; at the end every page that was written is in the log, once.
+ *
+ * Exit status: what the guest said; 119 the log is wrong, 120 bad use, 122 an exit that nobody asked for,
+ * 123 out of time.
  */
 #include <getopt.h>
 #include <pthread.h>
@@ -23,11 +26,42 @@
 static struct hyp_as *as;
 static struct hyp_cpu *cpus[MAX_CPUS];
 static unsigned n_cpus = 1;
+static bool log_dirty;
+static u8 dirty[RAM_SIZE >> PAGE_SHIFT];
+static u8 *ram_hva;
 static u64 scratch; /* DEV_SCRATCH */
 static pthread_mutex_t big_lock = PTHREAD_MUTEX_INITIALIZER;
 
+static bool mark_dirty(void *opaque, struct hyp_cpu *cpu, u32 region, gpa_t gpa)
+{
+	dirty[(gpa - RAM_BASE) >> PAGE_SHIFT]++;
+	return true;
+}
+
+/* RAM behind the image was zero: a page that is not has been written, and is in the log exactly once. */
+static bool log_is_right(size_t image)
+{
+	static const u8 zero[PAGE_SIZE];
+	unsigned written = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(dirty); i++) {
+		bool changed = i * PAGE_SIZE >= image && memcmp(ram_hva + i * PAGE_SIZE, zero, PAGE_SIZE);
+
+		written += changed;
+		if (dirty[i] > 1 || (changed && !dirty[i])) {
+			printf("page %zu: written %d, logged %u times\n", i, changed, dirty[i]);
+			return false;
+		}
+	}
+	return written > 0;
+}
+
+static size_t image_size;
+
 static _Noreturn void stop(int status)
 {
+	if (!status && log_dirty && !log_is_right(image_size))
+		status = 119;
 	fflush(stdout);
 	_exit(status);
 }
@@ -175,13 +209,15 @@ static void on_alarm(int sig)
 static const char *parse(int argc, char **argv)
 {
 	static const struct option opt[] = { { "timeout", 1, 0, 't' }, { "engine", 1, 0, 'e' },
-					     { "cpus", 1, 0, 'c' }, { 0 } };
+					     { "cpus", 1, 0, 'c' }, { "dirty", 0, 0, 'd' },
+					     { 0 } };
 	int k, seconds = 20;
 
 	while ((k = getopt_long(argc, argv, "", opt, NULL)) != -1) {
 		switch (k) {
 		case 't': seconds = atoi(optarg); break;
 		case 'e': setenv("KUSE_HYP_ENGINE", optarg, 1); break;
+		case 'd': log_dirty = true; break;
 		case 'c': n_cpus = (unsigned)atoi(optarg); break;
 		default: exit(120);
 		}
@@ -200,6 +236,7 @@ static bool load(const char *path, u8 *ram)
 
 	if (f)
 		fclose(f);
+	image_size = n;
 	return n > 0 && n < RAM_SIZE;
 }
 
@@ -222,7 +259,7 @@ static bool make_cpu(unsigned i)
 
 int main(int argc, char **argv)
 {
-	static const struct hyp_as_ops ops;
+	static const struct hyp_as_ops ops = { .mark_dirty = mark_dirty };
 	struct hyp_region ram = { .gpa = RAM_BASE, .size = RAM_SIZE }, rom = { .gpa = ROM_BASE, .size = PAGE_SIZE,
 									       .flags = HYP_REGION_READONLY, .id = 1 };
 	const char *path = parse(argc, argv);
@@ -231,6 +268,8 @@ int main(int argc, char **argv)
 	ram.hva = mmap(NULL, RAM_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (ram.hva == MAP_FAILED || !load(path, ram.hva) || hyp_init() || !(as = hyp_as_create(&ops, NULL)))
 		return 120;
+	ram_hva = ram.hva;
+	ram.flags = log_dirty ? HYP_REGION_LOG_DIRTY : 0;
 	rom.hva = ram.hva + RAM_SIZE - PAGE_SIZE;
 	if (hyp_as_replace(as, 0, NULL, &ram) || hyp_as_replace(as, 0, NULL, &rom))
 		return 120;
