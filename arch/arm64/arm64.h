@@ -3,8 +3,8 @@
  * arch/arm64's own seams: what its files offer each other. Names are Linux's (arch/arm64/kvm).
  *
  * Lock order, within that of virt/kvm_host.h: vcpu->mutex (lock_all_vcpus only tries them), kvm->lock,
- * kvm->slots_lock, arch.config_lock, a vCPU's arch.mp_state_lock, the vgic's locks (arch/arm64/vgic). "Own thread":
- * the thread inside the vCPU's KVM_RUN or holding vcpu->mutex for an ioctl.
+ * kvm->slots_lock, arch.config_lock, a vCPU's arch.mp_state_lock, the vgic's locks (arch/arm64/vgic). "Own
+ * thread": the thread inside the vCPU's KVM_RUN or holding vcpu->mutex for an ioctl.
  */
 #ifndef KUSE_ARCH_ARM64_H
 #define KUSE_ARCH_ARM64_H
