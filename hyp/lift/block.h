@@ -46,7 +46,7 @@ struct lift_page {
 
 #define LIFT_HASH_BITS 17
 #define LIFT_PAGE_BITS 16
-#define LIFT_FILLS 384
+#define LIFT_FILLS 2048
 #define LIFT_STUBS 8
 
 struct lift_engine {
@@ -78,13 +78,16 @@ struct lift_engine {
 	struct em *emit; /* working memory of hyp/emit */
 };
 
-/* An address that no look-up in this slot asks for. */
-#define LIFT_JC_EMPTY(slot) ((slot) == HYP_JC_SIZE - 1 ? 0 : ~0ull)
-
+/* A few hundred hot targets, far apart and aligned: they must not meet. */
+#define LIFT_JC_HASH 0x9e3779b1u
 static inline unsigned lift_jc_slot(u64 pc)
 {
-	return pc >> 2 & (HYP_JC_SIZE - 1);
+	return (u32)pc * LIFT_JC_HASH >> (32 - HYP_JC_BITS);
 }
+
+/* An address that no look-up in this slot asks for. */
+#define LIFT_JC_EMPTY_SLOT ((0u - LIFT_JC_HASH) >> (32 - HYP_JC_BITS)) /* lift_jc_slot(~0) */
+#define LIFT_JC_EMPTY(slot) ((slot) == LIFT_JC_EMPTY_SLOT ? 4 : ~0ull)
 
 /* Before a look-up in the jump cache: entries of another mode go. */
 void lift_check_key(struct hyp_cpu *cpu);

@@ -85,7 +85,7 @@ static void jc_reset_class(struct hyp_cpu *cpu, unsigned el)
 	else
 		for (u32 i = 0; i < e->fills[el].n; i++)
 			cpu->jc[el][e->fills[el].slot[i]].pc = LIFT_JC_EMPTY(e->fills[el].slot[i]);
-	cpu->jc[el][HYP_JC_SIZE - 1].pc = LIFT_JC_EMPTY(HYP_JC_SIZE - 1);
+	cpu->jc[el][LIFT_JC_EMPTY_SLOT].pc = LIFT_JC_EMPTY(LIFT_JC_EMPTY_SLOT);
 	e->fills[el].n = 0;
 	if (el)
 		e->low_el1 = false;

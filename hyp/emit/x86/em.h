@@ -102,7 +102,7 @@ struct em_cold {
 	u64 target;
 	u32 guest;
 };
-enum { COLD_MEM, COLD_EDGE, COLD_CROSS, COLD_MISS, COLD_FP };
+enum { COLD_MEM, COLD_EDGE, COLD_CROSS, COLD_LEAVE, COLD_FP };
 
 struct em {
 	struct emit e;

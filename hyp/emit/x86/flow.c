@@ -4,7 +4,8 @@
  * patched when the run loop has found the target; others look their target up in cpu->jc, like indirect
  * ones:
  *
- *	lea ecx, [rax * 4]; and ecx, (HYP_JC_SIZE - 1) * 16	; not where the target is known
+ *	imul ecx, eax, LIFT_JC_HASH; shr ecx, 13	; lift_jc_slot(), not where the target is known
+ *	and ecx, (HYP_JC_SIZE - 1) * 16
  *	cmp gs:[rcx + jc], rax
  *	jne miss
  *	jmp gs:[rcx + jc + 8]
@@ -63,7 +64,9 @@ static void op_gotox(struct em *x, const struct ir_insn *i)
 	u32 jc = jc_offset(x);
 
 	em_load(x, RAX, i->a);
-	e_lea(&x->e, false, RCX, NO_REG, RAX, 4, 0);
+	e_rr(&x->e, false, 0x69, RCX, RAX);
+	e_4(&x->e, LIFT_JC_HASH);
+	em_shift(x, false, 5, RCX, 32 - HYP_JC_BITS - 4);
 	em_alu(x, false, ALU_AND, RCX, em_imm((HYP_JC_SIZE - 1) << 4));
 	e_gs_base(&x->e, true, 0x39, RAX, RCX, jc);
 	jc_miss(x);
@@ -101,6 +104,8 @@ void em_cold_flow(struct em *x, const struct em_cold *c)
 	em_patch(x, c->from, em_here(x));
 	if (c->kind == COLD_CROSS)
 		go_across(x, c->target);
+	else if (c->kind == COLD_LEAVE)
+		em_exit(x, (struct em_site){ .kind = SITE_LEAVE, .target = c->target });
 	else
 		em_exit(x, (struct em_site){ .kind = SITE_EDGE, .target = c->target, .patch = c->from });
 }
@@ -141,6 +146,7 @@ static void op_branch_zero(struct em *x, const struct ir_insn *i)
 static void op_call(struct em *x, const struct ir_insn *i)
 {
 	const u16 args[3] = { i->a, i->b, i->c };
+	struct em_site site = { .target = (u64)i->imm, .patch = x->guest };
 	bool state = i->op == IR_CALLX;
 
 	em_clobber_flags(x);
@@ -160,8 +166,22 @@ static void op_call(struct em *x, const struct ir_insn *i)
 	em_spill_xmm(x);
 	if (state)
 		em_flags_leave_memory(x);
-	em_call_stub(x, STUB_CALL, (struct em_site){ .kind = state ? SITE_CALLX : SITE_CALL, .target = (u64)i->imm, .patch = x->guest });
+	site.kind = state ? SITE_CALLX : SITE_CALL;
+	em_call_stub(x, STUB_CALL, site);
 	em_result(x, (u16)x->v, RAX, true);
+}
+
+/* The mode may have changed: if not, on through the jump cache, which is emptied when the page may be
+ * another one, and by way of the attention word. */
+static void op_leave(struct em *x, const struct ir_insn *i)
+{
+	struct em_cold *c = em_cold(x, COLD_LEAVE);
+
+	e_gs(&x->e, false, 0x81, 7, OFF(key));
+	e_4(&x->e, x->b->key);
+	c->from = em_jcc(x, CC_NE);
+	c->target = (u64)i->imm;
+	go_across(x, (u64)i->imm);
 }
 
 void em_op_flow(struct em *x, const struct ir_insn *i)
@@ -180,7 +200,7 @@ void em_op_flow(struct em *x, const struct ir_insn *i)
 	case IR_BZ: op_branch_zero(x, i); break;
 	case IR_GOTO: op_goto(x, i); break;
 	case IR_GOTOX: op_gotox(x, i); break;
-	case IR_LEAVE: em_exit(x, (struct em_site){ .kind = SITE_LEAVE, .target = (u64)i->imm }); break;
+	case IR_LEAVE: op_leave(x, i); break;
 	case IR_LEAVEX: em_exit(x, (struct em_site){ .kind = SITE_STATE }); break;
 	default: em_exit(x, (struct em_site){ .kind = SITE_RAISE, .target = (u64)i->imm, .patch = x->guest }); break;
 	}

@@ -73,7 +73,8 @@ struct hyp_jc_entry {
 	u64 pc;   /* ~0: empty */
 	u64 code; /* host address */
 };
-#define HYP_JC_SIZE 8192
+#define HYP_JC_BITS 15
+#define HYP_JC_SIZE (1 << HYP_JC_BITS)
 
 /* ---- what a block is translated for: block key ------------------------------------------------- */
 #define HYP_KEY_EL1 1u
