@@ -9,7 +9,8 @@
  *	for (;;) {
  *		answer attention, take an interrupt if one may be taken, ...
  *		lift_run(cpu);
- *		if (cpu->leave == ARM64_RAISED) take cpu->exc; else if (cpu->leave == ARM64_EXIT) return s.exit.reason;
+ *		if (cpu->leave == ARM64_RAISED) take cpu->exc;
+ *		else if (cpu->leave == ARM64_EXIT) return s.exit.reason;
  *	}
  *
  * with cpu->leave cleared by the run loop. The current mode is cpu->key: hyp_mode_update() keeps it up to

@@ -349,7 +349,10 @@ static void vectors(void **state)
 	struct ir_block *b = fake_block(0);
 	u16 v = ir_add_insn(b, (struct ir_insn){ .op = IR_VDUP, .type = IR_V128, .cc = 1, .a = ir_const(b, IR_I32, 0x8123) });
 
-	v = ir_add_insn(b, (struct ir_insn){ .op = IR_VINS, .type = IR_V128, .cc = 3, .a = v, .b = ir_const(b, IR_I64, 7), .imm = 1 });
+	struct ir_insn ins = { .op = IR_VINS, .type = IR_V128, .cc = 3, .a = v, .imm = 1 };
+
+	ins.b = ir_const(b, IR_I64, 7);
+	v = ir_add_insn(b, ins);
 	ir_add_insn(b, (struct ir_insn){ .op = IR_SETV, .a = v, .imm = 31 });
 	access_op(b, IR_STV, IR_VOID, FAKE_RAM + 0x10, v, 4);
 	v = access_op(b, IR_LDV, IR_V128, FAKE_RAM + 0x12, 0, 2);

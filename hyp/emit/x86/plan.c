@@ -99,7 +99,8 @@ bool em_bit_test(const struct em *x, u16 v, unsigned *bit)
 	return em_const(x, i->b) == 1ull << *bit;
 }
 
-/* Of a comparison that is emitted on one of two ways: nothing may be spilled there, as a constant's register would. */
+/* Of a comparison that is emitted on one of two ways: nothing may be spilled there, as a constant would
+ * ask for. */
 static bool operands_stay(const struct em *x, const struct ir_insn *i)
 {
 	return !em_is_const(x, i->a) &&
