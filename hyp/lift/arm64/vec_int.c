@@ -118,7 +118,7 @@ u64 lane_pmul(struct lane *l) { return vec_pmul(l->x & 0xff, l->y & 0xff); }
 /* The high half of 2 * x * y, with an accumulator in front of it; always signed. */
 static u64 high_double(struct lane *l, i128 product, bool round)
 {
-	i128 v = ((i128)(s64)l->d << l->bits) + 2 * product;
+	i128 v = (i128)(s64)l->d * ((i128)1 << l->bits) + 2 * product;
 	return vec_sat(l, (v + (round ? (i128)1 << (l->bits - 1) : 0)) >> l->bits, l->bits, false);
 }
 

@@ -49,7 +49,7 @@ static u64 lane_sri(struct lane *l)
 static u64 lane_qshlu(struct lane *l)
 {
 	i128 x = (i128)lift_sext(l->x, l->bits);
-	return vec_sat(l, x << l->shift, l->bits, true);
+	return vec_sat(l, x * ((i128)1 << l->shift), l->bits, true);
 }
 
 static const struct {
