@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * --arch: there is one program for each guest architecture, made of the same sources (kuse, kuse-arm64), since KVM's ioctl
- * numbers depend on it. Each takes --arch anywhere before "--" and, where another architecture is meant, becomes
- * that program. It lies beside this one, or where programs are installed that users need not see.
+ * --arch: there is one program for each guest architecture, made of the same sources (kuse, kuse-arm64),
+ * since KVM's ioctl numbers depend on it. Each takes --arch anywhere before "--" and, where another
+ * architecture is meant, becomes that program. It lies beside this one, or where programs are installed
+ * that users need not see.
  */
 #include <errno.h>
 #include <stdio.h>

@@ -18,7 +18,8 @@ struct command {
 
 extern const struct command commands[]; /* ends with a NULL name */
 
-/* arch.c: takes --arch out of the arguments; does not return where another program has to go on. Exit status. */
+/* arch.c: takes --arch out of the arguments; does not return where another program has to go on. Exit
+ * status. */
 int arch_choose(int *argc, char **argv);
 
 int cmd_run(int argc, char **argv);

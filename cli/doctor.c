@@ -100,7 +100,8 @@ static void report_files(struct report *r)
 {
 	const char *busybox = cache_busybox();
 	char path[4096];
-	bool have = cache_path(path, sizeof(path), "kernels/" MACHINE_ARCH "/vmlinuz") == 0 && access(path, R_OK) == 0;
+	bool have = cache_path(path, sizeof(path), "kernels/" MACHINE_ARCH "/vmlinuz") == 0 &&
+		    access(path, R_OK) == 0;
 
 	put(r, (struct finding){
 		.group = "kuse run without --kernel",

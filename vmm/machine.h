@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the VMM requires of one guest architecture: x86/machine.c and arm64/machine.c. vmm/ is built once for each,
- * with that architecture's include directory, which brings vmm_machine.h: addresses and struct vm_machine.
+ * What the VMM requires of one guest architecture: x86/machine.c and arm64/machine.c. vmm/ is built once
+ * for each, with that architecture's include directory, which brings vmm_machine.h: addresses and struct
+ * vm_machine.
  */
 #ifndef KUSE_VMM_MACHINE_H
 #define KUSE_VMM_MACHINE_H
@@ -41,7 +42,8 @@ int machine_vcpu_reset(struct vcpu *vcpu);
 u64 machine_vcpu_pc(struct vcpu *vcpu);
 /* Halted with interrupts off, or never started: it can wake by itself no more. */
 bool machine_vcpu_off(struct vcpu *vcpu);
-/* Where a Linux guest has put this symbol of its kernel, by a register that it keeps there; 0: not told yet. */
+/* Where a Linux guest has put this symbol of its kernel, by a register that it keeps there; 0: not told
+ * yet. */
 extern const char machine_entry_symbol[];
 u64 machine_entry_address(struct vcpu *vcpu);
 

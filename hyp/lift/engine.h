@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The engine for lifted code: blocks of one CPU by (pc, gpa, key), made by the lifter and the passes, run by
- * the IR interpreter or as host code (hyp/emit). Every CPU has an engine of its own, so nothing here takes a
- * lock.
+ * The engine for lifted code: blocks of one CPU by (pc, gpa, key), made by the lifter and the passes, run
+ * by the IR interpreter or as host code (hyp/emit). Every CPU has an engine of its own, so nothing here
+ * takes a lock.
  *
  * The run loop (hyp/sys/arm64/run.c) does
  *

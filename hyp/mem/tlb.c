@@ -5,9 +5,10 @@
  * An entry covers 4 KiB whatever the guest's page size. To make INVLPG of a large page exact without
  * emptying everything, a filter remembers the 2 MiB areas that entries were filled from large pages in.
  *
- * Behind it is a small table of whole large pages (struct hyp_large_entry), so that an access all over a large array
- * or the kernel's map of memory needs no walk where its 4 KiB page is not cached. It knows translations only: what a
- * first write to a page has to do (prepare_write) is done for each 4 KiB page still.
+ * Behind it is a small table of whole large pages (struct hyp_large_entry), so that an access all over a
+ * large array or the kernel's map of memory needs no walk where its 4 KiB page is not cached. It knows
+ * translations only: what a first write to a page has to do (prepare_write) is done for each 4 KiB page
+ * still.
  */
 #include "hyp/mem/guard.h"
 #include "hyp/sys/x86/sys.h"

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Large pages accessed all over, so that no cache of 4 KiB pages holds them; then changed: what is gone is gone. */
+/* Large pages accessed all over, so that no cache of 4 KiB pages holds them; then changed: what is gone
+ * is gone. */
 #include "guest/lib/guest.h"
 
 #define LARGE (2ul << 20)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Building a device tree (Devicetree Specification 0.4) with libfdt's sequential-write calls. Errors stick: whoever
- * builds looks once, at the end. Cells are big endian; addresses and sizes have two each.
+ * Building a device tree (Devicetree Specification 0.4) with libfdt's sequential-write calls. Errors
+ * stick: whoever builds looks once, at the end. Cells are big endian; addresses and sizes have two each.
  */
 #ifndef KUSE_VMM_ARM64_FDT_H
 #define KUSE_VMM_ARM64_FDT_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The interrupt controller through KVM's device API (Documentation/virt/kvm/devices/arm-vgic*.rst). Redistributors lie
- * below the distributor, the ITS below them.
+ * The interrupt controller through KVM's device API (Documentation/virt/kvm/devices/arm-vgic*.rst).
+ * Redistributors lie below the distributor, the ITS below them.
  */
 #include <errno.h>
 

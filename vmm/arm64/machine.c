@@ -123,7 +123,8 @@ u64 machine_vcpu_pc(struct vcpu *vcpu)
 	return pc;
 }
 
-/* A WFI with interrupts masked still ends when one is pending, so only powered-off vCPUs are known to be off. */
+/* A WFI with interrupts masked still ends when one is pending, so only powered-off vCPUs are known to be
+ * off. */
 bool machine_vcpu_off(struct vcpu *vcpu)
 {
 	struct kvm_mp_state state;

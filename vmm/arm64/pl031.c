@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * PrimeCell real-time clock PL031 (Arm DDI 0224): seconds, one match register, one interrupt. The time is the host's plus
- * what the guest loaded; the match fires from a host timer.
+ * PrimeCell real-time clock PL031 (Arm DDI 0224): seconds, one match register, one interrupt. The time is
+ * the host's plus what the guest loaded; the match fires from a host timer.
  */
 #include <pthread.h>
 #include <signal.h>

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Command status, 32 bits of MMIO at GPA_COMMAND: the init of `kuse run -- CMD` writes CMD's exit status here (busybox
- * devmem reaches MMIO, and Debian's kernel has no /dev/port), then powers off. Reads 0x6b757365 ("kuse"). A write 4 bytes
- * further tells that CMD's terminal is set up: input from a file or pipe is held back until then, when nobody
- * echoes or drops it any more.
+ * Command status, 32 bits of MMIO at GPA_COMMAND: the init of `kuse run -- CMD` writes CMD's exit status
+ * here (busybox devmem reaches MMIO, and Debian's kernel has no /dev/port), then powers off. Reads
+ * 0x6b757365 ("kuse"). A write 4 bytes further tells that CMD's terminal is set up: input from a file or
+ * pipe is held back until then, when nobody echoes or drops it any more.
  */
 #include <string.h>
 

@@ -36,8 +36,8 @@ u32 machine_irq(u32 irq)
 
 /* ---- devices and kernels ---- */
 
-/* In the order in which an access is offered to them: the reset register 0xcf9 lies within PCI's address port.
- * What none of them claims reads all-ones, as the POST port 0x80 does. */
+/* In the order in which an access is offered to them: the reset register 0xcf9 lies within PCI's address
+ * port. What none of them claims reads all-ones, as the POST port 0x80 does. */
 extern const struct device_type serial_device, rtc_device, i8042_device, power_device, exit_device,
 	command_device, pci_device;
 

@@ -3,8 +3,8 @@
  * Host signals that are guest exceptions: an instruction copied into translated code (or run by the
  * interpreter's native stub) raised #DE, #UD, #MF, #XM, or #GP for misalignment. The handler maps the
  * host PC to the guest instruction, stores the guest's registers as hyp_leave would, and continues at
- * hyp_leave_tail. A fault on guest RAM that the client has unmapped or protected leaves translated code the same
- * way. The handler itself is in mem/signal.c.
+ * hyp_leave_tail. A fault on guest RAM that the client has unmapped or protected leaves translated code
+ * the same way. The handler itself is in mem/signal.c.
  */
 #include <ucontext.h>
 

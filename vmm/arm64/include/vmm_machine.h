@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The arm64 machine: kvmtool's memory map, and what it adds to struct vm. Found by include path (vmm/machine.h). */
+/* The arm64 machine: kvmtool's memory map, and what it adds to struct vm. Found by include path
+ * (vmm/machine.h). */
 #ifndef KUSE_VMM_ARM64_MACHINE_H
 #define KUSE_VMM_ARM64_MACHINE_H
 
