@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include "arch.h"
 #include "work.h"
 
 /* ---- vm: a bytecode interpreter ------------------------------------------------------------- */
@@ -85,8 +86,6 @@ static uint64_t work_icall(unsigned rounds)
 
 static uint64_t work_smc(unsigned rounds)
 {
-	/* mov eax, imm; add eax, edi; ret */
-	static const uint8_t body[] = { 0xb8, 0, 0, 0, 0, 0x01, 0xf8, 0xc3 };
 	uint8_t *code = mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1,
 			     0);
 	uint32_t (*call)(uint32_t) = (uint32_t(*)(uint32_t))(uintptr_t)code;
@@ -94,9 +93,9 @@ static uint64_t work_smc(unsigned rounds)
 
 	if (code == MAP_FAILED)
 		work_fail("mmap of executable memory");
-	memcpy(code, body, sizeof(body));
 	for (uint32_t i = 0; i < rounds * 100; i++) {
-		memcpy(code + 1, &i, sizeof(i));
+		work_adder(code, i);
+		__builtin___clear_cache((char *)code, (char *)code + 16);
 		__asm__ volatile("" ::: "memory");
 		sum = work_mix(sum, call(i >> 3));
 	}

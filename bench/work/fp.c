@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Floating point: scalar double, packed SSE, x87. */
+/* Floating point: scalar double, packed single. */
 #include <math.h>
 #include "work.h"
 
@@ -118,21 +118,10 @@ static uint64_t work_saxpy(unsigned rounds)
 	return sum;
 }
 
-static uint64_t work_x87(unsigned rounds)
-{
-	volatile long double step = 1.0L / 3;
-	long double v = 1;
-
-	for (uint64_t i = 1; i <= (uint64_t)rounds * 1000; i++)
-		v = v * 0.999L + step / (i & 1023 ? i & 1023 : 1);
-	return work_bits((double)v);
-}
-
 const struct workload fp_workloads[] = {
 	{ "nbody", "scalar double, square roots", work_nbody, 10000 },
 	{ "mandel", "scalar double", work_mandel, 40000 },
 	{ "saxpy", "packed single", work_saxpy, 40000 },
 	{ "fpmisc", "sqrt, div, conversions, libm", work_fpmisc, 60000 },
-	{ "x87", "long double", work_x87, 12000 },
 	{ NULL },
 };

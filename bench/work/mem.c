@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Memory: streams, string instructions, and pointers that defeat the caches. */
+/* Memory: streams, and pointers that defeat the caches. */
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -26,28 +26,6 @@ static uint64_t work_memcpy(unsigned rounds)
 		a[(r * 4099ul) % size] = r;
 		memcpy(b, a, size);
 		sum = work_mix(sum, b[(r * 4099ul) % size]);
-	}
-	munmap(a, size);
-	munmap(b, size);
-	return sum;
-}
-
-static uint64_t work_repmovs(unsigned rounds)
-{
-	size_t size = 64 * 1024;
-	uint8_t *a = map(size), *b = map(size);
-	uint64_t sum = WORK_SUM;
-
-	for (unsigned r = 0; r < rounds; r++) {
-		void *d = a, *s = b;
-		size_t n = size / 2;
-
-		__asm__ volatile("rep stosb" : "+D"(d), "+c"(n) : "a"(r & 0xff) : "memory");
-		d = b;
-		s = a;
-		n = size;
-		__asm__ volatile("rep movsb" : "+D"(d), "+S"(s), "+c"(n) : : "memory");
-		sum = work_mix(sum, b[r % size] + b[size - 1]);
 	}
 	munmap(a, size);
 	munmap(b, size);
@@ -97,7 +75,6 @@ static uint64_t work_chase(unsigned rounds)
 
 const struct workload mem_workloads[] = {
 	{ "memcpy", "copies of 8 MiB", work_memcpy, 400 },
-	{ "repmovs", "rep movsb and rep stosb", work_repmovs, 30000 },
 	{ "triad", "sums over 16 MiB arrays", work_triad, 20 },
 	{ "chase", "random pointers in 64 MiB", work_chase, 3000 },
 	{ NULL },

@@ -9,6 +9,7 @@
 #include <stdatomic.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+#include "arch.h"
 #include "work.h"
 
 #define THREADS 2
@@ -93,7 +94,7 @@ static void *spin_side(void *arg)
 	work_pin(s->n);
 	for (unsigned i = 0; i < s->rounds; i++) {
 		while (atomic_load_explicit(&turn, memory_order_acquire) % THREADS != s->n)
-			__builtin_ia32_pause();
+			work_relax();
 		s->sum = work_mix(s->sum, atomic_fetch_add(&turn, 1));
 	}
 	return NULL;

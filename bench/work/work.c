@@ -11,7 +11,7 @@
 #include <time.h>
 #include "work.h"
 
-static const struct workload *const groups[] = { cpu_workloads, mem_workloads, fp_workloads,  vec_workloads,
+static const struct workload *const groups[] = { cpu_workloads, mem_workloads, fp_workloads,  arch_workloads,
 						 kern_workloads, net_workloads, smp_workloads, disk_workloads };
 
 void work_fail(const char *what)

@@ -18,8 +18,8 @@ struct workload {
 	unsigned rounds; /* at scale 100 */
 };
 
-/* Each file's table, ended by a NULL name. */
-extern const struct workload cpu_workloads[], mem_workloads[], fp_workloads[], vec_workloads[];
+/* Each file's table, ended by a NULL name. arch_workloads is x86/'s or arm64/'s. */
+extern const struct workload cpu_workloads[], mem_workloads[], fp_workloads[], arch_workloads[];
 extern const struct workload kern_workloads[], net_workloads[], smp_workloads[], disk_workloads[];
 
 /* int.c */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Instruction sets beyond the x86-64 baseline: AES-NI, AVX2, FMA. Without them the workload fails. */
+/* What only x86 has: string instructions, x87, and sets beyond the baseline: AES-NI, AVX2, FMA. Without these the workload fails. */
 #include <errno.h>
 #include <immintrin.h>
 #include "work.h"
@@ -114,7 +114,44 @@ __attribute__((target("avx2,fma"))) static uint64_t work_fma(unsigned rounds)
 	return out;
 }
 
-const struct workload vec_workloads[] = {
+/* ---- repmovs: rep movsb and rep stosb ------------------------------------------------------------ */
+
+#define REP_SIZE (64ul * 1024)
+
+static uint64_t work_repmovs(unsigned rounds)
+{
+	static uint8_t a[REP_SIZE] __attribute__((aligned(4096))), b[REP_SIZE] __attribute__((aligned(4096)));
+	uint64_t sum = WORK_SUM;
+
+	for (unsigned r = 0; r < rounds; r++) {
+		void *d = a, *s = b;
+		size_t n = REP_SIZE / 2;
+
+		__asm__ volatile("rep stosb" : "+D"(d), "+c"(n) : "a"(r & 0xff) : "memory");
+		d = b;
+		s = a;
+		n = REP_SIZE;
+		__asm__ volatile("rep movsb" : "+D"(d), "+S"(s), "+c"(n) : : "memory");
+		sum = work_mix(sum, b[r % REP_SIZE] + b[REP_SIZE - 1]);
+	}
+	return sum;
+}
+
+/* ---- x87 ------------------------------------------------------------------------------------------ */
+
+static uint64_t work_x87(unsigned rounds)
+{
+	volatile long double step = 1.0L / 3;
+	long double v = 1;
+
+	for (uint64_t i = 1; i <= (uint64_t)rounds * 1000; i++)
+		v = v * 0.999L + step / (i & 1023 ? i & 1023 : 1);
+	return work_bits((double)v);
+}
+
+const struct workload arch_workloads[] = {
+	{ "repmovs", "rep movsb and rep stosb", work_repmovs, 30000 },
+	{ "x87", "long double", work_x87, 12000 },
 	{ "aes", "AES-128-CTR with AES-NI", work_aes, 3000 },
 	{ "avx2", "AVX2 integers, gather, permute", work_avx2, 60000 },
 	{ "fma", "FMA, packed double", work_fma, 4000 },
