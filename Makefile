@@ -48,6 +48,12 @@ bench bench-quick: $(BUILD)/build.ninja
 	@ninja -C $(BUILD) -j $(JOBS) --quiet kuse libkuse-preload.so bench_exit bench_micro bench_unit
 	@bench/bench --build $(BUILD) $(if $(filter bench-quick,$@),--quick) $(ARGS)
 
+# The same for arm64 guests.
+bench-arm64: $(BUILD)/build.ninja
+	@tools/deps run bench
+	@ninja -C $(BUILD) -j $(JOBS) --quiet kuse kuse-arm64
+	@bench/bench --arch arm64 --build $(BUILD) $(ARGS)
+
 # Longer than a test run has time for: random instruction sequences, until FUZZ_SECONDS are over.
 FUZZ_SECONDS ?= 600
 fuzz: all
@@ -69,8 +75,9 @@ help:
 	@echo 'make check      formatting, static analysis, layering, size figures'
 	@echo 'make bench      native, QEMU TCG and KUSE side by side: a table, $(BUILD)/bench.json, $(BUILD)/bench.svg'
 	@echo 'make bench-quick  the same in some 5 minutes; ARGS= goes to bench/bench (--help)'
+	@echo 'make bench-arm64  the same for arm64 guests, against qemu-system-aarch64'
 	@echo 'make fuzz       differential instruction tests for FUZZ_SECONDS (600)'
 	@echo 'make install    into PREFIX (/usr/local); DESTDIR is honoured'
 	@echo 'make clean      remove the build directories'
 
-.PHONY: all run test selftests clients check bench bench-quick fuzz install clean help
+.PHONY: all run test selftests clients check bench bench-quick bench-arm64 fuzz install clean help

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The workloads, in groups: what one boot of a guest runs, and what one geometric mean is taken over."""
+"""The workloads, in groups: what one boot of a guest runs, and what one geometric mean is taken over. Each
+architecture has its own list."""
 
 
 class Group:
@@ -16,7 +17,7 @@ class Group:
                      self.model, self.disk)
 
 
-GROUPS = [
+AMD64 = [
     Group("cpu", "int vm calls icall smc sha256 qsort"),
     Group("mem", "memcpy repmovs triad chase"),
     Group("fp", "nbody mandel saxpy fpmisc x87"),
@@ -28,12 +29,22 @@ GROUPS = [
     Group("smp1", "smp-par1"),
     Group("disk", "blk1m blk4k", disk=True),
 ]
-WORKLOADS = [w for g in GROUPS for w in g.workloads]
+ARM64 = [
+    Group("cpu", "int vm calls icall smc sha256 qsort"),
+    Group("mem", "memcpy triad chase"),
+    Group("fp", "nbody mandel saxpy fpmisc fma"),
+    Group("vec", "aes"),
+    Group("kern", "getpid signal pipe ctxsw fork forkexec fault mmap mprotect file tcp clock timer"),
+    Group("smp", "smp-par smp-atomic smp-pingpong smp-spin", cpus=2),
+    Group("smp1", "smp-par1"),
+]
+OF_ARCH = {"amd64": AMD64, "arm64": ARM64}
 
 
-def select(names):
-    """The groups that a list of groups' and workloads' names leaves; the names that are none."""
-    by_name = {g.name: g.workloads for g in GROUPS}
+def select(groups, names):
+    """Of these groups what a list of groups' and workloads' names leaves; the names that are none."""
+    workloads = [w for g in groups for w in g.workloads]
+    by_name = {g.name: g.workloads for g in groups}
     wanted = [w for n in names for w in by_name.get(n, [n])]
-    left = [g.only(wanted) for g in GROUPS]
-    return [g for g in left if g.workloads], [w for w in wanted if w not in WORKLOADS]
+    left = [g.only(wanted) for g in groups]
+    return [g for g in left if g.workloads], [w for w in wanted if w not in workloads]

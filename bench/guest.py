@@ -12,7 +12,7 @@ import time
 from inputs import Failed
 
 HERTZ = os.sysconf("SC_CLK_TCK")
-COMMAND_LINE = "console=ttyS0 quiet panic=-1"
+COMMAND_LINE = "quiet panic=-1"
 RESULT = re.compile(r"^([\w-]+) (\d+\.\d+) ([0-9a-f]{16})\s*$", re.M)
 FAILURE = re.compile(r"^BENCH failed ([\w-]+) (\d+)\s*$", re.M)
 START = re.compile(r"^BENCH start ([\w-]+)\s*$", re.M)
@@ -64,11 +64,16 @@ def mappings(pid):
                 yield start, end, backing, int(line.split()[1]) * 1024
 
 
-def adjacent_runs(pid):
-    """Merges neighbouring mappings of one backing: [start, end, backing, resident]."""
+def size_of_ram(start, end, ram):
+    return 0.98 * ram <= end - start <= 1.05 * ram
+
+
+def adjacent_runs(pid, ram):
+    """Merges neighbouring mappings of one backing, [start, end, backing, resident], but not what is RAM by itself."""
     runs = []
     for start, end, backing, resident in mappings(pid):
-        if runs and runs[-1][1] == start and runs[-1][2] == backing:
+        apart = not runs or size_of_ram(start, end, ram) or size_of_ram(*runs[-1][:2], ram)
+        if not apart and runs[-1][1] == start and runs[-1][2] == backing:
             runs[-1][1] = end
             runs[-1][3] += resident
         else:
@@ -79,8 +84,8 @@ def adjacent_runs(pid):
 def memory_beyond_ram(pid, ram):
     """Resident bytes of the process tree without guest RAM: the run of mappings of RAM's size, and whatever else maps
     the same file or memfd."""
-    runs = [r for p in process_tree(pid) for r in adjacent_runs(p)]
-    holds_ram = [r for r in runs if 0.98 * ram <= r[1] - r[0] <= 1.05 * ram]
+    runs = [r for p in process_tree(pid) for r in adjacent_runs(p, ram)]
+    holds_ram = [r for r in runs if size_of_ram(*r[:2], ram)]
     if not holds_ram:
         raise Failed("cannot tell which of its memory is guest RAM")
     ram_backing = {r[2] for r in holds_ram if r[2]}
@@ -184,19 +189,22 @@ class Machine:
 
 
 class Contender:
-    boots, runs_commands = True, False
+    boots, runs_commands, console = True, False, "ttyS0"
 
     def __init__(self, args):
         self.args = args
 
+    def command_line(self):
+        return f"console={self.console} {COMMAND_LINE}"
+
     def parameters(self, inputs, group):
-        words = [COMMAND_LINE, f"kuse.program={group.program}", f"kuse.work={','.join(group.workloads)}",
+        words = [self.command_line(), f"kuse.program={group.program}", f"kuse.work={','.join(group.workloads)}",
                  f"kuse.scale={inputs.scale}", f"kuse.limit={self.args.limit}"]
         return " ".join(words + (["kuse.data=/bench/data"] if group.program == "apps" else []))
 
     def boot(self, inputs):
         """Boots to /init and off again."""
-        watched = Watched(self.command(Machine(inputs), COMMAND_LINE), self.args.timeout)
+        watched = Watched(self.command(Machine(inputs), self.command_line()), self.args.timeout)
         try:
             if watched.read_until("BENCH init"):
                 watched.result.to_init = time.monotonic() - watched.began
@@ -229,7 +237,7 @@ class Contender:
     def idle(self, inputs, seconds):
         """Returns (fraction of a core, bytes beyond guest RAM) of a 512 MiB guest that sleeps."""
         ram = 512
-        watched = Watched(self.command(Machine(inputs, ram=ram), f"{COMMAND_LINE} kuse.idle=1"), self.args.timeout)
+        watched = Watched(self.command(Machine(inputs, ram=ram), f"{self.command_line()} kuse.idle=1"), self.args.timeout)
         try:
             if not watched.read_until("BENCH idle"):
                 raise Failed(f"ended early: {watched.tail()}")
@@ -273,17 +281,26 @@ class Native(Contender):
 
 
 class Tcg(Contender):
-    name, accel = "tcg", "tcg,thread=multi"
+    name, accel, emulator, board, model = "tcg", "tcg,thread=multi", "qemu-system-x86_64", "q35", None
 
     def command(self, machine, parameters):
-        command = ["qemu-system-x86_64", "-accel", self.accel, "-M", "q35", "-smp", str(machine.cpus),
+        command = [self.emulator, "-accel", self.accel, "-M", self.board, "-smp", str(machine.cpus),
                    "-m", f"{machine.ram}M", "-kernel", machine.kernel, "-initrd", machine.initrd, "-append", parameters,
                    "-display", "none", "-monitor", "none", "-serial", "stdio", "-no-reboot"]
-        if machine.model:
-            command += ["-cpu", machine.model]
+        model = machine.model or self.model
+        if model:
+            command += ["-cpu", model]
         if machine.disk:
             command += ["-drive", f"if=virtio,format=raw,readonly=on,cache=none,file={machine.disk}"]
         return command
+
+
+class TcgArm64(Tcg):
+    emulator, board, model, console = "qemu-system-aarch64", "virt", "cortex-a72", "ttyAMA0"
+
+
+class TcgArm64Max(TcgArm64):
+    name, model = "tcg-max", "max"
 
 
 class Qemu(Tcg):
@@ -297,7 +314,7 @@ class Qemu(Tcg):
 
 class Kuse(Contender):
     """kuse run; where the guest needs a disk, which that has not, QEMU on KUSE."""
-    name, runs_commands = "kuse", True
+    name, runs_commands, arch = "kuse", True, "amd64"
 
     def program(self):
         return os.path.join(os.path.abspath(self.args.build), "kuse")
@@ -305,26 +322,35 @@ class Kuse(Contender):
     def command(self, machine, parameters):
         if machine.disk:
             return Qemu(self.args).command(machine, parameters)
-        return [self.program(), "run", "--accel", "kuse", "-k", machine.kernel, "-i", machine.initrd,
+        return [self.program(), "run", "--arch", self.arch, "--accel", "kuse", "-k", machine.kernel, "-i", machine.initrd,
                 "-m", str(machine.ram), "-c", str(machine.cpus), "-p", parameters]
 
     def run_true(self):
-        result = watch([self.program(), "run", "--accel", "kuse", "--", "true"], self.args.timeout)
+        result = watch([self.program(), "run", "--arch", self.arch, "--accel", "kuse", "--", "true"], self.args.timeout)
         if result.status:
             raise Failed(f"status {result.status}: {' | '.join(result.output.splitlines()[-6:])}")
         return result
 
 
+class KuseArm64(Kuse):
+    arch = "arm64"
+
+
+KNOWN = {"amd64": (Native, Tcg, Kuse, Qemu), "arm64": (Native, TcgArm64, TcgArm64Max, KuseArm64)}
+DEFAULT = {"amd64": "native,tcg,kuse", "arm64": "native,tcg,tcg-max,kuse"}
+
+
 def contenders(args):
-    known = {c.name: c for c in (Native, Tcg, Kuse, Qemu)}
+    known = {c.name: c for c in KNOWN[args.arch]}
     out = []
     for name in args.contenders.split(","):
         if name not in known:
             raise Failed(f"no contender {name}")
         contender = known[name](args)
-        if name in ("tcg", "qemu") and not shutil.which("qemu-system-x86_64"):
-            raise Failed("qemu-system-x86_64 is missing (tools/deps bench)")
-        if name in ("kuse", "qemu") and not os.access(os.path.join(args.build, "kuse"), os.X_OK):
-            raise Failed(f"{args.build}/kuse is not built")
+        if isinstance(contender, Tcg) and not shutil.which(contender.emulator):
+            raise Failed(f"{contender.emulator} is missing (tools/deps bench)")
+        program = "kuse" if args.arch == "amd64" else "kuse-arm64"
+        if name in ("kuse", "qemu") and not os.access(os.path.join(args.build, program), os.X_OK):
+            raise Failed(f"{args.build}/{program} is not built")
         out.append(contender)
     return out

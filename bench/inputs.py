@@ -50,21 +50,33 @@ $b poweroff -f
 
 FREESTANDING32 = ["-m32", "-ffreestanding", "-fno-pic", "-fno-stack-protector", "-fno-tree-loop-distribute-patterns",
                   "-static", "-nostdlib"]
+# No contraction to fused operations, which A64 has in its baseline: results agree between architectures.
+WORK = ["-D_GNU_SOURCE", "-static", "-pthread", "-ffp-contract=off"]
+# architecture: {program: (flags, sources, libraries)}
 SOURCES = {
-    "work": (["-D_GNU_SOURCE", "-static", "-pthread"], ["work/*.c"], ["-lm"]),
-    "work32": (FREESTANDING32, ["work32/work32.c", "work/int.c"], []),
-    "apps": (["-D_GNU_SOURCE", "-static"], ["apps/*.c"], []),
+    "amd64": {
+        "work": (WORK + ["-Ibench/work", "-Ibench/work/x86"], ["work/*.c", "work/x86/*.c"], ["-lm"]),
+        "work32": (FREESTANDING32, ["work32/work32.c", "work/int.c"], []),
+        "apps": (["-D_GNU_SOURCE", "-static"], ["apps/*.c"], []),
+    },
+    "arm64": {
+        "work": (WORK + ["-Ibench/work", "-Ibench/work/arm64"], ["work/*.c", "work/arm64/*.c"], ["-lm"]),
+    },
 }
+CROSS_CC = "aarch64-linux-gnu-gcc"
 
 
 class Failed(Exception):
     pass
 
 
-def compile_program(path, name):
-    flags, patterns, libraries = SOURCES[name]
+def compile_program(path, arch, name):
+    flags, patterns, libraries = SOURCES[arch][name]
+    compiler = os.environ.get("CC", "gcc") if arch == "amd64" else CROSS_CC
+    if not shutil.which(compiler):
+        raise Failed(f"{compiler} is missing (tools/deps bench)")
     sources = [f for p in patterns for f in sorted(glob.glob(os.path.join(ROOT, "bench", p)))]
-    done = subprocess.run([os.environ.get("CC", "gcc"), "-O2", *flags, "-o", path, *sources, *libraries])
+    done = subprocess.run([compiler, "-O2", *flags, "-o", path, *sources, *libraries], cwd=ROOT)
     if done.returncode:
         raise Failed("the workloads do not compile")
 
@@ -77,23 +89,34 @@ def output_of(*command):
 
 
 class Inputs:
-    """programs: {name: path}; kernel, initrd, data: paths. disk and the other archives are made when first asked for."""
+    """programs: {name: path}, the host's; kernel, initrd, data: paths. disk and the other archives are made when first
+    asked for."""
 
     def __init__(self, args):
-        self.scale, self.own_kernel = args.scale, args.kernel
-        self.folder = os.path.join(os.path.abspath(args.build), "bench")
+        self.scale, self.own_kernel, self.arch = args.scale, args.kernel, args.arch
+        self.folder = os.path.join(os.path.abspath(args.build), "bench" if args.arch == "amd64" else f"bench-{args.arch}")
         os.makedirs(self.folder, exist_ok=True)
-        self.programs = {name: self.path(name) for name in SOURCES}
-        for name, path in self.programs.items():
-            compile_program(path, name)
-        self.kernel = args.kernel or output_of(os.path.join(ROOT, "tools/fetch-kernel"), "--print")
-        busybox = shutil.which("busybox")
+        self.programs = self.compile("amd64")
+        guests = self.programs if args.arch == "amd64" else self.compile(args.arch)
+        self.kernel = args.kernel or self.fetch()
+        busybox = shutil.which("busybox") if args.arch == "amd64" else \
+            os.path.join(os.path.dirname(self.fetch()), "busybox")
         if not busybox:
             raise Failed("busybox is missing (tools/deps bench)")
         self.initrd = self.path("initramfs.cpio")
-        files = {f"bin/{name}": read(path) for name, path in self.programs.items()}
+        files = {f"bin/{name}": read(path) for name, path in guests.items()}
         write_initramfs(self.initrd, {"bin/busybox": read(busybox), **files, "init": INIT.encode()})
         self.data, self.made = None, {}
+
+    def fetch(self):
+        """The cached kernel; a foreign one has its busybox beside it."""
+        return output_of(os.path.join(ROOT, "tools/fetch-kernel"), "--arch", self.arch, "--print")
+
+    def compile(self, arch):
+        programs = {name: self.path(f"{name}-{arch}" if arch != "amd64" else name) for name in SOURCES[arch]}
+        for name, path in programs.items():
+            compile_program(path, arch, name)
+        return programs
 
     def path(self, name):
         return os.path.join(self.folder, name)

@@ -5,7 +5,7 @@ import math
 import statistics
 from xml.sax.saxutils import escape
 
-COLORS = {"tcg": "#c0504d", "kuse": "#1f6fb4", "qemu": "#2e8b57", "native": "#555555"}
+COLORS = {"tcg": "#c0504d", "tcg-max": "#d99a3a", "kuse": "#1f6fb4", "qemu": "#2e8b57", "native": "#555555"}
 LEFT, WIDTH, ROW, TOP = 110, 700, 15, 64
 
 

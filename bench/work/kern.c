@@ -194,7 +194,7 @@ static uint64_t work_file(unsigned rounds)
 		if (write(fd, buf, sizeof(buf)) != sizeof(buf) ||
 		    pread(fd, buf, sizeof(buf), 0) != sizeof(buf))
 			work_fail(name);
-		sum = work_mix(sum, buf[i % sizeof(buf)]);
+		sum = work_mix(sum, (uint8_t)buf[i % sizeof(buf)]);
 		close(fd);
 		unlink(name);
 	}
