@@ -18,10 +18,11 @@ $(BUILD)/build.ninja:
 		|| { cat $(BUILD).setup.log >&2; rm -f $(BUILD).setup.log; exit 1; }
 	@rm -f $(BUILD).setup.log
 
+RUN_ARM64 = $(findstring arm64,$(ARGS))$(findstring aarch64,$(ARGS))
 run: $(BUILD)/build.ninja
 	@tools/deps run
-	@ninja -C $(BUILD) -j $(JOBS) --quiet kuse
-	@tools/fetch-kernel
+	@ninja -C $(BUILD) -j $(JOBS) --quiet kuse $(if $(RUN_ARM64),kuse-arm64)
+	@tools/fetch-kernel $(if $(RUN_ARM64),--arch arm64)
 	@$(BUILD)/kuse run $(ARGS)
 
 test: all

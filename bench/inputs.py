@@ -55,12 +55,12 @@ WORK = ["-D_GNU_SOURCE", "-static", "-pthread", "-ffp-contract=off"]
 # architecture: {program: (flags, sources, libraries)}
 SOURCES = {
     "amd64": {
-        "work": (WORK + ["-Ibench/work", "-Ibench/work/x86"], ["work/*.c", "work/x86/*.c"], ["-lm"]),
+        "work": (WORK, ["work/*.c", "work/x86/*.c"], ["-lm"]),
         "work32": (FREESTANDING32, ["work32/work32.c", "work/int.c"], []),
         "apps": (["-D_GNU_SOURCE", "-static"], ["apps/*.c"], []),
     },
     "arm64": {
-        "work": (WORK + ["-Ibench/work", "-Ibench/work/arm64"], ["work/*.c", "work/arm64/*.c"], ["-lm"]),
+        "work": (WORK, ["work/*.c", "work/arm64/*.c"], ["-lm"]),
     },
 }
 CROSS_CC = "aarch64-linux-gnu-gcc"

@@ -3,7 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include "arch.h"
 #include "work.h"
 
 /* ---- vm: a bytecode interpreter ------------------------------------------------------------- */

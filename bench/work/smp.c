@@ -9,7 +9,6 @@
 #include <stdatomic.h>
 #include <sys/syscall.h>
 #include <unistd.h>
-#include "arch.h"
 #include "work.h"
 
 #define THREADS 2

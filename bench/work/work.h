@@ -28,6 +28,10 @@ uint64_t work_int(unsigned rounds), work_calls(unsigned rounds);
 /* smp.c: the calling thread goes to the n-th CPU that the program may use (modulo their number). */
 void work_pin(unsigned n);
 
+/* Of the architecture (x86/, arm64/). In a spinning loop; writes code for `n + imm`, of 16 bytes at most. */
+void work_relax(void);
+void work_adder(void *code, uint32_t imm);
+
 /* Ends the program: a workload that could not do its work has no time. */
 void work_fail(const char *what) __attribute__((noreturn));
 

@@ -1,8 +1,27 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What only x86 has: string instructions, x87, and sets beyond the baseline: AES-NI, AVX2, FMA. Without these the workload fails. */
+/*
+ * What only x86 has: string instructions, x87, sets beyond the baseline (AES-NI, AVX2, FMA). A workload of
+ * a set that is not there fails.
+ */
 #include <errno.h>
 #include <immintrin.h>
-#include "work.h"
+#include <string.h>
+#include "../work.h"
+
+void work_relax(void)
+{
+	__builtin_ia32_pause();
+}
+
+/* Writes a function that adds a constant. mov eax, imm; add eax, edi; ret */
+void work_adder(void *code, uint32_t imm)
+{
+	static const uint8_t body[] = { 0xb8, 0, 0, 0, 0, 0x01, 0xf8, 0xc3 };
+
+	if (!imm)
+		memcpy(code, body, sizeof(body));
+	memcpy((uint8_t *)code + 1, &imm, sizeof(imm));
+}
 
 static void need(int has, const char *what)
 {
