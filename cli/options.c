@@ -40,7 +40,7 @@ static const char help_text[] =
 	"  -i, --initrd FILE    initial RAM disk (with --kernel and no CMD: none unless given)\n"
 	"  -p, --params TEXT    added to the kernel command line\n"
 	"  -m, --mem SIZE       guest memory in MiB, or with suffix M or G (default 512)\n"
-	"  -c, --cpus N         number of vCPUs (default 1, at most 64)\n"
+	"  -c, --cpus N         number of vCPUs (default 1, arm64: 2; at most 64)\n"
 	"      --accel WHICH    auto (default): the host's /dev/kvm if a test guest runs on it, else\n"
 	"                       KUSE's KVM; kvm: the host's; kuse: KUSE's\n"
 	"      --arch ARCH      the guest's architecture: amd64 (default) or arm64\n"
@@ -202,7 +202,7 @@ int options_parse(int argc, char **argv, struct run_options *opt)
 {
 	int c, status = STATUS_OK;
 
-	*opt = (struct run_options){.vm = {.name = "guest", .memory = DEFAULT_MEMORY_MIB << 20, .cpus = 1}};
+	*opt = (struct run_options){.vm = {.name = "guest", .memory = DEFAULT_MEMORY_MIB << 20, .cpus = MACHINE_CPUS}};
 	opterr = 0;
 	optind = 1;
 	while (status == STATUS_OK && (c = getopt_long(argc, argv, "+:k:i:p:m:c:h", longs, NULL)) != -1) {
