@@ -168,7 +168,7 @@ def notes(columns):
         yield "best: the faster of tcg (-cpu cortex-a72) and tcg-max (-cpu max); native: the x86 build, for reference"
     if columns.present(["sslsha", "sslgcm"]):
         yield "sslsha, sslgcm: seconds for 1 GiB"
-    elif columns.present(["aes", "avx2", "fma"]):
+    if columns.arch == "amd64" and columns.present(["aes", "avx2", "fma"]):
         yield "aes, avx2, fma: QEMU with -cpu max; elsewhere its default CPU"
     if "kuse" in columns.names and columns.present(["blk1m", "blk4k"]):
         yield "blk1m, blk4k: kuse is QEMU's virtio-blk on KUSE (kuse exec); native reads the image file, all O_DIRECT"
