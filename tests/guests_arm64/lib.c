@@ -106,13 +106,8 @@ void tlbi_all(void)
 	__asm__ volatile("dsb sy; tlbi vmalle1is; dsb sy; isb" : : : "memory");
 }
 
-u64 *mmu_on(u64 tcr_extra)
+void mmu_use(u64 *l0, u64 tcr_extra)
 {
-	u64 *l0 = alloc_page(), *l1 = alloc_page();
-
-	l0[0] = (u64)l1 | PTE_TABLE;
-	l1[0] = PTE_BLOCK | PTE_DEVICE | PTE_UXN | PTE_PXN;
-	l1[1] = 0x40000000 | PTE_BLOCK | PTE_NORMAL | PTE_UXN;
 	msr(mair_el1, 0x00ff);
 	msr(tcr_el1, 16ul | 16ul << 16 | 1ul << 23 | 2ul << 30 | 2ul << 32 | tcr_extra);
 	msr(ttbr0_el1, l0);
@@ -120,6 +115,16 @@ u64 *mmu_on(u64 tcr_extra)
 	tlbi_all();
 	msr(sctlr_el1, mrs(sctlr_el1) | 1);
 	isb();
+}
+
+u64 *mmu_on(u64 tcr_extra)
+{
+	u64 *l0 = alloc_page(), *l1 = alloc_page();
+
+	l0[0] = (u64)l1 | PTE_TABLE;
+	l1[0] = PTE_BLOCK | PTE_DEVICE | PTE_UXN | PTE_PXN;
+	l1[1] = 0x40000000 | PTE_BLOCK | PTE_NORMAL | PTE_UXN;
+	mmu_use(l0, tcr_extra);
 	return l0;
 }
 
@@ -139,6 +144,37 @@ u64 *map_page(u64 *table, u64 va, u64 desc)
 void cpu_wait(volatile u64 *word, u64 value)
 {
 	while (*word != value)
+		__asm__ volatile("yield");
+}
+
+/* ---- several CPUs ---- */
+
+u64 cpus;
+static u64 arrived, *shared_tables;
+static u64 go __attribute__((aligned(64)));
+
+u64 *smp_start(u64 cpu)
+{
+	if (cpu == 0) {
+		cpus = read64(DEV_CPUS);
+		shared_tables = mmu_on(0);
+		release(&go, 1);
+	} else {
+		while (acquire(&go) != 1)
+			__asm__ volatile("yield");
+		mmu_use(shared_tables, 0);
+	}
+	barrier();
+	return shared_tables;
+}
+
+/* A counter that only grows: no sense to reverse. */
+void barrier(void)
+{
+	u64 n = add_lse(&arrived);
+	u64 target = (n / cpus + 1) * cpus;
+
+	while (acquire(&arrived) < target)
 		__asm__ volatile("yield");
 }
 

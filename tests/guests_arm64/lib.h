@@ -113,8 +113,37 @@ void back_from_el0(void);
 u64 *mmu_on(u64 tcr_extra);
 /* The TTBR0 tables get this page (level 3 descriptor); tables are made as needed. */
 u64 *map_page(u64 *root, u64 va, u64 desc);
+void mmu_use(u64 *l0, u64 tcr_extra); /* these tables on another CPU */
 void *alloc_page(void);
 void tlbi_all(void);
 void cpu_wait(volatile u64 *word, u64 value);
+
+/* ---- several CPUs ---- */
+static inline u64 acquire(const u64 *p)
+{
+	u64 v;
+
+	__asm__ volatile("ldar %0, [%1]" : "=r"(v) : "r"(p) : "memory");
+	return v;
+}
+
+static inline void release(u64 *p, u64 v)
+{
+	__asm__ volatile("stlr %0, [%1]" : : "r"(v), "r"(p) : "memory");
+}
+
+static inline u64 add_lse(u64 *p)
+{
+	u64 old;
+
+	__asm__ volatile("ldaddal %1, %0, [%2]" : "=&r"(old) : "r"(1ul), "r"(p) : "memory");
+	return old;
+}
+
+extern u64 cpus; /* their number, once smp_start() is through */
+/* Called by every CPU first: all run with CPU 0's tables (mmu_on(0)), which it returns. */
+u64 *smp_start(u64 cpu);
+/* All CPUs are here. */
+void barrier(void);
 
 #endif

@@ -11,8 +11,8 @@
 static struct {
 	u64 v;
 	u64 pad[7];
-} llsc, lse, locked, ticket, serving, x, y, r[4], phase, arrived, go __attribute__((aligned(64)));
-static u64 *root, *pte, cpus;
+} llsc, lse, locked, ticket, serving, x, y, r[4], phase __attribute__((aligned(64)));
+static u64 *pte;
 static u8 *pages[2], *code;
 
 static void add_llsc(u64 *p)
@@ -21,37 +21,6 @@ static void add_llsc(u64 *p)
 
 	__asm__ volatile("1: ldxr %0, [%2]\nadd %0, %0, #1\nstxr %w1, %0, [%2]\ncbnz %w1, 1b"
 			 : "=&r"(v), "=&r"(st) : "r"(p) : "memory");
-}
-
-static u64 add_lse(u64 *p)
-{
-	u64 old;
-
-	__asm__ volatile("ldaddal %1, %0, [%2]" : "=&r"(old) : "r"(1ul), "r"(p) : "memory");
-	return old;
-}
-
-static u64 acquire(u64 *p)
-{
-	u64 v;
-
-	__asm__ volatile("ldar %0, [%1]" : "=r"(v) : "r"(p) : "memory");
-	return v;
-}
-
-static void release(u64 *p, u64 v)
-{
-	__asm__ volatile("stlr %0, [%1]" : : "r"(v), "r"(p) : "memory");
-}
-
-/* All CPUs are here; sense by a counter that only grows. */
-static void barrier(void)
-{
-	u64 n = add_lse(&arrived.v);
-	u64 target = (n / cpus + 1) * cpus;
-
-	while (acquire(&arrived.v) < target)
-		__asm__ volatile("yield");
 }
 
 static void counters(void)
@@ -149,21 +118,8 @@ static void code_broadcast(u64 cpu)
 	}
 }
 
-static void same_mmu(void)
+static void set_up(u64 *root)
 {
-	msr(mair_el1, 0x00ff);
-	msr(tcr_el1, 16ul | 16ul << 16 | 1ul << 23 | 2ul << 30 | 2ul << 32);
-	msr(ttbr0_el1, root);
-	isb();
-	tlbi_all();
-	msr(sctlr_el1, mrs(sctlr_el1) | 1);
-	isb();
-}
-
-static void set_up(void)
-{
-	cpus = read64(DEV_CPUS);
-	root = mmu_on(0);
 	for (u64 i = 0; i < 2; i++) {
 		pages[i] = alloc_page();
 		set((u64 *)pages[i], i);
@@ -171,18 +127,14 @@ static void set_up(void)
 	code = alloc_page();
 	pte = map_page(root, VA, (u64)pages[0] | PTE_PAGE | PTE_NORMAL);
 	dsb();
-	release(&go.v, 1);
 }
 
 void guest_main(u64 cpu)
 {
-	if (cpu == 0) {
-		set_up();
-	} else {
-		while (acquire(&go.v) != 1)
-			__asm__ volatile("yield");
-		same_mmu();
-	}
+	u64 *root = smp_start(cpu);
+
+	if (cpu == 0)
+		set_up(root);
 	barrier();
 	counters();
 	message_passing(cpu);
