@@ -3,7 +3,9 @@
  * Accesses to guest memory. In line:
  *
  *	lea  rcx, [base + disp]
- *	rorx eax, ecx, 7
+ *	rorx rax, rcx, HYP_TLB_BITS
+ *	xor  eax, ecx
+ *	rorx eax, eax, 7
  *	and  eax, (HYP_TLB_SIZE - 1) * 32
  *	sub  rcx, gs:[rax + tlb + tag]	; offset in the page, if the tag is right
  *	cmp  rcx, 4096 - size		; page crossing misses too
@@ -90,7 +92,9 @@ static struct em_cold *check(struct em *x, const struct access *a)
 		e_lea(&x->e, true, RCX, a->base, NO_REG, 1, a->disp);
 	else
 		em_mov(x, true, RCX, em_reg(a->base));
-	em_rorx(x, false, RAX, RCX, PAGE_SHIFT - HYP_TLB_SLOT_SHIFT);
+	em_rorx(x, true, RAX, RCX, HYP_TLB_BITS);
+	em_alu(x, false, ALU_XOR, RAX, em_reg(RCX));
+	em_rorx(x, false, RAX, RAX, PAGE_SHIFT - HYP_TLB_SLOT_SHIFT);
 	em_alu(x, false, ALU_AND, RAX, em_imm((HYP_TLB_SIZE - 1) << HYP_TLB_SLOT_SHIFT));
 	if (each > 1 && (a->i->mem & IR_MEM_ALIGN || x->b->key & HYP_KEY_ALIGN)) {
 		e_bytes(&x->e, "\xf6\xc1", 2); /* test cl, n */

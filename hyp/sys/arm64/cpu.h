@@ -30,17 +30,32 @@ struct hyp_tlb_entry {
 /* Bits 55:48 neither all 0 nor all 1: no address has that, whatever its top byte. */
 #define HYP_TLB_NONE(slot) (0x0080000000000000ull | (u64)((slot) ^ 1u) << 12)
 #define HYP_TLBE_GLOBAL 1ull
-#define HYP_TLB_BITS 11
+#define HYP_TLB_BITS 13
 #define HYP_TLB_SIZE (1 << HYP_TLB_BITS)
 #define HYP_TLB_SLOT_SHIFT 5
 
 /* Which partition an access uses. EL1 with PAN clear sees user pages too, so it has its own. */
 enum hyp_tlb_part { HYP_TLB_EL0, HYP_TLB_EL1, HYP_TLB_EL1_PAN, HYP_TLB_PARTS };
 
+/* As emitted code computes it: address bits above the index are folded in, so that arrays a power of two apart do not
+ * fight for one slot; the tag byte is not. */
 static inline unsigned hyp_tlb_slot(gva_t gva)
 {
-	return gva >> PAGE_SHIFT & (HYP_TLB_SIZE - 1);
+	return (gva >> PAGE_SHIFT ^ gva >> (PAGE_SHIFT + HYP_TLB_BITS)) & (HYP_TLB_SIZE - 1);
 }
+
+/* Blocks: 2 MiB of RAM in one piece on the host, behind the soft TLB. */
+struct hyp_large_entry {
+	u64 tag;   /* address with its top byte | HYP_LARGE_VALID; 0: empty */
+	u8 *host;  /* of the first byte */
+	gpa_t gpa; /* | HYP_LARGE_WRITABLE | HYP_TLBE_GLOBAL */
+	const struct hyp_region *region;
+};
+#define HYP_LARGE_SHIFT 21
+#define HYP_LARGE_MASK (~((1ull << HYP_LARGE_SHIFT) - 1))
+#define HYP_LARGE_SIZE 64 /* a bit each in large_used */
+#define HYP_LARGE_VALID 1ull
+#define HYP_LARGE_WRITABLE 4ull
 
 /* Instruction fetches. */
 struct hyp_itlb_entry {
@@ -51,7 +66,7 @@ struct hyp_itlb_entry {
 #define HYP_ITLB_SIZE 512
 
 /* A short list of TLB slots; n > HYP_FILLS_MAX: too many to list. */
-#define HYP_FILLS_MAX 190
+#define HYP_FILLS_MAX 1000
 struct hyp_fills {
 	u16 n;
 	u16 slot[HYP_FILLS_MAX];
@@ -163,6 +178,8 @@ struct hyp_cpu {
 	 * that entries were filled from larger pages than the granule in.
 	 */
 	u64 exec_pages[2][64];
+	struct hyp_large_entry large[HYP_TLB_PARTS][HYP_LARGE_SIZE];
+	u64 large_used[HYP_TLB_PARTS];
 	u64 large_areas[HYP_TLB_PARTS + 2][64];
 	u64 huge_areas[HYP_TLB_PARTS + 2][64]; /* the same for 1 GiB areas and blocks beyond 2 MiB */
 	struct hyp_fills fills[HYP_TLB_PARTS + 2]; /* slots with non-global entries; the last two: itlb */

@@ -6,7 +6,8 @@
  * so one page may have several entries in its slot one after the other; maintenance compares bits 55:12
  * only. Entries of ASIDs other than the current one are not kept: what is not global goes when the ASID or
  * TTBR0 changes. To make TLBI of a block exact without emptying everything, a filter remembers the 2 MiB
- * areas that entries were filled from blocks in.
+ * areas that entries were filled from blocks in. Behind it is a small table of whole blocks, so that accesses
+ * all over a large array need no walk each; any flush of a partition empties it.
  *
  * Device memory that is RAM has no entries, nor have pages with a watchpoint: every access comes here,
  * which checks its alignment. With the MMU off that is all memory.
@@ -154,6 +155,61 @@ static bool raise_abort(struct hyp_cpu *cpu, gva_t gva, unsigned acc, const stru
 	return false;
 }
 
+/* ---- blocks ---- */
+
+#define ACC_LARGE (ARM64_ACC_R | ARM64_ACC_W | ARM64_ACC_USER | ARM64_ACC_NOISV) /* what they serve */
+
+static struct hyp_large_entry *large_slot(struct hyp_cpu *cpu, unsigned part, gva_t gva)
+{
+	return &cpu->large[part][gva >> HYP_LARGE_SHIFT & (HYP_LARGE_SIZE - 1)];
+}
+
+static void large_flush(struct hyp_cpu *cpu, unsigned part)
+{
+	for (u64 used = cpu->large_used[part]; used; used &= used - 1)
+		cpu->large[part][__builtin_ctzll(used)].tag = 0;
+	cpu->large_used[part] = 0;
+}
+
+/* Notes a block all of whose 2 MiB around gva are in r. */
+static void large_fill(struct hyp_cpu *cpu, unsigned part, gva_t gva, const struct arm64_walk *w,
+		       const struct hyp_region *r)
+{
+	struct hyp_large_entry *e = large_slot(cpu, part, gva);
+	gpa_t gpa = w->gpa & HYP_LARGE_MASK;
+
+	if (w->shift < HYP_LARGE_SHIFT || cpu->as->has_private || gpa < r->gpa ||
+	    gpa - r->gpa + (1ull << HYP_LARGE_SHIFT) > r->size)
+		return;
+	*e = (struct hyp_large_entry){ .tag = (gva & HYP_LARGE_MASK) | HYP_LARGE_VALID,
+				       .host = r->hva + (gpa - r->gpa),
+				       .gpa = gpa | (w->global ? HYP_TLBE_GLOBAL : 0) |
+					      (w->writable ? HYP_LARGE_WRITABLE : 0),
+				       .region = r };
+	cpu->large_used[part] |= 1ull << (e - cpu->large[part]);
+}
+
+/* Writes to what is logged or read-only are for the walk's path. */
+static bool place_by_block(struct hyp_cpu *cpu, gva_t gva, unsigned acc, unsigned part, struct arm64_place *p)
+{
+	const struct hyp_large_entry *e = large_slot(cpu, part, gva);
+	struct arm64_walk w = { .shift = HYP_LARGE_SHIFT };
+
+	if (e->tag != ((gva & HYP_LARGE_MASK) | HYP_LARGE_VALID) || acc & ~ACC_LARGE || unlikely(cpu->watching))
+		return false;
+	w.writable = e->gpa & HYP_LARGE_WRITABLE;
+	if (acc & ARM64_ACC_W &&
+	    (!w.writable || e->region->flags & (HYP_REGION_READONLY | HYP_REGION_LOG_DIRTY)))
+		return false;
+	w.global = e->gpa & HYP_TLBE_GLOBAL;
+	w.gpa = (e->gpa & HYP_LARGE_MASK) | (gva & ~HYP_LARGE_MASK);
+	p->gpa = w.gpa;
+	p->device = false;
+	p->host = e->host + (gva & ~HYP_LARGE_MASK);
+	fill(cpu, part, gva, acc, &w, p->host);
+	return true;
+}
+
 /* The slow half of arm64_place: walk, find the region, fill. */
 static bool place_by_walk(struct hyp_cpu *cpu, gva_t gva, unsigned acc, unsigned part, struct arm64_place *p)
 {
@@ -175,9 +231,11 @@ static bool place_by_walk(struct hyp_cpu *cpu, gva_t gva, unsigned acc, unsigned
 		arm64_exit(cpu, HYP_EXIT_INTR, 4);
 		return false;
 	}
-	if (!w.device && !(acc & (ARM64_ACC_NOPAN | ARM64_ACC_CM)) &&
-	    !(unlikely(cpu->watching) && arm64_page_watched(cpu, gva)))
-		fill(cpu, part, gva, acc, &w, p->host);
+	if (w.device || acc & (ARM64_ACC_NOPAN | ARM64_ACC_CM) ||
+	    (unlikely(cpu->watching) && arm64_page_watched(cpu, gva)))
+		return true;
+	fill(cpu, part, gva, acc, &w, p->host);
+	large_fill(cpu, part, gva, &w, r);
 	return true;
 }
 
@@ -188,7 +246,7 @@ bool arm64_place(struct hyp_cpu *cpu, gva_t gva, unsigned acc, struct arm64_plac
 
 	if ((acc & ARM64_ACC_W ? e->write_tag : e->read_tag) != (gva & PAGE_MASK)) {
 		cpu->stats[HYP_STAT_tlb_miss]++;
-		return place_by_walk(cpu, gva, acc, part, p);
+		return place_by_block(cpu, gva, acc, part, p) || place_by_walk(cpu, gva, acc, part, p);
 	}
 	p->host = (u8 *)(gva + e->addend);
 	p->gpa = (e->gpa & PAGE_MASK) | (gva & ~PAGE_MASK);
@@ -316,6 +374,7 @@ static void flush_data(struct hyp_cpu *cpu, unsigned part)
 {
 	for (unsigned i = 0; i < HYP_TLB_SIZE; i++)
 		empty(&cpu->tlb[part][i], i);
+	large_flush(cpu, part);
 	forget_part(cpu, part);
 }
 
@@ -343,6 +402,7 @@ static void flush_listed_data(struct hyp_cpu *cpu, unsigned part)
 	bool all = f->n > HYP_FILLS_MAX;
 	unsigned n = all ? HYP_TLB_SIZE : f->n;
 
+	large_flush(cpu, part);
 	for (unsigned i = 0; i < n; i++) {
 		unsigned slot = all ? i : f->slot[i];
 
@@ -394,6 +454,7 @@ static void flush_page_data(struct hyp_cpu *cpu, unsigned part, gva_t gva)
 {
 	unsigned slot = hyp_tlb_slot(gva);
 
+	large_flush(cpu, part);
 	if (filter_has(cpu->huge_areas[part], (gva & VA_MASK) >> 30))
 		flush_data(cpu, part);
 	else if (filter_has(cpu->large_areas[part], (gva & VA_MASK) >> 21))
@@ -461,6 +522,7 @@ static void flush_range_data(struct hyp_cpu *cpu, unsigned part, gva_t va, u64 l
 		flush_data(cpu, part);
 		return;
 	}
+	large_flush(cpu, part);
 	for (unsigned i = 0; i < HYP_TLB_SIZE; i++)
 		if (in_range(cpu->tlb[part][i].read_tag, va, len))
 			empty(&cpu->tlb[part][i], i);
