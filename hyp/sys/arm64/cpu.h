@@ -37,8 +37,8 @@ struct hyp_tlb_entry {
 /* Which partition an access uses. EL1 with PAN clear sees user pages too, so it has its own. */
 enum hyp_tlb_part { HYP_TLB_EL0, HYP_TLB_EL1, HYP_TLB_EL1_PAN, HYP_TLB_PARTS };
 
-/* As emitted code computes it: address bits above the index are folded in, so that arrays a power of two apart do not
- * fight for one slot; the tag byte is not. */
+/* As emitted code computes it: address bits above the index are folded in, so that arrays a power of two
+ * apart do not fight for one slot; the tag byte is not. */
 static inline unsigned hyp_tlb_slot(gva_t gva)
 {
 	return (gva >> PAGE_SHIFT ^ gva >> (PAGE_SHIFT + HYP_TLB_BITS)) & (HYP_TLB_SIZE - 1);
@@ -174,8 +174,8 @@ struct hyp_cpu {
 	u64 own_stats[HYP_NSTATS];
 
 	/*
-	 * Filters, one bit per hash of a number: code pages fetched since jc was reset (EL0, EL1); 2 MiB areas
-	 * that entries were filled from larger pages than the granule in.
+	 * Filters, one bit per hash of a number: code pages fetched since jc was reset (EL0, EL1); 2 MiB
+	 * areas that entries were filled from larger pages than the granule in.
 	 */
 	u64 exec_pages[2][64];
 	struct hyp_large_entry large[HYP_TLB_PARTS][HYP_LARGE_SIZE];

@@ -195,7 +195,8 @@ static bool place_by_block(struct hyp_cpu *cpu, gva_t gva, unsigned acc, unsigne
 	const struct hyp_large_entry *e = large_slot(cpu, part, gva);
 	struct arm64_walk w = { .shift = HYP_LARGE_SHIFT };
 
-	if (e->tag != ((gva & HYP_LARGE_MASK) | HYP_LARGE_VALID) || acc & ~ACC_LARGE || unlikely(cpu->watching))
+	if (e->tag != ((gva & HYP_LARGE_MASK) | HYP_LARGE_VALID) || acc & ~ACC_LARGE ||
+	    unlikely(cpu->watching))
 		return false;
 	w.writable = e->gpa & HYP_LARGE_WRITABLE;
 	if (acc & ARM64_ACC_W &&
