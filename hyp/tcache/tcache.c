@@ -5,14 +5,17 @@
 #include "hyp/tcache/tcache.h"
 #include "hyp/tcache/tcache_priv.h"
 
-static u32 block_hash(gpa_t gpa, u32 key)
+/* With the linear page: a library's page has blocks for every process that ran it. */
+static u32 block_hash(u64 pc, gpa_t gpa, u32 key)
 {
-	return (u32)(((gpa ^ ((u64)key << 40)) * 0x9e3779b97f4a7c15ull) >> (64 - TCACHE_HASH_BITS));
+	u64 place = (gpa ^ ((u64)key << 40)) * 0x9e3779b97f4a7c15ull;
+
+	return (u32)((place + (pc >> PAGE_SHIFT) * 0xc2b2ae3d27d4eb4full) >> (64 - TCACHE_HASH_BITS));
 }
 
 struct hyp_block *tcache_lookup(struct hyp_engine *e, u64 pc, gpa_t gpa, u32 key)
 {
-	for (u32 i = e->hash[block_hash(gpa, key)]; i != TCACHE_NONE; i = e->blocks[i].hash_next) {
+	for (u32 i = e->hash[block_hash(pc, gpa, key)]; i != TCACHE_NONE; i = e->blocks[i].hash_next) {
 		struct hyp_block *b = &e->blocks[i];
 
 		if (b->gpa == gpa && b->pc == pc && b->key == key)
@@ -77,7 +80,7 @@ static void page_link(struct hyp_engine *e, struct hyp_block *b, unsigned which)
 
 void tcache_publish(struct hyp_engine *e, struct hyp_block *b)
 {
-	u32 *head = &e->hash[block_hash(b->gpa, b->key)];
+	u32 *head = &e->hash[block_hash(b->pc, b->gpa, b->key)];
 
 	b->hash_next = *head;
 	*head = (u32)(b - e->blocks);
@@ -97,7 +100,7 @@ static void patch_jump(struct hyp_engine *e, u32 at, u32 to)
 
 void tcache_kill(struct hyp_engine *e, struct hyp_block *b)
 {
-	u32 *link = &e->hash[block_hash(b->gpa, b->key)];
+	u32 *link = &e->hash[block_hash(b->pc, b->gpa, b->key)];
 	u32 self = (u32)(b - e->blocks);
 
 	if (b->dead)

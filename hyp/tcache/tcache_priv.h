@@ -4,7 +4,7 @@
 
 #include "lib/types.h"
 
-#define TCACHE_HASH_BITS 17
+#define TCACHE_HASH_BITS 18
 #define TCACHE_PAGE_BITS 16
 
 /* Every block ends with the stub its overwritten entry jumps to: call leave + site. */
