@@ -112,22 +112,25 @@ static struct kvm_file *lookup(int fd)
 	return file;
 }
 
-/* A number we were not told of may be a dup of one we know: same inode. */
+/* A number we were not told of may be a dup of one we know: same inode. Or kvm_file_install has just told us,
+ * on another thread: then the number has its reference. */
 static struct kvm_file *adopt(int fd, const struct stat *st)
 {
-	struct kvm_file *file = NULL;
+	struct kvm_file *file = NULL, *stale = NULL;
 
 	pthread_mutex_lock(&table_lock);
 	for (int i = 0; i <= highest_fd && !file; i++)
 		if (table[i] && table[i]->dev == st->st_dev && table[i]->ino == st->st_ino &&
 		    get_unless_zero(table[i]))
 			file = table[i];
-	if (file) {
+	if (file && table[fd] != file) {
 		__atomic_add_fetch(&file->refs, 1, __ATOMIC_RELAXED); /* the number's own */
 		__atomic_add_fetch(&file->numbers, 1, __ATOMIC_RELAXED);
-		table_set(fd, file);
+		stale = table_set(fd, file);
 	}
 	pthread_mutex_unlock(&table_lock);
+	if (stale)
+		drop_number(stale);
 	return file;
 }
 
