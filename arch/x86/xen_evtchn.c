@@ -69,28 +69,39 @@ static void tell(struct kvm_vcpu *vcpu)
 		wake(vcpu);
 }
 
-int kvm_xen_set_evtchn(struct kvm *kvm, const struct xen_evtchn *e)
+/* One look at where the page is: a port made pending there is delivered, though the page moves meanwhile. */
+static int make_pending(struct kvm_vcpu *vcpu, u32 port)
 {
-	struct kvm_vcpu *vcpu = kvm_get_vcpu_by_id(kvm, (int)e->vcpu_id);
-	const u64 *at = &kvm->arch.xen.shared_info;
+	struct kvm *kvm = vcpu->kvm;
+	u64 at = __atomic_load_n(&kvm->arch.xen.shared_info, __ATOMIC_SEQ_CST);
 	bool lm = kvm->arch.xen.long_mode, was, masked;
-	int ret;
+	int ret = xen_test_and_set_bit(kvm, &at, XEN_SHINFO_EVTCHN_PENDING(lm), port, &was);
 
-	if (!vcpu || e->port >= XEN_NR_PORTS(lm))
-		return -EINVAL;
-	ret = xen_test_and_set_bit(kvm, at, XEN_SHINFO_EVTCHN_PENDING(lm), e->port, &was);
 	if (ret || was)
 		return ret;
-	ret = xen_test_bit(kvm, at, XEN_SHINFO_EVTCHN_MASK(lm), e->port, &masked);
+	ret = xen_test_bit(kvm, &at, XEN_SHINFO_EVTCHN_MASK(lm), port, &masked);
 	if (ret)
 		return ret;
 	if (masked) {
-		wake_poller(vcpu, e->port);
+		wake_poller(vcpu, port);
 		return -ENOTCONN;
 	}
-	if (select_word(vcpu, e->port / (lm ? 64 : 32)))
+	if (select_word(vcpu, port / (lm ? 64 : 32)))
 		tell(vcpu);
 	return 1;
+}
+
+int kvm_xen_set_evtchn(struct kvm *kvm, const struct xen_evtchn *e)
+{
+	struct kvm_vcpu *vcpu = kvm_get_vcpu_by_id(kvm, (int)e->vcpu_id);
+	int idx, ret;
+
+	if (!vcpu || e->port >= XEN_NR_PORTS(kvm->arch.xen.long_mode))
+		return -EINVAL;
+	idx = srcu_read_lock(&kvm->srcu); /* who moves the page waits for us */
+	ret = make_pending(vcpu, e->port);
+	srcu_read_unlock(&kvm->srcu, idx);
+	return ret;
 }
 
 int kvm_xen_hvm_evtchn_send(struct kvm *kvm, const struct kvm_irq_routing_xen_evtchn *uxe)
