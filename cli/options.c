@@ -6,11 +6,12 @@
 #include <string.h>
 
 #include "cli/cli.h"
+#include "vmm/machine.h"
 
 #define DEFAULT_MEMORY_MIB 512u
 #define MAX_MEMORY_MIB (512u << 10)
 
-enum { OPT_ACCEL = 256, OPT_NAME, OPT_DEBUG, OPT_BOOT, OPT_PROFILE, OPT_SYMBOLS, OPT_PERF_MAP };
+enum { OPT_ACCEL = 256, OPT_IRQCHIP, OPT_NAME, OPT_DEBUG, OPT_BOOT, OPT_PROFILE, OPT_SYMBOLS, OPT_PERF_MAP };
 
 static const struct option longs[] = {
 	{"kernel", required_argument, NULL, 'k'},
@@ -19,6 +20,7 @@ static const struct option longs[] = {
 	{"mem", required_argument, NULL, 'm'},
 	{"cpus", required_argument, NULL, 'c'},
 	{"accel", required_argument, NULL, OPT_ACCEL},
+	{"irqchip", required_argument, NULL, OPT_IRQCHIP},
 	{"name", required_argument, NULL, OPT_NAME},
 	{"boot", required_argument, NULL, OPT_BOOT},
 	{"debug", no_argument, NULL, OPT_DEBUG},
@@ -44,6 +46,7 @@ static const char help_text[] =
 	"      --accel WHICH    auto (default): the host's /dev/kvm if a test guest runs on it, else\n"
 	"                       KUSE's KVM; kvm: the host's; kuse: KUSE's\n"
 	"      --arch ARCH      the guest's architecture: amd64 (default) or arm64\n"
+	"      --irqchip CHIP   arm64: gicv3-its (default), gicv3, or gicv2 (at most 8 vCPUs)\n"
 	"      --boot FORMAT    auto (default), bzimage, elf, pvh, flat (real mode at 1000:0), or\n"
 	"                       image (arm64: Image, Image.gz)\n"
 	"      --name NAME      the guest's name in messages\n"
@@ -124,6 +127,17 @@ static int parse_choice(const char *option, const char *const *names, const char
 			text);
 }
 
+static int parse_irqchip(const char *name, int *chip)
+{
+	for (*chip = 0; machine_irqchips[*chip].name; ++*chip)
+		if (strcmp(machine_irqchips[*chip].name, name) == 0)
+			return STATUS_OK;
+	return complain(STATUS_USAGE,
+			"--irqchip does not know '%s' for " MACHINE_ARCH
+			"; `kuse run --help` lists the choices",
+			name);
+}
+
 static int parse_one(int c, char *arg, struct run_options *opt)
 {
 	int choice, status;
@@ -150,6 +164,8 @@ static int parse_one(int c, char *arg, struct run_options *opt)
 		status = parse_choice("boot", boot_names, arg, &choice);
 		opt->vm.format = status == STATUS_OK ? choice : 0;
 		return status;
+	case OPT_IRQCHIP:
+		return parse_irqchip(arg, &opt->vm.irqchip);
 	case OPT_NAME:
 		opt->vm.name = arg;
 		return STATUS_OK;
@@ -193,6 +209,10 @@ static int check(int argc, char **argv, struct run_options *opt)
 		opt->command = argv + optind;
 	if (opt->command && opt->vm.initrd)
 		return complain(STATUS_USAGE, "a command runs in the built-in initramfs; leave out --initrd");
+	if (opt->vm.irqchip >= 0 && opt->vm.cpus > machine_irqchips[opt->vm.irqchip].max_cpus)
+		return complain(STATUS_USAGE, "--irqchip %s serves at most %u vCPUs; lower --cpus",
+				machine_irqchips[opt->vm.irqchip].name,
+				machine_irqchips[opt->vm.irqchip].max_cpus);
 	if (opt->vm.format == BOOT_FLAT && (!opt->vm.kernel || opt->command))
 		return complain(STATUS_USAGE, "--boot flat needs --kernel FILE, and takes no command");
 	return STATUS_OK;
@@ -202,7 +222,10 @@ int options_parse(int argc, char **argv, struct run_options *opt)
 {
 	int c, status = STATUS_OK;
 
-	*opt = (struct run_options){.vm = {.name = "guest", .memory = DEFAULT_MEMORY_MIB << 20, .cpus = MACHINE_CPUS}};
+	*opt = (struct run_options){.vm = {.name = "guest",
+					   .memory = DEFAULT_MEMORY_MIB << 20,
+					   .cpus = MACHINE_CPUS,
+					   .irqchip = -1}};
 	opterr = 0;
 	optind = 1;
 	while (status == STATUS_OK && (c = getopt_long(argc, argv, "+:k:i:p:m:c:h", longs, NULL)) != -1) {

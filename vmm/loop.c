@@ -3,9 +3,10 @@
  * The event loop, on the caller's thread: terminal in and out, signals that end us, and the stuck check.
  * It sleeps in poll; an idle guest costs one wake-up every stuck_ms.
  *
- * Stuck check: when the vCPU threads used no CPU time for a whole period, every vCPU is asked (by a kick)
- * whether it is halted with interrupts off. If all are, twice in a row without having run in between, nothing
- * can wake the guest any more. A vCPU that waits for SIPI counts as halted.
+ * Stuck check: when the vCPU threads used no CPU time for a whole period (or a halted one may spin), every
+ * vCPU is asked (by a kick) whether it is halted with interrupts off. If all are, twice in a row and without
+ * CPU time in between (but for those that spin), nothing can wake the guest any more. A vCPU that waits for
+ * SIPI counts as halted.
  */
 #include <errno.h>
 #include <poll.h>
@@ -244,7 +245,7 @@ static void stuck_check(struct loop *loop)
 	}
 	cpu = vcpus_cpu_time(loop->vm);
 	loop->next_check_ms = now_ms() + stuck_period(loop->vm);
-	if (cpu - loop->cpu_time < STUCK_IDLE_NS)
+	if (MACHINE_HALT_SPINS || cpu - loop->cpu_time < STUCK_IDLE_NS)
 		stuck_ask(loop);
 	else
 		loop->strikes = 0;

@@ -25,6 +25,13 @@ int machine_check(struct vm *vm);
 /* irq (vmm_machine.h) as KVM_IRQ_LINE has it. */
 u32 machine_irq(u32 irq);
 
+/* What --irqchip offers, in the order of struct vm_machine's enum if there is one; ends with a row without
+ * a name. */
+extern const struct machine_irqchip {
+	const char *name;
+	u32 max_cpus;
+} machine_irqchips[];
+
 /* The loaders asked for a kernel, in order, ends with NULL; images of other worlds, ends with len 0. */
 extern const struct boot_loader *const machine_loaders[];
 struct boot_foreign {
@@ -40,7 +47,8 @@ extern const char machine_kernels[];
 /* A vCPU's state before its first KVM_RUN. */
 int machine_vcpu_reset(struct vcpu *vcpu);
 u64 machine_vcpu_pc(struct vcpu *vcpu);
-/* Halted with interrupts off, or never started: it can wake by itself no more. */
+/* Halted with interrupts off, or never started: it can wake by itself no more. Asked while it is out of
+ * KVM_RUN. */
 bool machine_vcpu_off(struct vcpu *vcpu);
 /* Where a Linux guest has put this symbol of its kernel, by a register that it keeps there; 0: not told
  * yet. */

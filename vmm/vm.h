@@ -33,6 +33,7 @@ struct vm_config {
 	u64 memory; /* bytes */
 	u32 cpus;
 	enum boot_format format;
+	int irqchip;  /* row of machine_irqchips; -1: as the machine finds best */
 	bool command; /* the guest runs a CMD and reports its status */
 	bool debug;
 	bool escape;  /* Ctrl-A is ours (stdin is a terminal) */

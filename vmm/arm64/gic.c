@@ -42,14 +42,14 @@ static int v2_addresses(struct vm *vm, int fd)
 	return set_attr(vm, fd, KVM_DEV_ARM_VGIC_GRP_ADDR, KVM_VGIC_V2_ADDR_TYPE_CPU, &cpu);
 }
 
-/* MSIs for the devices that have them; a KVM without an ITS is no failure. */
+/* MSIs for the devices that have them; a KVM without an ITS is no failure unless one was asked for. */
 static int its_init(struct vm *vm)
 {
 	u64 base = vm->machine.redist - GIC_ITS_SIZE;
 	int fd = create_device(vm, KVM_DEV_TYPE_ARM_VGIC_ITS);
 
 	if (fd < 0)
-		return 0;
+		return vm->cfg->irqchip < 0 ? 0 : vm_end_errno(vm, "KVM_CREATE_DEVICE (GIC ITS)");
 	vm->machine.its_fd = fd;
 	vm->machine.its = base;
 	if (set_attr(vm, fd, KVM_DEV_ARM_VGIC_GRP_ADDR, KVM_VGIC_ITS_ADDR_TYPE, &base) < 0 ||
@@ -75,17 +75,25 @@ static int gic_set_up(struct vm *vm, int fd)
 	    set_attr(vm, fd, KVM_DEV_ARM_VGIC_GRP_NR_IRQS, 0, &irqs) < 0 ||
 	    set_attr(vm, fd, KVM_DEV_ARM_VGIC_GRP_CTRL, KVM_DEV_ARM_VGIC_CTRL_INIT, NULL) < 0)
 		return vm_end_errno(vm, "the GIC");
-	return vm->machine.gicv2 ? 0 : its_init(vm);
+	return vm->machine.gicv2 || vm->cfg->irqchip == IRQCHIP_GICV3 ? 0 : its_init(vm);
+}
+
+static int gic_create(struct vm *vm)
+{
+	int irqchip = vm->cfg->irqchip, fd = -1;
+
+	if (irqchip != IRQCHIP_GICV2)
+		fd = create_device(vm, KVM_DEV_TYPE_ARM_VGIC_V3);
+	if (fd >= 0 || irqchip > IRQCHIP_GICV2)
+		return fd;
+	vm->machine.gicv2 = true;
+	return create_device(vm, KVM_DEV_TYPE_ARM_VGIC_V2);
 }
 
 int gic_init(struct vm *vm)
 {
-	int fd = create_device(vm, KVM_DEV_TYPE_ARM_VGIC_V3);
+	int fd = gic_create(vm);
 
-	if (fd < 0) {
-		vm->machine.gicv2 = true;
-		fd = create_device(vm, KVM_DEV_TYPE_ARM_VGIC_V2);
-	}
 	if (fd < 0)
 		return vm_end_errno(vm, "KVM_CREATE_DEVICE (GIC)");
 	vm->machine.gic_fd = fd;

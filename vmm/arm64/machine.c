@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The arm64 machine as machine.h asks for it: GICv3 with ITS (or GICv2), PSCI, a device tree (tree.c). */
+/* The arm64 machine as machine.h asks for it: a GIC (gic.c), PSCI, a device tree (tree.c). */
 #include "vmm/machine.h"
 
 #include <errno.h>
@@ -37,6 +37,13 @@ u32 machine_irq(u32 irq)
 	return KVM_ARM_IRQ_TYPE_SPI << KVM_ARM_IRQ_TYPE_SHIFT | (irq + 32);
 }
 
+const struct machine_irqchip machine_irqchips[] = {
+	[IRQCHIP_GICV2] = {"gicv2", 8},
+	[IRQCHIP_GICV3] = {"gicv3", VM_MAX_CPUS},
+	[IRQCHIP_GICV3_ITS] = {"gicv3-its", VM_MAX_CPUS},
+	{NULL, 0},
+};
+
 /* ---- devices and kernels ---- */
 
 extern const struct device_type serial_device, pl031_device, command_device;
@@ -62,11 +69,9 @@ const char machine_kernels[] = "neither an arm64 Image nor an Image.gz; give an 
 
 /* ---- vCPUs ---- */
 
-#define CORE_REG(name) \
-	(KVM_REG_ARM64 | KVM_REG_SIZE_U64 | KVM_REG_ARM_CORE | KVM_REG_ARM_CORE_REG(name))
 #define MPIDR_REG ARM64_SYS_REG(3, 0, 0, 0, 5)
 
-static int get_reg(struct vcpu *vcpu, u64 id, u64 *value)
+int machine_get_reg(struct vcpu *vcpu, u64 id, u64 *value)
 {
 	struct kvm_one_reg reg = {.id = id, .addr = (unsigned long)value};
 
@@ -93,7 +98,7 @@ static int targets_init(struct vm *vm)
 			init.features[0] |= 1u << KVM_ARM_VCPU_POWER_OFF;
 		if (vcpu_ioctl(&vm->vcpus[i], KVM_ARM_VCPU_INIT, &init) < 0)
 			return vm_end_errno(vm, "KVM_ARM_VCPU_INIT");
-		if (get_reg(&vm->vcpus[i], MPIDR_REG, &vm->machine.mpidr[i]) < 0)
+		if (machine_get_reg(&vm->vcpus[i], MPIDR_REG, &vm->machine.mpidr[i]) < 0)
 			return vm_end_errno(vm, "KVM_GET_ONE_REG (MPIDR_EL1)");
 	}
 	return 0;
@@ -106,11 +111,12 @@ int machine_vcpu_reset(struct vcpu *vcpu)
 
 	if (vcpu->id != 0)
 		return 0;
-	if (set_reg(vcpu, CORE_REG(regs.pstate), 0x3c5) < 0 ||
-	    set_reg(vcpu, CORE_REG(regs.regs[0]), vm->boot.params) < 0 ||
-	    set_reg(vcpu, CORE_REG(regs.regs[1]), 0) < 0 || set_reg(vcpu, CORE_REG(regs.regs[2]), 0) < 0 ||
-	    set_reg(vcpu, CORE_REG(regs.regs[3]), 0) < 0 ||
-	    set_reg(vcpu, CORE_REG(regs.pc), vm->boot.entry) < 0)
+	if (set_reg(vcpu, ARM64_CORE(regs.pstate), 0x3c5) < 0 ||
+	    set_reg(vcpu, ARM64_CORE(regs.regs[0]), vm->boot.params) < 0 ||
+	    set_reg(vcpu, ARM64_CORE(regs.regs[1]), 0) < 0 ||
+	    set_reg(vcpu, ARM64_CORE(regs.regs[2]), 0) < 0 ||
+	    set_reg(vcpu, ARM64_CORE(regs.regs[3]), 0) < 0 ||
+	    set_reg(vcpu, ARM64_CORE(regs.pc), vm->boot.entry) < 0)
 		return vm_end_errno(vcpu->vm, "KVM_SET_ONE_REG");
 	return 0;
 }
@@ -119,17 +125,8 @@ u64 machine_vcpu_pc(struct vcpu *vcpu)
 {
 	u64 pc = 0;
 
-	get_reg(vcpu, CORE_REG(regs.pc), &pc);
+	machine_get_reg(vcpu, ARM64_CORE(regs.pc), &pc);
 	return pc;
-}
-
-/* A WFI with interrupts masked still ends when one is pending, so only powered-off vCPUs are known to be
- * off. */
-bool machine_vcpu_off(struct vcpu *vcpu)
-{
-	struct kvm_mp_state state;
-
-	return vcpu_ioctl(vcpu, KVM_GET_MP_STATE, &state) == 0 && state.mp_state == KVM_MP_STATE_STOPPED;
 }
 
 #define VBAR_REG ARM64_SYS_REG(3, 0, 12, 0, 0)
@@ -140,7 +137,7 @@ u64 machine_entry_address(struct vcpu *vcpu)
 {
 	u64 vbar;
 
-	return get_reg(vcpu, VBAR_REG, &vbar) == 0 ? vbar : 0;
+	return machine_get_reg(vcpu, VBAR_REG, &vbar) == 0 ? vbar : 0;
 }
 
 /* ---- the steps ---- */

@@ -65,11 +65,12 @@ static void psci(struct fdt *f)
 	dt_end(f);
 }
 
-/* Secure, non-secure, virtual and hypervisor timer. */
-static void timer(struct fdt *f)
+/* Secure, non-secure, virtual and hypervisor timer. GICv2's binding has the CPUs of a PPI in its flags. */
+static void timer(struct vm *vm, struct fdt *f)
 {
-	const u32 irqs[] = {FDT_IRQ_PPI, 13, FDT_IRQ_HIGH, FDT_IRQ_PPI, 14, FDT_IRQ_HIGH,
-			    FDT_IRQ_PPI, 11, FDT_IRQ_HIGH, FDT_IRQ_PPI, 10, FDT_IRQ_HIGH};
+	const u32 flags = FDT_IRQ_HIGH | (vm->machine.gicv2 ? ((1u << vm->vcpus_up) - 1) << 8 : 0);
+	const u32 irqs[] = {FDT_IRQ_PPI, 13, flags, FDT_IRQ_PPI, 14, flags,
+			    FDT_IRQ_PPI, 11, flags, FDT_IRQ_PPI, 10, flags};
 
 	dt_node(f, "timer");
 	dt_string(f, "compatible", "arm,armv8-timer");
@@ -133,7 +134,7 @@ static void nodes(struct vm *vm, struct fdt *f)
 	memory(vm, f);
 	cpus(vm, f);
 	psci(f);
-	timer(f);
+	timer(vm, f);
 	gic(vm, f);
 	bus_clock(f);
 	for (u32 i = 0; device_types[i]; i++)

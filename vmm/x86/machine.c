@@ -49,6 +49,8 @@ const struct device_type *const device_types[] = {
 const struct boot_loader *const machine_loaders[] = {&boot_bzimage, &boot_pvh, &boot_elf, &boot_flat, NULL};
 
 /* Images of other worlds, told by name. */
+const struct machine_irqchip machine_irqchips[] = {{NULL, 0}};
+
 const struct boot_foreign machine_foreign[] = {
 	{0x38, "ARM\x64", 4, "an arm64 kernel; this machine is x86-64: use an x86-64 kernel"},
 	{0x38, "RSC\x05", 4, "a RISC-V kernel; this machine is x86-64: use an x86-64 kernel"},

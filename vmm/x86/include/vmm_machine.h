@@ -10,6 +10,7 @@
 #define MACHINE_ARCH "amd64" /* Debian's name */
 #define MACHINE_ELF EM_X86_64
 #define MACHINE_CPUS 1u /* unless --cpus says otherwise */
+#define MACHINE_HALT_SPINS 0 /* HLT: it uses no CPU time */
 #define MACHINE_CONSOLE "console=ttyS0 reboot=k"
 #define MACHINE_EARLYCON "earlyprintk=serial,ttyS0,115200"
 #define MACHINE_INITRAMFS "initramfs.cpio" /* its name in the cache */
