@@ -26,16 +26,12 @@ static struct kvm_segment flat(uint16_t selector, uint8_t type)
 				     .s = 1, .g = 1 };
 }
 
-/* 32-bit code, which is translated: mov ecx, loops; 1: dec ecx; jnz 1b; out 0x99, al */
-#define LOOP_AT 0x1005u
-#define LOOP_END 0x1008u
-static void run_loop(uint32_t loops)
+/* 32-bit code, which is translated, up to its first port access. */
+static void run_flat(const uint8_t *code, size_t size)
 {
-	uint8_t code[] = { 0xb9, 0, 0, 0, 0, 0x49, 0x75, 0xfd, 0xe6, 0x99 };
 	struct kvm_sregs s;
 
-	memcpy(code + 1, &loops, sizeof(loops));
-	machine_code(&m, code, sizeof(code));
+	machine_code(&m, code, size);
 	ok(IOCTL(m.vcpu, KVM_GET_SREGS, &s));
 	s.cr0 |= 1;
 	s.cs = flat(8, 11);
@@ -43,6 +39,17 @@ static void run_loop(uint32_t loops)
 	ok(IOCTL(m.vcpu, KVM_SET_SREGS, &s));
 	ok(machine_run(&m));
 	assert_int_equal(m.run->exit_reason, KVM_EXIT_IO);
+}
+
+/* mov ecx, loops; 1: dec ecx; jnz 1b; out 0x99, al */
+#define LOOP_AT 0x1005u
+#define LOOP_END 0x1008u
+static void run_loop(uint32_t loops)
+{
+	uint8_t code[] = { 0xb9, 0, 0, 0, 0, 0x49, 0x75, 0xfd, 0xe6, 0x99 };
+
+	memcpy(code + 1, &loops, sizeof(loops));
+	run_flat(code, sizeof(code));
 }
 
 /* ---- profiles ------------------------------------------------------------------------------------ */
@@ -155,6 +162,26 @@ static void stat_counts(void **state)
 	munmap((void *)p, sizeof(*p));
 }
 
+/* A guest without FSGSBASE writes these MSRs at every context switch: that must not empty its TLB. */
+static void base_msrs_keep_the_tlb(void **state)
+{
+	/* mov esi, 1000; mov ecx, FS_BASE; xor eax, eax; xor edx, edx; 1: wrmsr; xor ecx, 1 (GS_BASE, FS_BASE ...);
+	 * mov ebx, [0x2000]; dec esi; jnz 1b; out 0x99, al */
+	static const uint8_t code[] = { 0xbe, 0xe8, 0x03, 0, 0, 0xb9, 0, 1, 0, 0xc0, 0x31, 0xc0, 0x31, 0xd2, 0x0f,
+					0x30, 0x83, 0xf1, 0x01, 0x8b, 0x1d, 0, 0x20, 0, 0, 0x4e, 0x75, 0xf2,
+					0xe6, 0x99 };
+	const struct kuse_stat_page *p;
+	unsigned long misses;
+
+	skip_real();
+	p = map_page(page_fd());
+	run_flat(code, sizeof(code));
+	misses = counter(p, "cpu_tlb_miss") + counter(p, "cpu_jc_miss");
+	assert_int_equal(counter(p, "exit_wrmsr"), 1000);
+	assert_true(misses < 100);
+	munmap((void *)p, sizeof(*p));
+}
+
 /* The client closes what it does not know, and opens something else: that is not ours to close. */
 static void stat_closed(void **state)
 {
@@ -207,6 +234,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(profile_errors, up, down),
 		cmocka_unit_test_setup_teardown(profile_loop, up, down),
 		cmocka_unit_test_setup_teardown(stat_counts, up, down),
+		cmocka_unit_test_setup_teardown(base_msrs_keep_the_tlb, up, down),
 		cmocka_unit_test_setup_teardown(stat_closed, up, down),
 		cmocka_unit_test_setup_teardown(perf_map, up, down),
 	};
