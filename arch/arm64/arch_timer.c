@@ -69,7 +69,7 @@ static bool should_fire(const struct arch_timer_context *ctx)
 	return can_fire(ctx) && ctx->cval <= counter_of(ctx);
 }
 
-static u64 ticks_to_ns(u64 ticks)
+u64 kvm_timer_ticks_to_ns(u64 ticks)
 {
 	unsigned __int128 ns = (unsigned __int128)ticks * NS_PER_SEC / hyp_arm64_counter_hz();
 
@@ -96,7 +96,8 @@ static void arm_host_timer(struct arch_timer_context *ctx)
 		return;
 	}
 	kvm_timer_start(&ctx->hrtimer,
-			kvm_clock_monotonic_ns() + (ctx->cval > now ? ticks_to_ns(ctx->cval - now) : 0));
+			kvm_clock_monotonic_ns() +
+				(ctx->cval > now ? kvm_timer_ticks_to_ns(ctx->cval - now) : 0));
 }
 
 static void set_level(struct arch_timer_context *ctx, bool level)

@@ -150,7 +150,20 @@ int kvm_arm_timer_set_reg(struct kvm_vcpu *vcpu, u64 id, u64 val);
 bool kvm_arm_is_timer_reg(u64 id);
 void kvm_arm_copy_timer_indices(struct reg_list_out *out);
 int kvm_vm_ioctl_set_counter_offset(struct kvm *kvm, const struct kvm_arm_counter_offset *offset);
+u64 kvm_timer_ticks_to_ns(u64 ticks); /* rounded up; an hour at most */
 u64 kvm_timer_vm_counter(struct kvm *kvm, enum kvm_arch_timers timer); /* as an offset-less vCPU reads it */
+
+/* ---- the performance monitor: counting (pmu.c), registers (pmu_regs.c), attributes (pmu_attr.c) ---- */
+void kvm_pmu_init_vm(struct kvm *kvm); /* once the VM's features are known; config_lock */
+void kvm_pmu_destroy_vm(struct kvm *kvm);
+void kvm_pmu_vcpu_init(struct kvm_vcpu *vcpu);
+void kvm_pmu_vcpu_reset(struct kvm_vcpu *vcpu); /* after its registers */
+void kvm_pmu_vcpu_destroy(struct kvm_vcpu *vcpu);
+int kvm_arm_pmu_v3_enable(struct kvm_vcpu *vcpu); /* first run; 0, -EINVAL */
+/* Own thread, outside the guest: the counters are what they are now, so is the interrupt. */
+void kvm_pmu_sync(struct kvm_vcpu *vcpu);
+bool kvm_pmu_should_notify_user(struct kvm_vcpu *vcpu);
+void kvm_pmu_update_run(struct kvm_vcpu *vcpu);
 
 /* ---- attributes of a vCPU: -ENXIO where there is no such ---- */
 struct vcpu_attr_group {
@@ -159,7 +172,7 @@ struct vcpu_attr_group {
 	int (*get)(struct kvm_vcpu *vcpu, const struct kvm_device_attr *attr);
 	int (*has)(struct kvm_vcpu *vcpu, const struct kvm_device_attr *attr);
 };
-extern const struct vcpu_attr_group kvm_timer_attrs, kvm_pvtime_attrs;
+extern const struct vcpu_attr_group kvm_timer_attrs, kvm_pvtime_attrs, kvm_pmu_attrs;
 
 /* ---- guest debugging (debug.c) ---- */
 #define KVM_GUESTDBG_VALID_MASK \

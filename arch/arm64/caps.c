@@ -74,6 +74,7 @@ static const struct {
 	{ KVM_CAP_ARM_SET_DEVICE_ADDR, 1 },
 	{ KVM_CAP_ARM_USER_IRQ, 1 },
 	{ KVM_CAP_STEAL_TIME, 1 },
+	{ KVM_CAP_ARM_PMU_V3, 1 },
 	{ KVM_CAP_ARM_SUPPORTED_REG_MASK_RANGES, 1 },
 	{ KVM_CAP_ARM_SUPPORTED_BLOCK_SIZES, PAGE_SIZE }, /* nothing larger is ever split */
 	{ KVM_CAP_DIRTY_LOG_RING_WITH_BITMAP, 1 },
@@ -87,7 +88,7 @@ static const struct {
 	{ KVM_CAP_ARM_PTRAUTH_ADDRESS, 0, ptrauth },
 	{ KVM_CAP_ARM_PTRAUTH_GENERIC, 0, ptrauth },
 	{ KVM_CAP_ARM_INJECT_SERROR_ESR, 0, ras },
-	/* Known and not offered: ARM_EL1_32BIT, ARM_SVE, ARM_MTE, ARM_PMU_V3, ARM_EAGER_SPLIT_CHUNK_SIZE. */
+	/* Known and not offered: ARM_EL1_32BIT, ARM_SVE, ARM_MTE, ARM_EAGER_SPLIT_CHUNK_SIZE. */
 };
 
 int kvm_vm_ioctl_check_extension(struct kvm *kvm, long ext)

@@ -8,7 +8,10 @@
 
 static int handle_intr(struct kvm_vcpu *vcpu)
 {
-	return 1; /* requests and signals are looked at by the loop */
+	/* Requests and signals are looked at by the loop. */
+	if (unlikely(arm64s(vcpu)->pmu.on))
+		kvm_pmu_sync(vcpu);
+	return 1;
 }
 
 static int handle_wfx(struct kvm_vcpu *vcpu)

@@ -117,7 +117,7 @@ bool kvm_arch_vcpu_runnable(struct kvm_vcpu *vcpu)
 		return false;
 	if (irqchip_in_kernel(vcpu->kvm))
 		return kvm_vgic_vcpu_pending_irq(vcpu);
-	return irq_lines(vcpu) || kvm_timer_should_notify_user(vcpu);
+	return irq_lines(vcpu) || kvm_timer_should_notify_user(vcpu) || kvm_pmu_should_notify_user(vcpu);
 }
 
 /* KVM_IRQ_LINE without in-kernel irqchip. */
@@ -188,6 +188,8 @@ static int check_vcpu_requests(struct kvm_vcpu *vcpu)
 	kvm_clear_request(KVM_REQ_UNBLOCK, vcpu);
 	if (kvm_check_request(KVM_REQ_TIMER, vcpu))
 		kvm_timer_update(vcpu);
+	if (kvm_check_request(KVM_REQ_PMU, vcpu))
+		kvm_pmu_sync(vcpu);
 	if (kvm_check_request(KVM_REQ_TLB_FLUSH, vcpu))
 		hyp_arm64_request_flush_tlb(vcpu->hyp);
 	if (kvm_check_request(KVM_REQ_RECORD_STEAL, vcpu))
@@ -237,8 +239,9 @@ static int vcpu_enter_guest(struct kvm_vcpu *vcpu)
 	enum hyp_exit reason;
 
 	flush_irq_lines(vcpu);
-	/* A user-space irqchip hears of a timer's output by KVM_RUN returning. */
-	if (!irqchip_in_kernel(vcpu->kvm) && kvm_timer_should_notify_user(vcpu))
+	/* A user-space irqchip hears of a timer's or PMU's output by KVM_RUN returning. */
+	if (!irqchip_in_kernel(vcpu->kvm) &&
+	    (kvm_timer_should_notify_user(vcpu) || kvm_pmu_should_notify_user(vcpu)))
 		return exit_reason(vcpu, KVM_EXIT_INTR, -EINTR);
 	if (!enter_guest_mode(vcpu))
 		return 1;
@@ -280,6 +283,8 @@ static int first_run_init(struct kvm_vcpu *vcpu)
 		ret = kvm_finalize_sys_regs(vcpu);
 	if (!ret)
 		ret = kvm_timer_enable(vcpu);
+	if (!ret)
+		ret = kvm_arm_pmu_v3_enable(vcpu);
 	if (ret)
 		return ret;
 	pthread_mutex_lock(&kvm->arch.config_lock);
@@ -331,8 +336,10 @@ int kvm_arch_vcpu_ioctl_run(struct kvm_vcpu *vcpu)
 		return -EINTR;
 	vcpu_load(vcpu);
 	ret = vcpu_run(vcpu);
-	if (!irqchip_in_kernel(vcpu->kvm))
+	if (!irqchip_in_kernel(vcpu->kvm)) {
 		kvm_timer_update_run(vcpu);
+		kvm_pmu_update_run(vcpu);
+	}
 	kvm_arm_vmid_put(&vcpu->kvm->arch.vmid);
 	return ret;
 }

@@ -32,6 +32,22 @@
 	HELD(DBGWVR##n##_EL1, 2, 0, 0, n, 6, 0, KVM_SR_DBGWVR0 + n),    \
 	HELD(DBGWCR##n##_EL1, 2, 0, 0, n, 7, 0, KVM_SR_DBGWCR0 + n)
 
+/* The performance monitor's. */
+#define PMU(name, crn, crm, op2, ...) ROW(name, 3, 3, crn, crm, op2, __VA_ARGS__)
+#define PMSET(name, op1, crm, op2, access, slot) \
+	ROW(name, 3, op1, 9, crm, op2, access, reset_slot, &user_pmset, 0, slot)
+#define PMCLR(name, op1, crm, op2, access, slot) \
+	ROW(name, 3, op1, 9, crm, op2, access, reset_slot, &user_pmclr, 0, slot)
+/* PMEVCNTR<8 * c + i>_EL0, PMEVTYPER<8 * c + i>_EL0 */
+#define PMEVCNTR(c, i) \
+	PMU(PMEVCNTR_##c##_##i##_EL0, 14, 8 + c, i, access_pmu_evcntr, reset_slot, &user_pmevcntr, 0, \
+	    KVM_SR_PMEVCNTR0 + 8 * c + i)
+#define PMEVTYPER(c, i) \
+	PMU(PMEVTYPER_##c##_##i##_EL0, 14, 12 + c, i, access_pmu_evtyper, reset_slot, &user_pmu, 0, \
+	    KVM_SR_PMEVTYPER0 + 8 * c + i)
+#define PM_SEVEN(row, c) row(c, 0), row(c, 1), row(c, 2), row(c, 3), row(c, 4), row(c, 5), row(c, 6)
+#define PM_EIGHT(row, c) PM_SEVEN(row, c), row(c, 7)
+
 #define FIELD(lsb) (15ull << (lsb))
 
 const struct sys_reg_desc sys_reg_table[] = {
@@ -190,8 +206,8 @@ const struct sys_reg_desc sys_reg_table[] = {
 	UNDEF(PMSCR_EL1, 3, 0, 9, 9, 0),
 	UNDEF(PMSIDR_EL1, 3, 0, 9, 9, 7),
 	UNDEF(PMBLIMITR_EL1, 3, 0, 9, 10, 0),
-	UNDEF(PMINTENSET_EL1, 3, 0, 9, 14, 1),
-	UNDEF(PMINTENCLR_EL1, 3, 0, 9, 14, 2),
+	PMSET(PMINTENSET_EL1, 0, 14, 1, access_pminten, KVM_SR_PMINTEN),
+	PMCLR(PMINTENCLR_EL1, 0, 14, 2, access_pminten, KVM_SR_PMINTEN),
 	RAZ_WI(PMMIR_EL1, 3, 0, 9, 14, 6),
 	CPU(MAIR_EL1, 3, 0, 10, 2, 0, 0),
 	USER_ONLY(PIRE0_EL1, 3, 0, 10, 2, 2, 0, KVM_SR_PIRE0),
@@ -249,20 +265,20 @@ const struct sys_reg_desc sys_reg_table[] = {
 	UNDEF(SVCR, 3, 3, 4, 2, 2),
 	UNDEF(FPMR, 3, 3, 4, 4, 2),
 
-	/* performance monitors: not offered */
-	UNDEF(PMCR_EL0, 3, 3, 9, 12, 0),
-	UNDEF(PMCNTENSET_EL0, 3, 3, 9, 12, 1),
-	UNDEF(PMCNTENCLR_EL0, 3, 3, 9, 12, 2),
-	UNDEF(PMOVSCLR_EL0, 3, 3, 9, 12, 3),
-	UNDEF(PMSWINC_EL0, 3, 3, 9, 12, 4),
-	UNDEF(PMSELR_EL0, 3, 3, 9, 12, 5),
-	UNDEF(PMCEID0_EL0, 3, 3, 9, 12, 6),
-	UNDEF(PMCEID1_EL0, 3, 3, 9, 12, 7),
-	UNDEF(PMCCNTR_EL0, 3, 3, 9, 13, 0),
-	UNDEF(PMXEVTYPER_EL0, 3, 3, 9, 13, 1),
-	UNDEF(PMXEVCNTR_EL0, 3, 3, 9, 13, 2),
-	UNDEF(PMUSERENR_EL0, 3, 3, 9, 14, 0),
-	UNDEF(PMOVSSET_EL0, 3, 3, 9, 14, 3),
+	/* performance monitor */
+	PMU(PMCR_EL0, 9, 12, 0, access_pmcr, reset_slot, &user_pmcr, PMCR_LC, KVM_SR_PMCR),
+	PMSET(PMCNTENSET_EL0, 3, 12, 1, access_pmcnten, KVM_SR_PMCNTEN),
+	PMCLR(PMCNTENCLR_EL0, 3, 12, 2, access_pmcnten, KVM_SR_PMCNTEN),
+	PMCLR(PMOVSCLR_EL0, 3, 12, 3, access_pmovs, KVM_SR_PMOVS),
+	PMU(PMSWINC_EL0, 9, 12, 4, access_pmswinc, NULL, &user_pmswinc),
+	PMU(PMSELR_EL0, 9, 12, 5, access_pmselr, reset_slot, &user_pmu, 0, KVM_SR_PMSELR),
+	PMU(PMCEID0_EL0, 9, 12, 6, access_pmceid),
+	PMU(PMCEID1_EL0, 9, 12, 7, access_pmceid),
+	PMU(PMCCNTR_EL0, 9, 13, 0, access_pmu_evcntr, reset_slot, &user_pmevcntr, 0, KVM_SR_PMCCNTR),
+	PMU(PMXEVTYPER_EL0, 9, 13, 1, access_pmu_evtyper),
+	PMU(PMXEVCNTR_EL0, 9, 13, 2, access_pmu_evcntr),
+	PMU(PMUSERENR_EL0, 9, 14, 0, access_pmuserenr, reset_slot, &user_pmu, 0, KVM_SR_PMUSERENR),
+	PMSET(PMOVSSET_EL0, 3, 14, 3, access_pmovs, KVM_SR_PMOVS),
 
 	UNDEF(POR_EL0, 3, 3, 10, 2, 4),
 	CPU(TPIDR_EL0, 3, 3, 13, 0, 2, 0),
@@ -283,6 +299,16 @@ const struct sys_reg_desc sys_reg_table[] = {
 	TIMER(CNTV_TVAL_EL0, 0, 3),
 	TIMER(CNTV_CTL_EL0, 1, 3),
 	TIMER(CNTV_CVAL_EL0, 2, 3),
+
+	PM_EIGHT(PMEVCNTR, 0),
+	PM_EIGHT(PMEVCNTR, 1),
+	PM_EIGHT(PMEVCNTR, 2),
+	PM_SEVEN(PMEVCNTR, 3),
+	PM_EIGHT(PMEVTYPER, 0),
+	PM_EIGHT(PMEVTYPER, 1),
+	PM_EIGHT(PMEVTYPER, 2),
+	PM_SEVEN(PMEVTYPER, 3),
+	PMU(PMCCFILTR_EL0, 14, 15, 7, access_pmu_evtyper, reset_slot, &user_pmu, 0, KVM_SR_PMCCFILTR),
 
 	/* AArch32's, for user space */
 	USER_ONLY(DACR32_EL2, 3, 4, 3, 0, 0, 0, KVM_SR_DACR32),

@@ -65,6 +65,7 @@ int kvm_arch_vcpu_create(struct kvm_vcpu *vcpu)
 	vcpu->arch.mpidr = kvm_default_mpidr((u32)vcpu->vcpu_id);
 	vcpu->arch.mp_state = KVM_MP_STATE_RUNNABLE;
 	kvm_timer_vcpu_init(vcpu);
+	kvm_pmu_vcpu_init(vcpu);
 	kvm_arm_pvtime_vcpu_init(vcpu);
 	err = kvm_vgic_vcpu_init(vcpu);
 	if (err)
@@ -79,6 +80,7 @@ void kvm_arch_vcpu_postcreate(struct kvm_vcpu *vcpu)
 void kvm_arch_vcpu_destroy(struct kvm_vcpu *vcpu)
 {
 	kvm_timer_vcpu_terminate(vcpu);
+	kvm_pmu_vcpu_destroy(vcpu);
 	kvm_vgic_vcpu_destroy(vcpu);
 	free(vcpu->arch.ccsidr);
 	vcpu->arch.ccsidr = NULL;
@@ -129,6 +131,7 @@ void kvm_reset_vcpu(struct kvm_vcpu *vcpu)
 			s->sr[ARM64_SR_SCTLR_EL1] |= BIT(25); /* EE: as the one that switched it on */
 	}
 	kvm_timer_vcpu_reset(vcpu);
+	kvm_pmu_vcpu_reset(vcpu);
 	hyp_arm64_state_changed(vcpu->hyp);
 }
 
@@ -136,7 +139,7 @@ void kvm_reset_vcpu(struct kvm_vcpu *vcpu)
 
 u32 kvm_system_supported_vcpu_features(void)
 {
-	u32 features = FEATURE(POWER_OFF) | FEATURE(PSCI_0_2);
+	u32 features = FEATURE(POWER_OFF) | FEATURE(PSCI_0_2) | FEATURE(PMU_V3);
 	u64 isar1 = hyp_arm64_id_max(ARM64_SYS(3, 0, 0, 6, 1));
 
 	/* APA or API, with the generic code's GPA or GPI. */
@@ -168,6 +171,7 @@ static int set_features(struct kvm *kvm, u32 features)
 	kvm->arch.vcpu_features = features;
 	kvm->arch.vcpu_features_configured = true;
 	kvm_init_id_regs(kvm);
+	kvm_pmu_init_vm(kvm);
 	return 0;
 }
 
@@ -358,7 +362,8 @@ static long set_events(void *obj, void *data, unsigned long arg)
 
 static const struct vcpu_attr_group *attr_group(const struct kvm_device_attr *attr)
 {
-	static const struct vcpu_attr_group *const groups[] = { &kvm_timer_attrs, &kvm_pvtime_attrs };
+	static const struct vcpu_attr_group *const groups[] = { &kvm_timer_attrs, &kvm_pvtime_attrs,
+								&kvm_pmu_attrs };
 
 	for (size_t i = 0; i < ARRAY_SIZE(groups); i++)
 		if (groups[i]->group == attr->group)

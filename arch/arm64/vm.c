@@ -47,6 +47,7 @@ void kvm_arch_destroy_vm(struct kvm *kvm)
 {
 	kvm_vgic_destroy(kvm);
 	kvm_arm_teardown_hypercalls(kvm);
+	kvm_pmu_destroy_vm(kvm);
 	kvm_arm_vmid_unregister(&kvm->arch.vmid);
 	pthread_mutex_destroy(&kvm->arch.config_lock);
 }

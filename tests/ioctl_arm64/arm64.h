@@ -24,6 +24,9 @@
 #define FEATURES_PSCI (1u << KVM_ARM_VCPU_PSCI_0_2)
 #define FEATURES_OFF (FEATURES_PSCI | 1u << KVM_ARM_VCPU_POWER_OFF)
 
+/* One vCPU, initialized with these features (machine_up: PSCI 0.2); a GICv3 where asked for. */
+int machine_up_with(struct machine *m, int irqchip, uint32_t features);
+void machine_pmu_init(struct machine *m); /* KVM_ARM_VCPU_PMU_V3_INIT, without GIC */
 int vcpu_init(int vcpu, uint32_t features); /* KVM_ARM_VCPU_INIT, generic target */
 int get_one(int vcpu, uint64_t id, void *val);
 int set_one(int vcpu, uint64_t id, const void *val);

@@ -52,8 +52,12 @@ static void make_gic(int vm)
 	ok(k_close((int)cd.fd));
 }
 
-/* One vCPU, initialized with PSCI 0.2; a GICv3 where asked for. */
 int machine_up(struct machine *m, int irqchip)
+{
+	return machine_up_with(m, irqchip, FEATURES_PSCI);
+}
+
+int machine_up_with(struct machine *m, int irqchip, uint32_t features)
 {
 	struct kvm_userspace_memory_region region = { .guest_phys_addr = RAM_BASE, .memory_size = MEM_SIZE };
 	int size;
@@ -74,8 +78,15 @@ int machine_up(struct machine *m, int irqchip)
 	assert_ptr_not_equal(m->run, MAP_FAILED);
 	if (irqchip == IRQCHIP)
 		make_gic(m->vm);
-	ok(vcpu_init(m->vcpu, FEATURES_PSCI));
+	ok(vcpu_init(m->vcpu, features));
 	return 0;
+}
+
+void machine_pmu_init(struct machine *m)
+{
+	struct kvm_device_attr attr = { .group = KVM_ARM_VCPU_PMU_V3_CTRL, .attr = KVM_ARM_VCPU_PMU_V3_INIT };
+
+	ok(IOCTL(m->vcpu, KVM_SET_DEVICE_ATTR, &attr));
 }
 
 void machine_down(struct machine *m)

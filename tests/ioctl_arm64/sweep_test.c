@@ -113,6 +113,26 @@ static void reads_with_gic(void **state)
 	assert_true(undefined[enc(3, 0, 12, 12, 1)]);  /* ICC_EOIR1_EL1: write-only */
 }
 
+/* With a performance monitor: its registers have values but for the write-only one and counters there are not. */
+static void reads_with_pmu(void **state)
+{
+	uint32_t first = enc(3, 3, 0, 0, 0) / PIECE * PIECE;
+
+	machine_up_with(&m, NO_IRQCHIP, FEATURES_PSCI | 1u << KVM_ARM_VCPU_PMU_V3);
+	machine_pmu_init(&m);
+	skipping_vectors();
+	sweep(first, PIECE, false, PSTATE_EL1H);
+	memcpy(undefined + first, m.mem + NOTES + first, PIECE);
+	machine_down(&m);
+	for (unsigned op2 = 0; op2 < 8; op2++) {
+		assert_int_equal(undefined[enc(3, 3, 9, 12, op2)], op2 == 4); /* PMSWINC_EL0 */
+		assert_int_equal(undefined[enc(3, 3, 14, 8, op2)], op2 >= 6); /* PMEVCNTR<n>_EL0 */
+		assert_int_equal(undefined[enc(3, 3, 14, 12, op2)], op2 >= 6); /* PMEVTYPER<n>_EL0 */
+		assert_int_equal(undefined[enc(3, 3, 14, 15, op2)], op2 != 7); /* PMCCFILTR_EL0 */
+	}
+	assert_false(undefined[enc(3, 3, 9, 13, 0)]); /* PMCCNTR_EL0 */
+}
+
 static void reads_by_el0(void **state)
 {
 	unsigned n = sweep_all(false, 0x3c0, NO_IRQCHIP);
@@ -142,6 +162,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(reads),
 		cmocka_unit_test(reads_with_gic),
+		cmocka_unit_test(reads_with_pmu),
 		cmocka_unit_test(reads_by_el0),
 		cmocka_unit_test(writes),
 	};

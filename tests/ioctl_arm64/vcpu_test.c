@@ -55,7 +55,6 @@ static void init_arguments(void **state)
 	fails(ENOENT, IOCTL(vcpu, KVM_ARM_VCPU_INIT, &init));
 	fails(EINVAL, vcpu_init(vcpu, FEATURES_PSCI | 1u << KVM_ARM_VCPU_EL1_32BIT));
 	fails(EINVAL, vcpu_init(vcpu, FEATURES_PSCI | 1u << KVM_ARM_VCPU_SVE));
-	fails(EINVAL, vcpu_init(vcpu, FEATURES_PSCI | 1u << KVM_ARM_VCPU_PMU_V3));
 	fails(EINVAL, vcpu_init(vcpu, FEATURES_PSCI | 1u << KVM_ARM_VCPU_HAS_EL2));
 	fails(EINVAL, vcpu_init(vcpu, FEATURES_PSCI | 1u << KVM_ARM_VCPU_PTRAUTH_ADDRESS));
 	ok(k_close(vcpu));

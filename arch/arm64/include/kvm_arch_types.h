@@ -24,6 +24,7 @@ enum {
 	KVM_REQ_RELOAD_GICv4,    /* kept for the number; never made */
 	KVM_REQ_RELOAD_PMU,
 	KVM_REQ_SUSPEND,         /* PSCI SYSTEM_SUSPEND */
+	KVM_REQ_PMU,             /* a counter may have overflowed */
 	KVM_REQ_TIMER,           /* a timer of this vCPU expired: update its line */
 };
 
@@ -41,6 +42,16 @@ struct arch_timer_context {
 	bool level;     /* the output as the interrupt controller was told */
 	struct kvm_timer hrtimer; /* runs out when the output goes up */
 	struct kvm_vcpu *vcpu;
+};
+
+/* A vCPU's performance monitor (pmu.c); its registers are in sys_regs[]. Own thread, but for the timer. */
+struct kvm_pmu {
+	bool created;   /* KVM_ARM_VCPU_PMU_V3_INIT; this and irq_num under config_lock until then */
+	bool running;   /* has run once: counts */
+	bool irq_level; /* the output as the interrupt controller was told */
+	int irq_num;    /* INTID, 0: none yet */
+	struct kvm_timer timer; /* when a counter may overflow */
+	u64 deadline;           /* of it, ns */
 };
 
 struct vcpu_reset_state { /* of a vCPU that is switched on by another one; published by KVM_REQ_VCPU_RESET */
@@ -62,6 +73,7 @@ struct kvm_vcpu_arch {
 	struct vgic_cpu vgic_cpu;
 	struct arch_timer_context timer[NR_KVM_TIMERS];
 	bool timer_enabled;
+	struct kvm_pmu pmu;
 
 	u64 mpidr;          /* MPIDR_EL1 as reset; the CPU's copy is what the guest reads */
 	u64 sys_regs[KVM_NR_SYS_REGS]; /* registers that KVM holds (sys_regs.h) */
@@ -101,6 +113,11 @@ struct kvm_arch {
 		u8 ppi[NR_KVM_PPIS];
 		bool immutable_ppis, counter_offset_set;
 	} timer;
+
+	struct {
+		u8 n;        /* PMCR_EL0.N: event counters; atomic, until the VM runs */
+		u64 *filter; /* a bit an event that may be counted, NULL: all; replaced before the VM runs */
+	} pmu;           /* config_lock */
 
 	struct {
 		u64 std_bmap, std_hyp_bmap, vendor_hyp_bmap;

@@ -100,6 +100,8 @@ void hyp_arm64_take(struct hyp_cpu *cpu, u32 kind, u64 ret, u32 esr, u64 far)
 	struct arm64_state *s = &cpu->s;
 	u32 from = !arm64_el(cpu) ? 0x400 : s->pstate & ARM64_PSR_SP ? 0x200 : 0;
 
+	if (unlikely(s->pmu.on))
+		arm64_pmu_event(cpu, ARM64_PMU_EXC_TAKEN);
 	s->sr[ARM64_SR_SPSR_EL1] = s->pstate;
 	s->sr[ARM64_SR_ELR_EL1] = ret;
 	if (kind == VEC_SYNC || kind == VEC_SERROR)
@@ -235,6 +237,8 @@ u64 a64_helper_eret(struct hyp_cpu *cpu, u64 unused, u64 b, u64 c)
 	struct arm64_state *s = &cpu->s;
 	u32 spsr = (u32)s->sr[ARM64_SR_SPSR_EL1], keep = ARM64_PSR_NZCV | ARM64_PSR_DAIF | ARM64_PSR_PAN, to;
 
+	if (unlikely(s->pmu.on))
+		arm64_pmu_event(cpu, ARM64_PMU_EXC_RETURN);
 	if (unlikely(illegal_return(spsr)))
 		to = (spsr & keep) | (s->pstate & ~(keep | ARM64_PSR_SS)) | ARM64_PSR_IL |
 		     step_after_return(cpu, spsr, arm64_el(cpu));

@@ -73,7 +73,11 @@ enum hyp_exit hyp_cpu_run(struct hyp_cpu *cpu)
 	arm64_tlbi_answer(cpu);
 	hyp_current = cpu;
 	cpu->leave = ARM64_GO_ON;
+	if (unlikely(cpu->s.pmu.on))
+		arm64_pmu_enter(cpu);
 	reason = guarded_loop(cpu);
+	if (unlikely(cpu->s.pmu.on))
+		arm64_pmu_leave(cpu);
 	hyp_current = outer;
 	cpu->map = NULL;
 	__atomic_store_n(&cpu->in_run, false, __ATOMIC_SEQ_CST);

@@ -55,6 +55,14 @@ enum arm64_sr {
 #define ARM64_HCR_TDE (1u << 8)  /* debug exceptions, BRK and single step exit as DEBUG */
 #define ARM64_HCR_TDA (1u << 9)  /* debug registers exit as SYSREG */
 
+/* What a performance monitor can be asked to count. */
+enum arm64_pmu_count {
+	ARM64_PMU_CYCLES,     /* of hyp_arm64_counter(), inside hyp_cpu_run() */
+	ARM64_PMU_EXC_TAKEN,  /* exceptions to EL1 */
+	ARM64_PMU_EXC_RETURN, /* ERET */
+	ARM64_PMU_NR_COUNTS
+};
+
 struct arm64_state {
 	u64 x[32]; /* x[31] is SP of the current PSTATE.EL and SPSel; the others are in sr[] */
 	u64 pc;
@@ -78,6 +86,17 @@ struct arm64_state {
 	struct arm64_debug_regs {
 		u64 bcr[16], bvr[16], wcr[16], wvr[16];
 	} dbg;
+
+	/*
+	 * Performance monitor: while `on`, n[] grows by what happens at EL0 and at EL1; an exception and a return
+	 * belong to the EL that is left. KVM sets on and `soon` and takes the numbers, outside hyp_cpu_run().
+	 */
+	struct arm64_pmu {
+		u64 n[ARM64_PMU_NR_COUNTS][2];
+		u64 soon;  /* leave with HYP_EXIT_INTR after so many exceptions and returns; 0: do not */
+		u64 since; /* hyp's own: counter value that cycles have been counted up to */
+		bool on;
+	} pmu;
 
 	u64 cntvoff, cntpoff; /* counter = host counter (see hyp_arm64_counter) - offset */
 	bool exclusive;       /* local monitor; cleared by exceptions */

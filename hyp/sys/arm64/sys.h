@@ -166,6 +166,13 @@ static inline void arm64_exit(struct hyp_cpu *cpu, enum hyp_exit reason, u8 insn
 	cpu->leave = ARM64_EXIT;
 }
 
+/* ---- pmu.c: where state->pmu.on ---------------------------------------------------------------------- */
+/* Around the guest's time. */
+void arm64_pmu_enter(struct hyp_cpu *cpu);
+void arm64_pmu_leave(struct hyp_cpu *cpu);
+/* Before the exception level changes. */
+void arm64_pmu_event(struct hyp_cpu *cpu, enum arm64_pmu_count what);
+
 /* ---- sysreg.c, sysins.c -------------------------------------------------------------------------------- */
 /* NULL where the table is in order, else the name of the first row that is not. */
 const char *arm64_sysreg_check(void);
