@@ -56,7 +56,7 @@ bool gen_init(const char *only)
 
 /* ---- instructions ---- */
 
-static bool put(u32 *w, unsigned row, enum a64_field f, u32 v)
+bool gen_put(u32 *w, unsigned row, enum a64_field f, u32 v)
 {
 	unsigned width;
 	int lsb = a64_row_field(row, f, &width);
@@ -89,7 +89,7 @@ static void bend_memory(struct rng *r, u32 *w, unsigned row, struct case_state *
 	if (!one_in(r, 8) || base == 31 || !strncmp(a64_table[row].name, "LDAP", 4))
 		addr &= ~15ull;
 	if (a64_row_field(row, A64_Rn, &width) >= 0) {
-		put(w, row, A64_Rn, base);
+		gen_put(w, row, A64_Rn, base);
 		if (base == 31)
 			s->sp = addr;
 		else
@@ -99,19 +99,19 @@ static void bend_memory(struct rng *r, u32 *w, unsigned row, struct case_state *
 		unsigned n = (at + 2 * k + (base == at + 2 * k ? 12 : 0)) % 32;
 		if (others[k] == A64_Rm && one_in(r, 4) && a64_table[row].chapter == A64_LDST_SIMD)
 			n = 31;
-		put(w, row, others[k], n);
+		gen_put(w, row, others[k], n);
 		if (others[k] == A64_Rm && n < 31)
 			s->x[n] = (u64)(s64)(int)(rnd(r) % 64) - 32;
 	}
-	put(w, row, A64_imm12, get(*w, row, A64_imm12) & 63);
-	put(w, row, A64_imm19, A64_LITERALS / 4 + rnd(r) % 2);
+	gen_put(w, row, A64_imm12, get(*w, row, A64_imm12) & 63);
+	gen_put(w, row, A64_imm19, A64_LITERALS / 4 + rnd(r) % 2);
 }
 
 static void bend_branch(u32 *w, unsigned row)
 {
-	put(w, row, A64_imm26, 2);
-	put(w, row, A64_imm19, 2);
-	put(w, row, A64_imm14, 2);
+	gen_put(w, row, A64_imm26, 2);
+	gen_put(w, row, A64_imm19, 2);
+	gen_put(w, row, A64_imm14, 2);
 }
 
 static u32 try_insn(struct rng *r, struct case_state *s)
@@ -129,7 +129,7 @@ static u32 try_insn(struct rng *r, struct case_state *s)
 		bend_branch(&w, row);
 	/* Zero fields turn into other encodings too rarely else. */
 	if (one_in(r, 4))
-		put(&w, row, A64_size, (u32)rnd(r));
+		gen_put(&w, row, A64_size, (u32)rnd(r));
 	return w;
 }
 

@@ -8,6 +8,8 @@
 
 /* only: part of a row's name, or NULL. Returns false where no row is of use. */
 bool gen_init(const char *only);
+/* Puts v into a field of the row; false: it has no such field. */
+bool gen_put(u32 *w, unsigned row, enum a64_field f, u32 v);
 void gen_case(struct a64_case *c, u64 seed);
 
 #endif

@@ -12,16 +12,17 @@
  *     given none and cannot guess one): the CPU let the guest see something that is not the guest's,
  *   - HYP_EXIT_INTERNAL, HYP_EXIT_HOST_FAULT, a CPU that cannot be stopped.
  *
- *   space.c   the slots, their neighbours, and the verdict
- *   start.c   random page tables, descriptor tables and registers
- *   code.c    random code: what an adversary would try
- *   main.c    cases and exits
+ *   space.c    the slots, their neighbours, and the verdict
+ *   main.c     cases, threads, kicks
+ *   x86/, arm64/  a guest architecture's part:
+ *     start.c  random page tables and other tables, random registers
+ *     code.c   random code: what an adversary would try
+ *     cpu.c    exits
  */
 #ifndef KUSE_FUZZ_GUEST_H
 #define KUSE_FUZZ_GUEST_H
 
 #include "hyp/hyp.h"
-#include "hyp/sys/x86/state.h"
 #include "tests/fuzz/driver.h"
 
 struct slot {
@@ -36,20 +37,26 @@ extern struct slot slots[NR_SLOTS];
 void space_up(struct fuzz_rng *r);       /* maps the slots anew, fills RAM and neighbours */
 struct hyp_as *space_as(void);           /* a new address space over them */
 void space_verdict(struct hyp_cpu *const *cpus, unsigned n);
+/* Is a secret, or an address of this process, in there? where and at name it in the report. */
+void space_look(const void *what, size_t size, const char *where, u64 at);
 u8 *ram(u64 gpa);                        /* of slot 0 */
+void ram_put(u32 gpa, u64 value);
+u64 gpa_random(struct fuzz_rng *r);      /* a page of a slot, or near one */
 
-/* start.c: linear addresses of interest, page tables, registers */
-#define CODE 0x20000u      /* identity mapped */
+/* Where the code lies, mapped at its physical address. */
+#define CODE 0x20000u
 #define CODE_SIZE 0x4000u
-#define P_IDT 0x10000u
-#define P_GDT 0x12000u
-#define P_TSS 0x14000u
-void tables_random(struct fuzz_rng *r);
-void state_random(struct fuzz_rng *r, struct hyp_cpu *cpu); /* all of it */
-void registers_random(struct fuzz_rng *r, struct x86_state *s); /* general ones, RIP into the code */
-u64 address_random(struct fuzz_rng *r);
 
-/* code.c */
-void code_random(struct fuzz_rng *r, u8 *at, unsigned size);
+/* x86/, arm64/ */
+extern const char program_name[];
+extern const char *const engines[2]; /* the interpreter's name, the other's */
+void memory_random(struct fuzz_rng *r); /* tables and code in slot 0 */
+void cpu_start(struct fuzz_rng *r, struct hyp_cpu *cpu); /* all of its state, at random */
+/* False: go on somewhere else. */
+bool exit_answer(struct fuzz_rng *r, struct hyp_cpu *cpu, enum hyp_exit reason);
+/* The guest goes on somewhere else, now and then in another mode. */
+void cpu_restart(struct fuzz_rng *r, struct hyp_cpu *cpu);
+void cpu_describe(struct hyp_cpu *cpu, char *text, size_t size);
+void cpu_look(struct hyp_cpu *cpu); /* space_look at all registers */
 
 #endif

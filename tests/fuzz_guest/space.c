@@ -30,6 +30,24 @@ u8 *ram(u64 gpa)
 	return slots[0].hva + gpa;
 }
 
+void ram_put(u32 gpa, u64 value)
+{
+	memcpy(ram(gpa), &value, 8);
+}
+
+u64 gpa_random(struct fuzz_rng *r)
+{
+	const struct slot *s = &slots[fuzz_below(r, NR_SLOTS)];
+
+	switch (fuzz_below(r, 6)) {
+	case 0: return s->gpa + s->pages * PAGE_SIZE;       /* just behind */
+	case 1: return s->gpa ? s->gpa - PAGE_SIZE : 0;     /* just before */
+	case 2: return s->gpa + (s->pages - 1) * PAGE_SIZE; /* the last page */
+	case 3: return fuzz_u64(r) & 0xfffffff000ull;
+	default: return s->gpa + fuzz_below(r, s->pages) * PAGE_SIZE;
+	}
+}
+
 static void map(u8 *at, size_t size, int prot)
 {
 	int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE;
@@ -160,7 +178,7 @@ static void found_address(const u8 *what, size_t i, size_t size, const char *whe
 		     (unsigned long)(at + i), (unsigned long)v, x->name, (unsigned long)(v - x->from));
 }
 
-static void look(const void *what, size_t size, const char *where, u64 at)
+void space_look(const void *what, size_t size, const char *where, u64 at)
 {
 	for (size_t i = 0; i + 8 <= size; i += 8) {
 		u64 v;
@@ -189,13 +207,8 @@ void space_verdict(struct hyp_cpu *const *cpus, unsigned n)
 
 		look_at_neighbours(s, s->hva - SECRET_PAGES * PAGE_SIZE, "before");
 		look_at_neighbours(s, s->hva + s->pages * PAGE_SIZE, "behind");
-		look(s->hva, s->pages * PAGE_SIZE, "guest memory", s->gpa);
+		space_look(s->hva, s->pages * PAGE_SIZE, "guest memory", s->gpa);
 	}
-	for (unsigned i = 0; i < n; i++) {
-		struct x86_state *s = hyp_x86_state(cpus[i]);
-
-		look(s->gpr, sizeof(s->gpr), "general register * 8", 0);
-		look(s->xsave, sizeof(s->xsave), "XSAVE offset", 0);
-		look(&s->cr2, 8, "CR2", 0);
-	}
+	for (unsigned i = 0; i < n; i++)
+		cpu_look(cpus[i]);
 }

@@ -6,7 +6,7 @@
  * code, c one to code nearby. Prefixes are rolled in front.
  */
 #include <string.h>
-#include "tests/fuzz_guest/guest.h"
+#include "tests/fuzz_guest/x86/x86.h"
 
 static const struct {
 	u8 op[6], n;

@@ -2,7 +2,7 @@
 /* Random tables and registers: what points somewhere points near an edge. */
 #include <cpuid.h>
 #include <string.h>
-#include "tests/fuzz_guest/guest.h"
+#include "tests/fuzz_guest/x86/x86.h"
 
 /* Page tables in slot 0. The same lower levels hang under several upper entries. */
 enum { T_PML4 = 0x1000, T_PDPT = 0x2000, T_PD = 0x3000, T_PT0 = 0x4000, T_PT1 = 0x5000, T_PT_TOP = 0x6000,
@@ -13,21 +13,7 @@ enum { T_PML4 = 0x1000, T_PDPT = 0x2000, T_PD = 0x3000, T_PT0 = 0x4000, T_PT1 = 
 #define PTE_PS 0x80ull
 #define PTE_NX (1ull << 63)
 
-static void put64(u32 at, u64 v) { memcpy(ram(at), &v, 8); }
 static void put32(u32 at, u32 v) { memcpy(ram(at), &v, 4); }
-
-static u64 gpa_random(struct fuzz_rng *r)
-{
-	const struct slot *s = &slots[fuzz_below(r, NR_SLOTS)];
-
-	switch (fuzz_below(r, 6)) {
-	case 0: return s->gpa + s->pages * PAGE_SIZE;       /* just behind */
-	case 1: return s->gpa ? s->gpa - PAGE_SIZE : 0;     /* just before */
-	case 2: return s->gpa + (s->pages - 1) * PAGE_SIZE; /* the last page */
-	case 3: return fuzz_u64(r) & 0xfffffff000ull;
-	default: return s->gpa + fuzz_below(r, s->pages) * PAGE_SIZE;
-	}
-}
 
 static u64 pte_random(struct fuzz_rng *r)
 {
@@ -42,7 +28,7 @@ static u64 pte_random(struct fuzz_rng *r)
 static void random_table(struct fuzz_rng *r, u32 at)
 {
 	for (unsigned i = 0; i < 512; i++)
-		put64(at + 8 * i, pte_random(r));
+		ram_put(at + 8 * i, pte_random(r));
 }
 
 static void tables_64(struct fuzz_rng *r)
@@ -50,23 +36,23 @@ static void tables_64(struct fuzz_rng *r)
 	static const u16 top[] = { 0, 255, 256, 511 };
 
 	for (unsigned i = 0; i < COUNT(top); i++)
-		put64(T_PML4 + 8 * top[i], T_PDPT | PTE_RWU);
-	put64(T_PDPT, T_PD | PTE_RWU);
-	put64(T_PDPT + 8 * 3, T_PD | PTE_RWU);
-	put64(T_PDPT + 8 * 511, T_PD | PTE_RWU);
-	put64(T_PDPT + 8, 0 | PTE_RWU | PTE_PS); /* 1 GiB: guest-physical 0 again */
-	put64(T_PD, T_PT0 | PTE_RWU);
-	put64(T_PD + 8, T_PT1 | PTE_RWU);
-	put64(T_PD + 16, 0 | PTE_RWU | PTE_PS);
-	put64(T_PD + 24, 0x200000 | PTE_RWU | PTE_PS);
-	put64(T_PD + 8 * 511, T_PT_TOP | PTE_RWU);
+		ram_put(T_PML4 + 8 * top[i], T_PDPT | PTE_RWU);
+	ram_put(T_PDPT, T_PD | PTE_RWU);
+	ram_put(T_PDPT + 8 * 3, T_PD | PTE_RWU);
+	ram_put(T_PDPT + 8 * 511, T_PD | PTE_RWU);
+	ram_put(T_PDPT + 8, 0 | PTE_RWU | PTE_PS); /* 1 GiB: guest-physical 0 again */
+	ram_put(T_PD, T_PT0 | PTE_RWU);
+	ram_put(T_PD + 8, T_PT1 | PTE_RWU);
+	ram_put(T_PD + 16, 0 | PTE_RWU | PTE_PS);
+	ram_put(T_PD + 24, 0x200000 | PTE_RWU | PTE_PS);
+	ram_put(T_PD + 8 * 511, T_PT_TOP | PTE_RWU);
 	random_table(r, T_PT0);
 	random_table(r, T_PT1);
 	random_table(r, T_PT_TOP);
 	for (u32 page = 0; page < 64; page++)
-		put64(T_PT0 + 8 * page, page * PAGE_SIZE | PTE_RWU);
+		ram_put(T_PT0 + 8 * page, page * PAGE_SIZE | PTE_RWU);
 	for (unsigned i = 0; i < 4; i++)
-		put64(T_PDPT_PAE + 8 * i, T_PD | PTE_P);
+		ram_put(T_PDPT_PAE + 8 * i, T_PD | PTE_P);
 }
 
 static void tables_32(struct fuzz_rng *r)
@@ -92,24 +78,25 @@ static u64 descriptor_random(struct fuzz_rng *r)
 static void descriptors(struct fuzz_rng *r)
 {
 	for (unsigned i = 1; i < 64; i++)
-		put64(P_GDT + 8 * i, descriptor_random(r));
+		ram_put(P_GDT + 8 * i, descriptor_random(r));
 	for (unsigned v = 0; v < 256; v++) {
 		u64 to = CODE + fuzz_below(r, CODE_SIZE), type = 0x8e | (fuzz_chance(r, 30) ? 0x60 : 0),
 		    sel = 8 * fuzz_below(r, 12);
 
-		put64(P_IDT + 16 * v,
-		      (to & 0xffff) | sel << 16 | fuzz_below(r, 2) << 32 | type << 40 | (to >> 16) << 48);
-		put64(P_IDT + 16 * v + 8, 0);
+		ram_put(P_IDT + 16 * v,
+			(to & 0xffff) | sel << 16 | fuzz_below(r, 2) << 32 | type << 40 | (to >> 16) << 48);
+		ram_put(P_IDT + 16 * v + 8, 0);
 	}
 	for (unsigned i = 4; i < 0x68; i += 8)
-		put64(P_TSS + i, address_random(r));
+		ram_put(P_TSS + i, address_random(r));
 }
 
-void tables_random(struct fuzz_rng *r)
+void memory_random(struct fuzz_rng *r)
 {
 	tables_64(r);
 	tables_32(r);
 	descriptors(r);
+	code_random(r, ram(CODE), CODE_SIZE);
 }
 
 /* ---- registers ---- */
@@ -234,7 +221,7 @@ static void vectors(struct fuzz_rng *r, struct x86_state *s)
 	s->xcr0 = s->xcr0_valid = xcr0;
 }
 
-void state_random(struct fuzz_rng *r, struct hyp_cpu *cpu)
+void cpu_start(struct fuzz_rng *r, struct hyp_cpu *cpu)
 {
 	static const u8 weights[NR_MODES] = { 35, 25, 10, 12, 6, 8, 4 };
 	struct x86_state *s = hyp_x86_state(cpu);
