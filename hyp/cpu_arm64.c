@@ -75,7 +75,8 @@ void hyp_arm64_reset(struct hyp_cpu *cpu)
 	s->pc = 0;
 	memset(&s->dbg, 0, sizeof(s->dbg));
 	s->fpcr = s->fpsr = 0;
-	s->vi = s->vf = s->vse = s->exclusive = false;
+	s->vi = s->vf = s->vse = false;
+	s->exclusive = 0;
 	cpu->sp_bank = 1;
 	s->pstate = ARM64_PSR_EL(1) | ARM64_PSR_SP | ARM64_PSR_DAIF;
 	arm64_sysreg_reset(cpu);

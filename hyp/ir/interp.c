@@ -119,7 +119,7 @@ static bool do_store_vec(const struct run *r, const struct ir_insn *i)
 	return true;
 }
 
-/* LDX, STX, CAS, ATOMIC. hyp_arm64_load() and friends zero extend. */
+/* LDX, STX, CAS, of 16 bytes too, ATOMIC. hyp_arm64_load() and friends zero extend. */
 static bool do_atomic(const struct run *r, const struct ir_insn *i, union ir_val *out)
 {
 	u64 gva = r->val[i->a].x[0] + (u64)i->imm, got[2] = { 0, 0 };
@@ -127,12 +127,16 @@ static bool do_atomic(const struct run *r, const struct ir_insn *i, union ir_val
 	bool done;
 
 	switch (i->op) {
-	case IR_LDX: done = hyp_arm64_load_excl(r->cpu, gva, i->mem, got); break;
-	case IR_STX: done = hyp_arm64_store_excl(r->cpu, gva, i->mem, x, got); break;
-	case IR_CAS: done = hyp_arm64_cas(r->cpu, gva, i->mem, x, y, got); break;
+	case IR_LDX:
+	case IR_LDXQ: done = hyp_arm64_load_excl(r->cpu, gva, i->mem, got); break;
+	case IR_STX:
+	case IR_STXQ: done = hyp_arm64_store_excl(r->cpu, gva, i->mem, x, got); break;
+	case IR_CAS:
+	case IR_CASQ: done = hyp_arm64_cas(r->cpu, gva, i->mem, x, y, got); break;
 	default: done = hyp_arm64_atomic(r->cpu, gva, i->mem, i->cc, x[0], got); break;
 	}
-	out->x[0] = i->op == IR_STX ? got[0] : extended(i, got[0]);
+	out->x[0] = i->op == IR_LDX || i->op == IR_CAS || i->op == IR_ATOMIC ? extended(i, got[0]) : got[0];
+	out->x[1] = got[1];
 	return done;
 }
 
@@ -207,10 +211,14 @@ static bool step(const struct run *r, const struct ir_insn *i, union ir_val *out
 	case IR_LDX:
 	case IR_STX:
 	case IR_CAS:
+	case IR_LDXQ:
+	case IR_STXQ:
+	case IR_CASQ:
 	case IR_ATOMIC: return do_atomic(r, i, out);
 	case IR_LDV: return do_load_vec(r, i, out);
 	case IR_STV: return do_store_vec(r, i);
-	case IR_CLREX: s->exclusive = false; break;
+	case IR_CLREX: s->exclusive = 0; break;
+	case IR_SPIN: hyp_arm64_spin(r->cpu); break;
 	case IR_FENCE: fence(i); break;
 	case IR_CALL: out->x[0] = do_call(r, i); break;
 	case IR_CALLX: out->x[0] = do_call(r, i); return r->cpu->leave == ARM64_GO_ON;

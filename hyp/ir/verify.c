@@ -58,6 +58,10 @@ static bool access_valid(const struct ir_block *b, const struct ir_insn *i)
 	case IR_LDV:
 	case IR_STV:
 		return size <= 16;
+	case IR_LDXQ:
+	case IR_STXQ:
+	case IR_CASQ:
+		return size == 16;
 	case IR_ST:
 	case IR_STX:
 		return size <= ir_width(b->ir[i->b].type) / 8;
@@ -112,6 +116,9 @@ static const char *check_fields(const struct ir_block *b, const struct ir_insn *
 	case IR_LDX:
 	case IR_STX:
 	case IR_CAS:
+	case IR_LDXQ:
+	case IR_STXQ:
+	case IR_CASQ:
 	case IR_LDV:
 	case IR_STV:
 		return access_valid(b, i) ? NULL : "size of access";

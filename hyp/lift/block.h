@@ -36,6 +36,7 @@ struct lift_block {
 struct lift_insn_map {
 	u32 host;
 	u16 guest;
+	bool x0_saved; /* x0 is in the state meanwhile, not in its host register */
 };
 
 /* A guest page with translations. */

@@ -17,10 +17,10 @@ bool hyp_engine_signal(int sig, siginfo_t *si, void *ctx)
 	struct hyp_cpu *cpu = hyp_current;
 	u64 host[16];
 
-	if (!cpu || !hyp_is_host_fault(sig, si, cpu->as) || !emit_find_access(cpu, (u64)g[REG_RIP]))
+	if (!cpu || !hyp_is_host_fault(sig, si, cpu->as))
 		return false;
 	for (unsigned r = 0; r < 16; r++)
 		host[r] = (u64)g[from[r]];
-	emit_store_pinned(cpu, host);
+	emit_fault(cpu, (u64)g[REG_RIP], host);
 	return false;
 }

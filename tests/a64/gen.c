@@ -159,6 +159,21 @@ static u32 gen_insn(struct rng *r, struct case_state *s)
 	return w;
 }
 
+/* The store-exclusive of a load-exclusive: the same place, other registers. */
+static bool store_of(struct rng *r, u32 load, u32 *store)
+{
+	struct a64_insn i;
+	u32 rs, rt = (u32)rnd(r) & 31;
+
+	if (!a64_decode(load, &i) || (strcmp(i.enc->name, "LDXR") && strcmp(i.enc->name, "LDXP")))
+		return false;
+	do
+		rs = (u32)rnd(r) & 31;
+	while (rs == rt || rs == (load >> 10 & 31) || rs == F(&i, Rn));
+	*store = (load & ~(1u << 22 | 1u << 15 | 31u << 16 | 31u)) | rs << 16 | ((u32)rnd(r) & 1) << 15 | rt;
+	return true;
+}
+
 /* ---- state ---- */
 
 static u64 gen_int(struct rng *r)
@@ -225,6 +240,7 @@ void gen_case(struct a64_case *c, u64 seed)
 		c->s.v[i] = gen_vec(&r, kind);
 	c->n = one_in(&r, 2) ? 1 : 1 + (u32)(rnd(&r) % A64_INSNS);
 	for (unsigned i = 0; i < c->n; i++)
-		c->insn[i] = gen_insn(&r, &c->s);
+		if (!i || one_in(&r, 4) || !store_of(&r, c->insn[i - 1], &c->insn[i]))
+			c->insn[i] = gen_insn(&r, &c->s);
 	c->mem_seed = (u32)rnd(&r);
 }

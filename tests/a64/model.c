@@ -18,7 +18,7 @@
 
 unsigned long model_interpreted;
 static struct hyp_cpu *cpu;
-static u64 mem[A64_MEM_SIZE / 8];
+static u64 mem[A64_MEM_SIZE / 8] __attribute__((aligned(4096)));
 static u32 slot[A64_SLOT / 4];
 static u64 slot_base;
 
@@ -29,17 +29,35 @@ void hyp_arm64_raise(struct hyp_cpu *c, u32 esr, u64 far)
 	c->leave = ARM64_RAISED;
 }
 
+/* The page enters the soft TLB, under the tag byte it was asked for. */
+static void fill_tlb(gva_t gva)
+{
+	struct hyp_tlb_entry *e = &cpu->tlb[HYP_TLB_EL0][hyp_tlb_slot(gva)];
+
+	e->read_tag = e->write_tag = gva & PAGE_MASK;
+	e->addend = (u64)mem - (gva & PAGE_MASK);
+}
+
+static void empty_tlb(void)
+{
+	for (unsigned i = 0; i < HYP_TLB_SIZE; i++)
+		cpu->tlb[HYP_TLB_EL0][i].read_tag = cpu->tlb[HYP_TLB_EL0][i].write_tag = HYP_TLB_NONE(i);
+}
+
 static u8 *find(gva_t gva, u32 m, bool write)
 {
 	unsigned size = IR_MEM_SIZE(m);
+	gva_t tagged = gva;
 
 	gva = (gva_t)((s64)(gva << 8) >> 8); /* top byte ignored */
 	if (m & IR_MEM_ALIGN && gva & (size - 1)) {
 		hyp_arm64_raise(cpu, ESR_ALIGNMENT, gva);
 		return NULL;
 	}
-	if (gva >= A64_MEM && gva <= A64_MEM + A64_MEM_SIZE - size)
+	if (gva >= A64_MEM && gva <= A64_MEM + A64_MEM_SIZE - size) {
+		fill_tlb(tagged);
 		return (u8 *)mem + (gva - A64_MEM);
+	}
 	if (!write && gva >= slot_base && gva <= slot_base + A64_SLOT - size)
 		return (u8 *)slot + (gva - slot_base);
 	hyp_arm64_raise(cpu, ESR_ABORT, gva);
@@ -110,9 +128,8 @@ bool hyp_arm64_load_excl(struct hyp_cpu *c, gva_t gva, u32 m, u64 val[2])
 {
 	if (!hyp_arm64_load(c, gva, m, val))
 		return false;
-	c->s.exclusive = true;
+	c->s.exclusive = (u8)IR_MEM_SIZE(m);
 	c->ex_addr = gva;
-	c->ex_size = (u8)IR_MEM_SIZE(m);
 	memcpy(c->ex_val, val, 16);
 	return true;
 }
@@ -120,11 +137,17 @@ bool hyp_arm64_load_excl(struct hyp_cpu *c, gva_t gva, u32 m, u64 val[2])
 /* Without the monitor the address is not looked at, as in qemu-user. */
 bool hyp_arm64_store_excl(struct hyp_cpu *c, gva_t gva, u32 m, const u64 val[2], u64 *failed)
 {
-	bool mine = c->s.exclusive && c->ex_addr == gva && c->ex_size == IR_MEM_SIZE(m);
+	bool mine = c->s.exclusive == IR_MEM_SIZE(m) && c->ex_addr == gva;
+	u64 old[2];
 
-	*failed = !mine;
-	c->s.exclusive = false;
-	return !mine || hyp_arm64_store(c, gva, m, val);
+	*failed = 1;
+	c->s.exclusive = 0;
+	if (!mine)
+		return true;
+	if (!hyp_arm64_cas(c, gva, m, c->ex_val, val, old))
+		return false;
+	*failed = memcmp(old, c->ex_val, IR_MEM_SIZE(m)) != 0;
+	return true;
 }
 
 unsigned hyp_arm64_plain_sr(u32 sys, u32 key, bool write, unsigned *size)
@@ -132,9 +155,13 @@ unsigned hyp_arm64_plain_sr(u32 sys, u32 key, bool write, unsigned *size)
 	return 0;
 }
 
-u64 a64_helper_yield(struct hyp_cpu *c, u64 x, u64 y, u64 z)
+u64 a64_helper_sev(struct hyp_cpu *c, u64 x, u64 y, u64 z)
 {
 	return 0;
+}
+
+void hyp_arm64_spin(struct hyp_cpu *c)
+{
 }
 
 /* Rows that would call these are not generated. */
@@ -157,9 +184,7 @@ static void create(void)
 	if (cpu == MAP_FAILED)
 		abort();
 	cpu->stats = cpu->own_stats;
-	for (unsigned p = 0; p < HYP_TLB_PARTS; p++)
-		for (unsigned i = 0; i < HYP_TLB_SIZE; i++)
-			cpu->tlb[p][i].read_tag = cpu->tlb[p][i].write_tag = HYP_TLB_NONE(i);
+	empty_tlb();
 	for (unsigned i = 0; i < HYP_JC_SIZE; i++)
 		cpu->jc[0][i].pc = LIFT_JC_EMPTY(i);
 	if (lift_engine_create(cpu))
@@ -230,7 +255,7 @@ static void enter(const struct case_state *s)
 	cpu->s.fpcr = s->fpcr;
 	cpu->s.fpsr = s->fpsr;
 	memcpy(cpu->s.v, s->v, sizeof(s->v));
-	cpu->s.exclusive = false;
+	cpu->s.exclusive = 0;
 	cpu->leave = 0;
 	cpu->s.pc = slot_base;
 	cpu->key = HYP_KEY_FP | HYP_KEY_RMODE(s->fpcr >> 22 & 0x1f);
@@ -266,6 +291,8 @@ const char *model_run(const struct a64_case *c, unsigned index, bool emit, struc
 	if (!cpu)
 		create();
 	slot_base = A64_CODE + (u64)index * A64_SLOT;
+	if (index % 8 == 0) /* else most accesses find their page */
+		empty_tlb();
 	case_fill_slot(slot, c);
 	case_fill_mem(mem, c->mem_seed);
 	enter(&c->s);

@@ -61,7 +61,7 @@ EL0_DO(w_daif, "msr daif, x30")
 EL0_DO(w_daifset, "msr daifset, #2")
 EL0_DO(w_spsel, "msr spsel, #0")
 EL0_DO(i_wfi, "wfi")
-EL0_DO(i_wfe, "wfe")
+EL0_DO(i_wfe, "wfe\nwfe") /* the exception return is an event: for the first */
 EL0_DO(i_zva, "mov x9, sp\nsub x9, x9, #1024\ndc zva, x9")
 EL0_DO(i_cvau, "mov x9, sp\ndc cvau, x9")
 EL0_DO(i_ivau, "mov x9, sp\nic ivau, x9")

@@ -62,6 +62,11 @@ static u8 *ptr(struct hyp_cpu *cpu, gva_t gva, u32 mem, unsigned size, bool writ
 	return fake_ram + off;
 }
 
+void hyp_arm64_spin(struct hyp_cpu *cpu)
+{
+	cpu->spins++;
+}
+
 bool hyp_arm64_load(struct hyp_cpu *cpu, gva_t gva, u32 mem, u64 val[2])
 {
 	u8 *p = ptr(cpu, gva, mem, IR_MEM_SIZE(mem), false);
@@ -138,9 +143,8 @@ bool hyp_arm64_load_excl(struct hyp_cpu *cpu, gva_t gva, u32 mem, u64 val[2])
 {
 	if (!hyp_arm64_load(cpu, gva, mem | IR_MEM_ALIGN, val))
 		return false;
-	cpu->s.exclusive = true;
+	cpu->s.exclusive = (u8)IR_MEM_SIZE(mem);
 	cpu->ex_addr = gva;
-	cpu->ex_size = (u8)IR_MEM_SIZE(mem);
 	cpu->ex_val[0] = val[0];
 	cpu->ex_val[1] = val[1];
 	return true;
@@ -152,13 +156,13 @@ bool hyp_arm64_store_excl(struct hyp_cpu *cpu, gva_t gva, u32 mem, const u64 val
 	u64 old[2];
 
 	*failed = 1;
-	if (!cpu->s.exclusive || cpu->ex_addr != gva || cpu->ex_size != size) {
-		cpu->s.exclusive = false;
+	if (cpu->s.exclusive != size || cpu->ex_addr != gva) {
+		cpu->s.exclusive = 0;
 		return true;
 	}
 	if (!hyp_arm64_cas(cpu, gva, mem | IR_MEM_ALIGN, cpu->ex_val, val, old))
 		return false;
-	cpu->s.exclusive = false;
+	cpu->s.exclusive = 0;
 	*failed = memcmp(old, cpu->ex_val, size) != 0;
 	return true;
 }

@@ -182,23 +182,26 @@ static u16 address(struct ir_block *b)
 
 static void access_op(struct ir_block *b)
 {
-	static const u8 ops[] = { IR_LD, IR_LD, IR_LD, IR_ST, IR_ST, IR_LDV, IR_STV, IR_LDX, IR_STX, IR_CAS, IR_ATOMIC };
+	static const u8 ops[] = { IR_LD, IR_LD, IR_LD, IR_ST, IR_ST, IR_LDV, IR_STV, IR_LDX, IR_STX, IR_CAS, IR_ATOMIC,
+				    IR_LDXQ, IR_STXQ, IR_CASQ };
 	struct ir_insn i = { .op = ops[below(ARRAY_SIZE(ops))], .type = IR_VOID };
 	u8 t = below(2) ? IR_I32 : IR_I64;
-	bool vec = i.op == IR_LDV || i.op == IR_STV;
+	bool vec = i.op == IR_LDV || i.op == IR_STV, quad = i.op >= IR_LDXQ && i.op <= IR_CASQ;
 
 	i.mem = (u16)below(vec ? 5 : t == IR_I32 ? 3 : 4);
+	if (quad)
+		i.mem = 4;
 	i.a = address(b);
 	i.imm = (s64)below(64) - 16;
 	if (i.op == IR_LD && below(2))
 		i.mem |= IR_MEM_SIGN;
-	if (i.op >= IR_LDX && i.op <= IR_ATOMIC)
+	if (i.op >= IR_LDX && i.op <= IR_CASQ)
 		i.mem |= IR_MEM_ALIGN;
 	if (i.op == IR_ST && !below(8))
 		i.mem |= IR_MEM_REL;
-	if (i.op == IR_STX)
+	if (i.op == IR_STX || i.op == IR_STXQ)
 		i.type = IR_I32;
-	else if (i.op == IR_LDV)
+	else if (i.op == IR_LDV || quad)
 		i.type = IR_V128;
 	else if (i.op != IR_ST && i.op != IR_STV)
 		i.type = t;
@@ -206,8 +209,10 @@ static void access_op(struct ir_block *b)
 		i.b = pick(b, t);
 	if (i.op == IR_CAS)
 		i.c = pick(b, t);
-	if (i.op == IR_STV)
+	if (i.op == IR_STV || i.op == IR_STXQ || i.op == IR_CASQ)
 		i.b = pick(b, IR_V128);
+	if (i.op == IR_CASQ)
+		i.c = pick(b, IR_V128);
 	if (i.op == IR_ATOMIC)
 		i.cc = (u8)below(9);
 	if ((i.op == IR_LD || i.op == IR_ST) && (i.mem & 7) >= 2 && below(2)) {
@@ -223,6 +228,27 @@ static void access_op(struct ir_block *b)
 		i.imm += IR_MEM_SIZE(i.mem);
 	}
 	ir_add_insn(b, i);
+}
+
+/* A pair that finds its place most of the time; the condition reads what was in between. */
+static void exclusive_pair(struct ir_block *b)
+{
+	u8 t = below(3) == 2 ? IR_V128 : below(2) ? IR_I32 : IR_I64;
+	struct ir_insn i = { .op = t == IR_V128 ? IR_LDXQ : IR_LDX, .type = t, .a = address(b), .imm = 16 * (s64)below(2) };
+
+	i.mem = IR_MEM_ALIGN | (u16)(t == IR_V128 ? 4 : below(t == IR_I32 ? 3 : 4));
+	if (below(8))
+		i.a = ir2(b, IR_AND, IR_I64, i.a, ir_const(b, IR_I64, ~15ull));
+	ir_add_insn(b, i);
+	if (!below(8))
+		ir1(b, IR_CLREX, IR_VOID, 0);
+	i.b = pick(b, t);
+	i.op = t == IR_V128 ? IR_STXQ : IR_STX;
+	i.type = IR_I32;
+	if (!below(8))
+		i.imm += 8;
+	i.b = ir_add_insn(b, i);
+	ir_add_insn(b, (struct ir_insn){ .op = IR_BNZ, .a = i.b, .imm = FAKE_PC + 96 });
 }
 
 /* As lifters write them: the comparison beside the subtraction, and the condition behind it. */
@@ -300,7 +326,7 @@ static void random_block(struct ir_block *b)
 			ir_add_insn(b, (struct ir_insn){ .op = IR_INSN, .imm = 4 * k });
 		switch (below(8)) {
 		case 0: access_op(b); break;
-		case 1: usual_sequence(b); break;
+		case 1: below(3) ? usual_sequence(b) : exclusive_pair(b); break;
 		case 2: below(4) ? usual_sequence(b) : call_op(b); break;
 		default: random_op(b); break;
 		}
@@ -368,7 +394,8 @@ static const char *difference(const struct hyp_cpu *a, const struct hyp_cpu *b, 
 		return "pc";
 	if (a->leave != b->leave || (a->leave && (a->exc.esr != b->exc.esr || a->exc.far != b->exc.far)))
 		return "exception";
-	if (a->s.exclusive != b->s.exclusive)
+	if (a->s.exclusive != b->s.exclusive || (a->s.exclusive && a->ex_addr != b->ex_addr) ||
+	    (a->s.exclusive && memcmp(a->ex_val, b->ex_val, MIN(a->s.exclusive, 8u))) || a->spins != b->spins)
 		return "monitor";
 	return memcmp(ram[0], ram[1], sizeof(ram[0])) ? "memory" : NULL;
 }

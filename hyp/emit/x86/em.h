@@ -94,15 +94,17 @@ struct em_cold {
 	u32 from, back; /* code offsets: rel32 to patch; where to go on */
 	u32 xmm; /* registers live */
 	u16 v;   /* operation */
-	s8 base, reg[2];  /* host registers: address, value or result; NO_REG: a constant is stored */
+	s8 base, reg[2];  /* host registers: address, n_reg values; NO_REG: a constant is stored */
+	s8 dst[2];        /* results, or NO_REG */
+	u8 n_reg;
 	s32 disp;
 	u64 konst[2];
 	bool pair;
-	u32 from2;        /* a second way here, 0: none */
+	u32 more[3];      /* other ways here, 0: none */
 	u64 target;
 	u32 guest;
 };
-enum { COLD_MEM, COLD_EDGE, COLD_CROSS, COLD_LEAVE, COLD_FP };
+enum { COLD_MEM, COLD_EDGE, COLD_CROSS, COLD_LEAVE, COLD_FP, COLD_SPIN };
 
 struct em {
 	struct emit e;
@@ -235,6 +237,21 @@ void em_cold_flow(struct em *x, const struct em_cold *c);
 void em_exit(struct em *x, struct em_site site);
 struct em_cold *em_cold(struct em *x, u8 kind);
 void em_call_stub(struct em *x, unsigned stub, struct em_site site);
+/* mem.c, for atomic.c: base register and displacement of a + imm; */
+struct em_access {
+	const struct ir_insn *i;
+	int base;
+	s32 disp;
+	unsigned size; /* of all: pairs are checked at once */
+	bool write, pair;
+};
+void em_address(struct em *x, const struct ir_insn *i, struct em_access *a);
+/* RAX = addend, RCX changed, or to the cold code; */
+struct em_cold *em_check(struct em *x, const struct em_access *a);
+/* the host instruction that comes now may fault. x0_saved: the guest's x0 is in cpu->s.x[0]. */
+void em_note_access(struct em *x, bool x0_saved);
+void em_op_atomic(struct em *x, const struct ir_insn *i);
+void em_cold_spin(struct em *x, const struct em_cold *c);
 /* Are v and v + 1 the halves of a pair that is done at once? */
 bool em_is_pair(const struct em *x, u32 v);
 bool em_bit_test(const struct em *x, u16 v, unsigned *bit);

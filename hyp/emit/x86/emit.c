@@ -5,7 +5,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#define BYTES_PER_OP 420 /* an access of 14 live xmm registers with its slow path is the longest */
+#define BYTES_PER_OP 480 /* CASQ with 14 live xmm registers in its slow path is the longest */
 #define BYTES_MORE 1024
 
 struct em *emit_create(void)
@@ -132,6 +132,8 @@ static void emit_cold(struct em *x)
 			em_cold_mem(x, &x->cold[k]);
 		else if (x->cold[k].kind == COLD_FP)
 			em_cold_fp(x, &x->cold[k]);
+		else if (x->cold[k].kind == COLD_SPIN)
+			em_cold_spin(x, &x->cold[k]);
 		else
 			em_cold_flow(x, &x->cold[k]);
 }

@@ -35,10 +35,8 @@ void emit_link(struct lift_engine *e, u32 patch, const struct lift_block *to, bo
 /* Runs emitted code from s.pc on, as lift_run() says. */
 void emit_run(struct hyp_cpu *cpu);
 
-/* An access to guest memory of emitted code at this host address? s.pc is its instruction then. Signal
- * handler. */
-bool emit_find_access(struct hyp_cpu *cpu, u64 host_pc);
-/* Guest state that is in host registers (by number) there goes to the structure. */
-void emit_store_pinned(struct hyp_cpu *cpu, const u64 host[16]);
+/* For the signal handler: where emitted code accesses guest memory at this host address, the guest's state
+ * goes from the host's registers (by number) to the structure. */
+void emit_fault(struct hyp_cpu *cpu, u64 host_pc, const u64 host[16]);
 
 #endif

@@ -21,7 +21,7 @@ struct em_cold *em_cold(struct em *x, u8 kind)
 		x->failed = true;
 		x->n_cold--;
 	}
-	x->cold[x->n_cold] = (struct em_cold){ .kind = kind };
+	x->cold[x->n_cold] = (struct em_cold){ .kind = kind, .reg = { NO_REG, NO_REG }, .dst = { NO_REG, NO_REG } };
 	return &x->cold[x->n_cold++];
 }
 

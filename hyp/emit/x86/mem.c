@@ -21,17 +21,9 @@
 
 _Static_assert(sizeof(struct hyp_tlb_entry) == 1 << HYP_TLB_SLOT_SHIFT, "emitted index arithmetic");
 
-struct access {
-	const struct ir_insn *i;
-	int base;
-	s32 disp;
-	unsigned size; /* of all: pairs are checked at once */
-	bool write, pair;
-};
-
 static bool is_write(u16 op)
 {
-	return op != IR_LD && op != IR_LDV && op != IR_LDX;
+	return op != IR_LD && op != IR_LDV && op != IR_LDX && op != IR_LDXQ;
 }
 
 bool em_is_pair(const struct em *x, u32 v)
@@ -56,8 +48,7 @@ static unsigned partition(const struct em *x, u32 mem)
 	return key & HYP_KEY_PAN ? HYP_TLB_EL1_PAN : HYP_TLB_EL1;
 }
 
-/* Base register and displacement of a + imm. */
-static void find_address(struct em *x, const struct ir_insn *i, struct access *a)
+void em_address(struct em *x, const struct ir_insn *i, struct em_access *a)
 {
 	a->i = i;
 	a->disp = (s32)i->imm;
@@ -78,8 +69,7 @@ static void find_address(struct em *x, const struct ir_insn *i, struct access *a
 	em_mov(x, true, a->base, em_reg(RCX));
 }
 
-/* RAX = addend, or to the cold code. */
-static struct em_cold *check(struct em *x, const struct access *a)
+struct em_cold *em_check(struct em *x, const struct em_access *a)
 {
 	struct em_cold *c = em_cold(x, COLD_MEM);
 	u32 tlb = OFF(tlb) + partition(x, a->i->mem) * (u32)sizeof(((struct hyp_cpu *)0)->tlb[0]);
@@ -99,7 +89,7 @@ static struct em_cold *check(struct em *x, const struct access *a)
 	if (each > 1 && (a->i->mem & IR_MEM_ALIGN || x->b->key & HYP_KEY_ALIGN)) {
 		e_bytes(&x->e, "\xf6\xc1", 2); /* test cl, n */
 		e_1(&x->e, (u8)(each - 1));
-		c->from2 = em_jcc(x, CC_NE);
+		c->more[0] = em_jcc(x, CC_NE);
 	}
 	e_gs_base(&x->e, true, 0x2b, RCX, RAX, tag);
 	em_alu(x, true, ALU_CMP, RCX, em_imm((s32)(PAGE_SIZE - a->size)));
@@ -111,11 +101,10 @@ static struct em_cold *check(struct em *x, const struct access *a)
 	c->base = (s8)a->base;
 	c->disp = a->disp;
 	c->pair = a->pair;
-	c->reg[0] = c->reg[1] = NO_REG;
 	return c;
 }
 
-static void note_access(struct em *x)
+void em_note_access(struct em *x, bool x0_saved)
 {
 	struct lift_engine *eng = x->eng;
 
@@ -123,10 +112,10 @@ static void note_access(struct em *x)
 		x->full = true;
 		return;
 	}
-	eng->maps[eng->n_maps++] = (struct lift_insn_map){ em_here(x), (u16)x->guest };
+	eng->maps[eng->n_maps++] = (struct lift_insn_map){ em_here(x), (u16)x->guest, x0_saved };
 }
 
-static struct memref place(const struct access *a, s32 more)
+static struct memref place(const struct em_access *a, s32 more)
 {
 	return (struct memref){ a->base, RAX, a->disp + more };
 }
@@ -154,7 +143,7 @@ static void load_reg(struct em *x, const struct ir_insn *i, int d, struct memref
 {
 	bool sign = i->mem & IR_MEM_SIGN, w = sign && i->type == IR_I64;
 
-	note_access(x);
+	em_note_access(x, false);
 	switch (IR_MEM_SIZE(i->mem)) {
 	case 1: mem_0f(x, 0, w, sign ? 0xbe : 0xb6, d, &m); break;
 	case 2: mem_0f(x, 0, w, sign ? 0xbf : 0xb7, d, &m); break;
@@ -178,7 +167,7 @@ static void store_imm(struct em *x, unsigned size, s32 imm, const struct memref 
 
 static void store_reg(struct em *x, unsigned size, struct em_src s, struct memref m)
 {
-	note_access(x);
+	em_note_access(x, false);
 	if (s.kind == SRC_IMM) {
 		store_imm(x, size, s.x, &m);
 		return;
@@ -206,42 +195,42 @@ static struct em_src stored(struct em *x, u16 v)
 
 static void op_load(struct em *x, const struct ir_insn *i)
 {
-	struct access a = { .pair = false };
+	struct em_access a = { .pair = false };
 	struct em_cold *c;
 	int d;
 
-	find_address(x, i, &a);
+	em_address(x, i, &a);
 	d = em_dest(x, (u16)x->v, i->a); /* before the check: the slow path comes back behind the load */
-	c = check(x, &a);
+	c = em_check(x, &a);
 	load_reg(x, i, d, place(&a, 0));
-	c->reg[0] = (s8)d;
+	c->dst[0] = (s8)d;
 	c->back = em_here(x);
 }
 
 static void op_load_pair(struct em *x, const struct ir_insn *i)
 {
-	struct access a = { .pair = true };
+	struct em_access a = { .pair = true };
 	struct em_cold *c;
 	int d[2];
 
 	d[0] = em_dest(x, (u16)x->v, 0);
-	find_address(x, i, &a); /* no longer in d[0], perhaps in d[1] */
+	em_address(x, i, &a); /* no longer in d[0], perhaps in d[1] */
 	x->v++;
 	d[1] = em_dest(x, (u16)x->v, 0);
 	a.size *= 2;
-	c = check(x, &a);
+	c = em_check(x, &a);
 	load_reg(x, i, d[0], place(&a, 0));
 	load_reg(x, i + 1, d[1], place(&a, (s32)IR_MEM_SIZE(i->mem)));
 	c->v--;
-	c->reg[0] = (s8)d[0];
-	c->reg[1] = (s8)d[1];
+	c->dst[0] = (s8)d[0];
+	c->dst[1] = (s8)d[1];
 	c->back = em_here(x);
 }
 
-static void note_stored(struct em_cold *c, unsigned k, struct em_src s)
+static void note_stored(struct em_cold *c, struct em_src s)
 {
-	c->reg[k] = s.kind == SRC_REG ? (s8)s.x : NO_REG;
-	c->konst[k] = (u64)(s64)s.x;
+	c->konst[c->n_reg] = (u64)(s64)s.x;
+	c->reg[c->n_reg++] = s.kind == SRC_REG ? (s8)s.x : NO_REG;
 }
 
 static void fence(struct em *x)
@@ -252,7 +241,7 @@ static void fence(struct em *x)
 
 static void op_store(struct em *x, const struct ir_insn *i)
 {
-	struct access a = { .pair = em_is_pair(x, x->v) };
+	struct em_access a = { .pair = em_is_pair(x, x->v) };
 	unsigned size = IR_MEM_SIZE(i->mem);
 	struct em_src s[2];
 	struct em_cold *c;
@@ -262,15 +251,15 @@ static void op_store(struct em *x, const struct ir_insn *i)
 	s[0] = stored(x, i->b);
 	if (a.pair)
 		s[1] = stored(x, i[1].b);
-	find_address(x, i, &a);
+	em_address(x, i, &a);
 	a.size *= a.pair ? 2 : 1;
-	c = check(x, &a);
+	c = em_check(x, &a);
 	store_reg(x, size, s[0], place(&a, 0));
-	note_stored(c, 0, s[0]);
+	note_stored(c, s[0]);
 	if (a.pair) {
 		c->v--;
 		store_reg(x, size, s[1], place(&a, (s32)size));
-		note_stored(c, 1, s[1]);
+		note_stored(c, s[1]);
 	}
 	c->back = em_here(x);
 	if (i->mem & IR_MEM_REL)
@@ -279,17 +268,17 @@ static void op_store(struct em *x, const struct ir_insn *i)
 
 static void op_load_vec(struct em *x, const struct ir_insn *i)
 {
-	struct access a = { .pair = false };
+	struct em_access a = { .pair = false };
 	struct memref m;
 	struct em_cold *c;
 	int d;
 
-	find_address(x, i, &a);
+	em_address(x, i, &a);
 	d = em_xdest(x, (u16)x->v, 0);
-	c = check(x, &a);
+	c = em_check(x, &a);
 	c->xmm &= ~(1u << d);
 	m = place(&a, 0);
-	note_access(x);
+	em_note_access(x, false);
 	switch (a.size) {
 	case 16: mem_0f(x, 0, false, 0x10, d, &m); break;
 	case 8: mem_0f(x, 0xf3, false, 0x7e, d, &m); break;
@@ -299,32 +288,32 @@ static void op_load_vec(struct em *x, const struct ir_insn *i)
 		e_1(&x->e, 0x66);
 		em_0f(x, false, 0x6e, d, em_reg(RCX));
 	}
-	c->reg[0] = (s8)d;
+	c->dst[0] = (s8)d;
 	c->back = em_here(x);
 }
 
 static void op_store_vec(struct em *x, const struct ir_insn *i)
 {
-	struct access a = { .pair = false };
+	struct em_access a = { .pair = false };
 	int s = em_xuse(x, i->b);
 	struct memref m;
 	struct em_cold *c;
 
-	find_address(x, i, &a);
-	c = check(x, &a);
+	em_address(x, i, &a);
+	c = em_check(x, &a);
 	m = place(&a, 0);
 	if (a.size < 4) {
 		e_1(&x->e, 0x66);
 		em_0f(x, false, 0x7e, s, em_reg(RCX)); /* movd ecx, xmm */
 		store_reg(x, a.size, em_reg(RCX), m);
 	} else {
-		note_access(x);
+		em_note_access(x, false);
 		if (a.size == 16)
 			mem_0f(x, 0, false, 0x11, s, &m);
 		else
 			mem_0f(x, 0x66, false, a.size == 8 ? 0xd6 : 0x7e, s, &m);
 	}
-	c->reg[0] = (s8)s;
+	c->reg[c->n_reg++] = (s8)s;
 	c->back = em_here(x);
 }
 
@@ -344,16 +333,48 @@ static void call_slow(struct em *x, const struct ir_insn *i, bool pair, u32 gues
 	em_call_stub(x, STUB_MEM, site);
 }
 
+/* What an operation has in c->reg and c->dst: words, or vectors. */
+static bool reads_vec(u16 op)
+{
+	return op == IR_STV || op == IR_STXQ || op == IR_CASQ;
+}
+
+static bool gives_vec(u16 op)
+{
+	return op == IR_LDV || op == IR_LDXQ || op == IR_CASQ;
+}
+
+/* The second of a compare-and-swap is behind a first of two words. */
+static unsigned operand_slot(const struct ir_insn *i, unsigned k)
+{
+	return EM_ARG + k * (i->op == IR_CAS || i->op == IR_CASQ ? 2 : 1);
+}
+
 static void give_operands(struct em *x, const struct ir_insn *i, const struct em_cold *c)
 {
-	if (i->op == IR_STV)
-		em_xmove(x, true, c->reg[0], OFF_SCRATCH(EM_ARG));
-	for (unsigned k = 0; i->op == IR_ST && k < 1u + c->pair; k++) {
+	for (unsigned k = 0; k < c->n_reg; k++) {
+		unsigned slot = operand_slot(i, k);
 		int r = c->reg[k];
 
+		if (reads_vec(i->op)) {
+			em_xmove(x, true, r, OFF_SCRATCH(slot));
+			continue;
+		}
 		if (r < 0)
 			e_mov_ri(&x->e, r = RAX, c->konst[k]);
-		to_scratch(x, EM_ARG + k, r);
+		to_scratch(x, slot, r);
+	}
+}
+
+static void take_results(struct em *x, const struct ir_insn *i, const struct em_cold *c)
+{
+	for (unsigned k = 0; k < 2; k++) {
+		if (c->dst[k] == NO_REG)
+			continue;
+		if (gives_vec(i->op))
+			em_xmove(x, false, c->dst[k], OFF_SCRATCH(EM_RESULT));
+		else
+			e_load_gs(&x->e, c->dst[k], OFF_SCRATCH(EM_RESULT + k));
 	}
 }
 
@@ -362,8 +383,9 @@ void em_cold_mem(struct em *x, const struct em_cold *c)
 	const struct ir_insn *i = em_insn(x, c->v);
 
 	em_patch(x, c->from, em_here(x));
-	if (c->from2)
-		em_patch(x, c->from2, em_here(x));
+	for (unsigned k = 0; k < ARRAY_SIZE(c->more); k++)
+		if (c->more[k])
+			em_patch(x, c->more[k], em_here(x));
 	e_lea(&x->e, true, RCX, c->base, NO_REG, 1, c->disp);
 	to_scratch(x, EM_GVA, RCX);
 	give_operands(x, i, c);
@@ -374,46 +396,8 @@ void em_cold_mem(struct em *x, const struct em_cold *c)
 	for (int r = 0; r < EM_NR_XMM; r++)
 		if (c->xmm >> r & 1)
 			em_xmove(x, false, r, OFF_SLOT(EM_SLOTS + r));
-	if (i->op == IR_LDV)
-		em_xmove(x, false, c->reg[0], OFF_SCRATCH(EM_RESULT));
-	for (unsigned k = 0; i->op == IR_LD && k < 1u + c->pair; k++)
-		e_load_gs(&x->e, c->reg[k], OFF_SCRATCH(EM_RESULT + k));
+	take_results(x, i, c);
 	em_patch(x, em_jmp(x), c->back);
-}
-
-/* ---- atomics: by way of C ---- */
-
-static void arg(struct em *x, unsigned n, u16 v)
-{
-	if (!v)
-		return;
-	em_load(x, RAX, v);
-	to_scratch(x, n, RAX);
-}
-
-static void op_atomic(struct em *x, const struct ir_insn *i)
-{
-	em_clobber_flags(x);
-	em_spill_xmm(x);
-	em_load(x, RCX, i->a);
-	if (i->imm) {
-		e_mov_ri(&x->e, RAX, (u64)i->imm);
-		em_alu(x, true, ALU_ADD, RCX, em_reg(RAX));
-	}
-	to_scratch(x, EM_GVA, RCX);
-	arg(x, EM_ARG, i->b);
-	arg(x, EM_ARG + 2, i->c);
-	call_slow(x, i, false, x->guest);
-	e_load_gs(&x->e, RAX, OFF_SCRATCH(EM_RESULT));
-	em_result(x, (u16)x->v, RAX, true);
-}
-
-static void op_clrex(struct em *x)
-{
-	e_1(&x->e, 0x65);
-	e_bytes(&x->e, "\xc6\x04\x25", 3); /* mov byte gs:[exclusive], 0 */
-	e_4(&x->e, OFF(s.exclusive));
-	e_1(&x->e, 0);
 }
 
 void em_op_mem(struct em *x, const struct ir_insn *i)
@@ -430,12 +414,11 @@ void em_op_mem(struct em *x, const struct ir_insn *i)
 	case IR_ST: op_store(x, i); break;
 	case IR_LDV: op_load_vec(x, i); break;
 	case IR_STV: op_store_vec(x, i); break;
-	case IR_CLREX: op_clrex(x); break;
 	case IR_FENCE:
 		if (i->imm == 3)
 			fence(x);
 		break;
-	default: op_atomic(x, i); break;
+	default: em_op_atomic(x, i); break;
 	}
 	if (x->v != v) { /* a pair: the first half ends with the second */
 		u32 second = x->v;

@@ -62,7 +62,10 @@ static bool access(struct hyp_cpu *cpu, const struct em_site *site, u64 gva, con
 	case IR_LDV: ret[1] = 0; return hyp_arm64_load(cpu, gva, mem, ret);
 	case IR_ST:
 	case IR_STV: return hyp_arm64_store(cpu, gva, mem, arg);
-	case IR_STX: return hyp_arm64_store_excl(cpu, gva, mem, arg, ret);
+	case IR_STX:
+	case IR_STXQ: return hyp_arm64_store_excl(cpu, gva, mem, arg, ret);
+	case IR_LDXQ: return hyp_arm64_load_excl(cpu, gva, mem, ret);
+	case IR_CASQ: return hyp_arm64_cas(cpu, gva, mem, arg, arg + 2, ret);
 	default: break;
 	}
 	u64 got[2] = { 0, 0 };
@@ -211,27 +214,30 @@ static const struct lift_block *block_at(const struct lift_engine *e, u32 off)
 	return e->n_blocks ? &e->blocks[lo] : NULL;
 }
 
-bool emit_find_access(struct hyp_cpu *cpu, u64 host_pc)
+static void store_pinned(struct hyp_cpu *cpu, const u64 host[16], bool x0_saved)
+{
+	for (unsigned g = x0_saved; g < 32; g++)
+		if (em_pin[g] >= 0)
+			cpu->s.x[g] = host[em_pin[g]];
+	flags_out(cpu);
+}
+
+void emit_fault(struct hyp_cpu *cpu, u64 host_pc, const u64 host[16])
 {
 	const struct lift_engine *e = cpu->engine;
 	u32 off = (u32)(host_pc - (u64)e->rx);
 	const struct lift_block *b;
 
 	if (host_pc < (u64)e->rx + e->base || host_pc >= (u64)e->rx + e->next)
-		return false;
+		return;
 	b = block_at(e, off);
-	for (u32 k = 0; b && k < b->n_map; k++)
-		if (e->maps[b->map + k].host == off) {
-			cpu->s.pc = b->pc + e->maps[b->map + k].guest;
-			return true;
-		}
-	return false;
-}
+	for (u32 k = 0; b && k < b->n_map; k++) {
+		const struct lift_insn_map *m = &e->maps[b->map + k];
 
-void emit_store_pinned(struct hyp_cpu *cpu, const u64 host[16])
-{
-	for (unsigned g = 0; g < 32; g++)
-		if (em_pin[g] >= 0)
-			cpu->s.x[g] = host[em_pin[g]];
-	flags_out(cpu);
+		if (m->host != off)
+			continue;
+		cpu->s.pc = b->pc + m->guest;
+		store_pinned(cpu, host, m->x0_saved);
+		break;
+	}
 }

@@ -1,19 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Exclusives, load-acquire and store-release, LSE atomics. All of them must be aligned to their size
- * (FEAT_LSE2 is not offered). 128-bit pairs have no IR value: helpers move them between the registers and
- * memory.
+ * (FEAT_LSE2 is not offered). A pair of doublewords is a V128 on its way between the registers and memory.
  */
 #include "hyp/lift/arm64/lift.h"
 
 #include "hyp/sys/arm64/cpu.h"
-
-/* The helpers' argument: mem of the IR and register numbers. */
-#define PACK(mem, rs, rt, rt2) ((u64)(mem) | (u64)(rs) << 16 | (u64)(rt) << 24 | (u64)(rt2) << 32)
-#define PACK_MEM(p) ((u32)((p)&0xffff))
-#define PACK_RS(p) ((p) >> 16 & 31)
-#define PACK_RT(p) ((p) >> 24 & 31)
-#define PACK_RT2(p) ((p) >> 32 & 31)
 
 static u16 access(struct lift *l, struct ir_insn insn, const struct a64_insn *i, u16 mem)
 {
@@ -96,57 +88,6 @@ bool lift_stxr(struct lift *l, const struct a64_insn *i)
 	return true;
 }
 
-static void set_x(struct hyp_cpu *cpu, unsigned n, u64 v)
-{
-	if (n != 31)
-		cpu->s.x[n] = v;
-}
-
-static u64 get_x(struct hyp_cpu *cpu, unsigned n)
-{
-	return n == 31 ? 0 : cpu->s.x[n];
-}
-
-static u64 helper_ldxp(struct hyp_cpu *cpu, u64 addr, u64 pack, u64 unused)
-{
-	u64 val[2];
-
-	if (!hyp_arm64_load_excl(cpu, addr, PACK_MEM(pack), val))
-		return 0;
-	set_x(cpu, PACK_RT(pack), val[0]);
-	set_x(cpu, PACK_RT2(pack), val[1]);
-	return 0;
-}
-
-static u64 helper_stxp(struct hyp_cpu *cpu, u64 addr, u64 pack, u64 unused)
-{
-	u64 val[2] = { get_x(cpu, PACK_RT(pack)), get_x(cpu, PACK_RT2(pack)) }, failed;
-
-	if (hyp_arm64_store_excl(cpu, addr, PACK_MEM(pack), val, &failed))
-		set_x(cpu, PACK_RS(pack), failed);
-	return 0;
-}
-
-static u64 helper_casp(struct hyp_cpu *cpu, u64 addr, u64 pack, u64 unused)
-{
-	unsigned rs = PACK_RS(pack), rt = PACK_RT(pack);
-	u64 expect[2] = { get_x(cpu, rs), get_x(cpu, rs + 1) }, old[2];
-	u64 val[2] = { get_x(cpu, rt), get_x(cpu, rt + 1) };
-
-	if (!hyp_arm64_cas(cpu, addr, PACK_MEM(pack), expect, val, old))
-		return 0;
-	set_x(cpu, rs, old[0]);
-	set_x(cpu, rs + 1, old[1]);
-	return 0;
-}
-
-static bool by_helper(struct lift *l, const struct a64_insn *i, ir_helper fn, u16 mem)
-{
-	u64 pack = PACK(mem | 4 | IR_MEM_ALIGN | IR_MEM_PAIR, F(i, Rs), F(i, Rt), F(i, Rt2));
-	lift_callx(l, fn, lift_get_sp(l, IR_I64, F(i, Rn)), lift_const(l, IR_I64, pack), 0);
-	return true;
-}
-
 /* Two words as the doubleword that is in memory, and back. */
 static u16 join(struct lift *l, unsigned lo, unsigned hi)
 {
@@ -162,16 +103,43 @@ static void split(struct lift *l, u16 v, unsigned lo, unsigned hi)
 	lift_set(l, IR_I64, hi, lift_shift(l, IR_I64, v, 1, 32));
 }
 
+/* The same of two doublewords. */
+static u16 join_q(struct lift *l, unsigned lo, unsigned hi)
+{
+	u16 v = ir1(l->b, IR_VFROM, IR_V128, lift_get(l, IR_I64, lo));
+
+	return ir_add_insn(l->b, (struct ir_insn){ .op = IR_VINS, .type = IR_V128, .cc = 3, .a = v,
+						   .b = lift_get(l, IR_I64, hi), .imm = 1 });
+}
+
+static u16 half_of(struct lift *l, u16 q, unsigned n)
+{
+	return ir_add_insn(l->b, (struct ir_insn){ .op = IR_VTO, .type = IR_I64, .cc = 3, .a = q, .imm = n });
+}
+
+static void split_q(struct lift *l, u16 q, unsigned lo, unsigned hi)
+{
+	u16 v[2] = { half_of(l, q, 0), half_of(l, q, 1) };
+
+	lift_set(l, IR_I64, lo, v[0]);
+	lift_set(l, IR_I64, hi, v[1]);
+}
+
 bool lift_ldxp(struct lift *l, const struct a64_insn *i)
 {
 	u16 order = F(i, o0) ? IR_MEM_ACQ : 0;
 
 	if (F(i, Rt) == F(i, Rt2))
 		return false; /* CONSTRAINED UNPREDICTABLE: UNDEFINED */
-	if (F(i, sz))
-		return by_helper(l, i, helper_ldxp, order);
-	struct ir_insn insn = { .op = IR_LDX, .type = IR_I64 };
-	split(l, access(l, insn, i, 3 | order | IR_MEM_PAIR), F(i, Rt), F(i, Rt2));
+	if (F(i, sz)) {
+		struct ir_insn q = { .op = IR_LDXQ, .type = IR_V128 };
+
+		split_q(l, access(l, q, i, 4 | order | IR_MEM_PAIR), F(i, Rt), F(i, Rt2));
+	} else {
+		struct ir_insn d = { .op = IR_LDX, .type = IR_I64 };
+
+		split(l, access(l, d, i, 3 | order | IR_MEM_PAIR), F(i, Rt), F(i, Rt2));
+	}
 	return true;
 }
 
@@ -179,10 +147,10 @@ bool lift_stxp(struct lift *l, const struct a64_insn *i)
 {
 	u16 order = F(i, o0) ? IR_MEM_REL : 0;
 
-	if (F(i, sz))
-		return by_helper(l, i, helper_stxp, order);
-	struct ir_insn insn = { .op = IR_STX, .type = IR_I32, .b = join(l, F(i, Rt), F(i, Rt2)) };
-	lift_set(l, IR_I32, F(i, Rs), access(l, insn, i, 3 | order | IR_MEM_PAIR));
+	struct ir_insn insn = { .op = F(i, sz) ? IR_STXQ : IR_STX, .type = IR_I32 };
+
+	insn.b = F(i, sz) ? join_q(l, F(i, Rt), F(i, Rt2)) : join(l, F(i, Rt), F(i, Rt2));
+	lift_set(l, IR_I32, F(i, Rs), access(l, insn, i, (F(i, sz) ? 4 : 3) | order | IR_MEM_PAIR));
 	return true;
 }
 
@@ -207,8 +175,14 @@ bool lift_casp(struct lift *l, const struct a64_insn *i)
 
 	if (F(i, Rs) & 1 || F(i, Rt) & 1)
 		return false;
-	if (F(i, sz))
-		return by_helper(l, i, helper_casp, order);
+	if (F(i, sz)) {
+		struct ir_insn q = { .op = IR_CASQ, .type = IR_V128 };
+
+		q.b = join_q(l, F(i, Rs), F(i, Rs) + 1);
+		q.c = join_q(l, F(i, Rt), F(i, Rt) + 1);
+		split_q(l, access(l, q, i, 4 | order | IR_MEM_PAIR), F(i, Rs), F(i, Rs) + 1);
+		return true;
+	}
 	u16 expect = join(l, F(i, Rs), F(i, Rs) + 1), v = join(l, F(i, Rt), F(i, Rt) + 1);
 	struct ir_insn insn = { .op = IR_CAS, .type = IR_I64, .b = expect, .c = v };
 	split(l, access(l, insn, i, 3 | order | IR_MEM_PAIR), F(i, Rs), F(i, Rs) + 1);

@@ -21,8 +21,19 @@ bool lift_nop(struct lift *l, const struct a64_insn *i)
 
 bool lift_yield(struct lift *l, const struct a64_insn *i)
 {
-	lift_callx(l, a64_helper_yield, 0, 0, 0);
-	next_block(l);
+	ir1(l->b, IR_SPIN, IR_VOID, 0);
+	return true;
+}
+
+bool lift_sev(struct lift *l, const struct a64_insn *i)
+{
+	lift_call(l, a64_helper_sev, 0, 0, 0);
+	return true;
+}
+
+bool lift_sevl(struct lift *l, const struct a64_insn *i)
+{
+	lift_imm_op(l, IR_STSTATE, IR_VOID, lift_const(l, IR_I32, 1), offsetof(struct hyp_cpu, event));
 	return true;
 }
 

@@ -152,10 +152,9 @@ bool hyp_arm64_load_excl(struct hyp_cpu *cpu, gva_t gva, u32 mem, u64 val[2])
 	if (!hyp_arm64_load(cpu, gva, mem | IR_MEM_ALIGN | IR_MEM_NOISV, val))
 		return false;
 	cpu->ex_addr = gva;
-	cpu->ex_size = (u8)IR_MEM_SIZE(mem);
 	cpu->ex_val[0] = val[0];
 	cpu->ex_val[1] = val[1];
-	cpu->s.exclusive = true;
+	cpu->s.exclusive = (u8)IR_MEM_SIZE(mem);
 	return true;
 }
 
@@ -169,13 +168,13 @@ static bool store_excl(struct hyp_cpu *cpu, gva_t gva, u32 mem, const u64 val[2]
 	if (!arm64_check_align(cpu, gva, mem | IR_MEM_ALIGN, ARM64_ACC_W))
 		return false;
 	*failed = 1;
-	if (!cpu->s.exclusive || cpu->ex_addr != gva || cpu->ex_size != size) {
-		cpu->s.exclusive = false;
+	if (cpu->s.exclusive != size || cpu->ex_addr != gva) {
+		cpu->s.exclusive = 0;
 		return true;
 	}
 	if (!place_atomic(cpu, gva, mem, ARM64_ACC_W, val, &p))
 		return false;
-	cpu->s.exclusive = false;
+	cpu->s.exclusive = 0;
 	host_cas(p, size, cpu->ex_val, val, old);
 	*failed = old[0] != cpu->ex_val[0] || (size == 16 && old[1] != cpu->ex_val[1]);
 	return true;

@@ -128,9 +128,9 @@ struct hyp_cpu {
 	struct arm64_v spill[48] __attribute__((aligned(16))); /* values of a block that found no register */
 	u64 host_rsp, resume, host_gs;
 
-	/* local exclusive monitor (s.exclusive says whether it is closed) */
+	/* local exclusive monitor (s.exclusive says whether it is closed, and of what size): address, value */
 	u64 ex_addr, ex_val[2];
-	u8 ex_size;
+	u32 event; /* the event register of WFE: 0 or 1; other CPUs set it */
 
 	/* the exception a helper raised: taken by the run loop */
 	struct {
@@ -168,7 +168,7 @@ struct hyp_cpu {
 	} tlbi;
 	u8 sp_bank;    /* which SP x[31] holds: 0 or 1 */
 	u64 tr[6];     /* translation registers the TLB was filled with */
-	u32 spins;     /* WFE and YIELD, counted */
+	u8 spins;      /* YIELDs, counted (IR_SPIN) */
 	struct lift_engine *engine; /* hyp/lift: code cache, working memory */
 	u64 *stats; /* [HYP_NSTATS], own_stats or where hyp_stats_move said */
 	u64 own_stats[HYP_NSTATS];
@@ -238,6 +238,9 @@ void hyp_jc_reset(struct hyp_cpu *cpu);
 /* ---- hyp/sys/arm64: exceptions, system registers; all may be IR helpers ------------------------------ */
 /* A synchronous exception is to be taken at the current pc. Sets leave. esr: EC, IL, ISS. */
 void hyp_arm64_raise(struct hyp_cpu *cpu, u32 esr, u64 far);
+/* IR_SPIN: gives the processor away every HYP_SPINS-th time, since who is waited for may not be running. */
+#define HYP_SPINS 256
+void hyp_arm64_spin(struct hyp_cpu *cpu);
 void hyp_arm64_undefined(struct hyp_cpu *cpu); /* EC 0 */
 /* Takes the exception: ELR, SPSR, ESR, FAR, PSTATE, VBAR offset. kind: 0 sync, 0x80 IRQ, 0x100 FIQ, 0x180
  * SError. */
@@ -251,7 +254,7 @@ u64 a64_helper_msr(struct hyp_cpu *cpu, u64 sys, u64 rt, u64 value); /* SYS inst
 u64 a64_helper_msr_imm(struct hyp_cpu *cpu, u64 op1_op2, u64 imm, u64 unused); /* DAIFSet, SPSel, PAN, ... */
 u64 a64_helper_eret(struct hyp_cpu *cpu, u64 unused, u64 b, u64 c);
 u64 a64_helper_wfx(struct hyp_cpu *cpu, u64 wfe, u64 b, u64 c);
-u64 a64_helper_yield(struct hyp_cpu *cpu, u64 a, u64 b, u64 c);
+u64 a64_helper_sev(struct hyp_cpu *cpu, u64 a, u64 b, u64 c);
 u64 a64_helper_hvc(struct hyp_cpu *cpu, u64 imm, u64 b, u64 c);
 u64 a64_helper_smc(struct hyp_cpu *cpu, u64 imm, u64 b, u64 c);
 u64 a64_helper_dc_zva(struct hyp_cpu *cpu, u64 addr, u64 rt, u64 unused);

@@ -110,7 +110,7 @@ void hyp_arm64_take(struct hyp_cpu *cpu, u32 kind, u64 ret, u32 esr, u64 far)
 		s->sr[ARM64_SR_FAR_EL1] = far;
 	s->pstate = entry_pstate(cpu);
 	s->pc = s->sr[ARM64_SR_VBAR_EL1] + from + kind;
-	s->exclusive = false;
+	s->exclusive = 0;
 	cpu->stats[HYP_STAT_exceptions]++;
 	hyp_mode_update(cpu);
 }
@@ -249,7 +249,8 @@ u64 a64_helper_eret(struct hyp_cpu *cpu, u64 unused, u64 b, u64 c)
 	s->pc = s->sr[ARM64_SR_ELR_EL1];
 	if (arm64_tbi(cpu, s->pc))
 		s->pc = arm64_untag(s->pc);
-	s->exclusive = false;
+	s->exclusive = 0;
+	__atomic_store_n(&cpu->event, 1, __ATOMIC_RELAXED);
 	arm64_pstate_changed(cpu);
 	return 0;
 }
@@ -272,36 +273,5 @@ u64 a64_helper_smc(struct hyp_cpu *cpu, u64 imm, u64 b, u64 c)
 	}
 	arm64_exit(cpu, HYP_EXIT_SMC, 4);
 	cpu->s.exit.call.imm = (u16)imm;
-	return 0;
-}
-
-/* A spin loop that waits for an event gives the processor away now and then: who holds the lock may not be
- * running. */
-#define SPINS_PER_YIELD 8
-
-static void spin_hint(struct hyp_cpu *cpu)
-{
-	cpu->spins++;
-	hyp_relax(cpu->spins % SPINS_PER_YIELD ? 0 : 63);
-}
-
-u64 a64_helper_yield(struct hyp_cpu *cpu, u64 a, u64 b, u64 c)
-{
-	spin_hint(cpu);
-	return 0;
-}
-
-u64 a64_helper_wfx(struct hyp_cpu *cpu, u64 wfe, u64 b, u64 c)
-{
-	const struct arm64_state *s = &cpu->s;
-
-	if (!arm64_el(cpu) && !(arm64_sctlr(cpu) & (wfe ? SCTLR_NTWE : SCTLR_NTWI))) {
-		hyp_arm64_raise(cpu, ESR(EC_WFX, 0x1e00000 | (u32)wfe), 0);
-	} else if (wfe && !(s->hcr & ARM64_HCR_TWE)) {
-		spin_hint(cpu);
-	} else if (wfe || !(s->vi || s->vf || s->vse)) {
-		arm64_exit(cpu, HYP_EXIT_WFX, 4);
-		cpu->s.exit.wfx.wfe = wfe;
-	}
 	return 0;
 }

@@ -99,7 +99,7 @@ struct arm64_state {
 	} pmu;
 
 	u64 cntvoff, cntpoff; /* counter = host counter (see hyp_arm64_counter) - offset */
-	bool exclusive;       /* local monitor; cleared by exceptions */
+	u8 exclusive;         /* local monitor: size of the load that closed it; 0: open, as exceptions leave it */
 	u8 pa_bits;           /* stage-2 (IPA) size: output addresses beyond it are address size faults */
 	u16 vmid;
 
