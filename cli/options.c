@@ -11,7 +11,7 @@
 #define DEFAULT_MEMORY_MIB 512u
 #define MAX_MEMORY_MIB (512u << 10)
 
-enum { OPT_ACCEL = 256, OPT_IRQCHIP, OPT_NAME, OPT_DEBUG, OPT_BOOT, OPT_PROFILE, OPT_SYMBOLS, OPT_PERF_MAP };
+enum { OPT_ACCEL = 256, OPT_IRQCHIP, OPT_PMU, OPT_NAME, OPT_DEBUG, OPT_BOOT, OPT_PROFILE, OPT_SYMBOLS, OPT_PERF_MAP };
 
 static const struct option longs[] = {
 	{"kernel", required_argument, NULL, 'k'},
@@ -22,6 +22,7 @@ static const struct option longs[] = {
 	{"accel", required_argument, NULL, OPT_ACCEL},
 	{"irqchip", required_argument, NULL, OPT_IRQCHIP},
 	{"name", required_argument, NULL, OPT_NAME},
+	{"pmu", no_argument, NULL, OPT_PMU},
 	{"boot", required_argument, NULL, OPT_BOOT},
 	{"debug", no_argument, NULL, OPT_DEBUG},
 	{"profile", optional_argument, NULL, OPT_PROFILE},
@@ -47,6 +48,7 @@ static const char help_text[] =
 	"                       KUSE's KVM; kvm: the host's; kuse: KUSE's\n"
 	"      --arch ARCH      the guest's architecture: amd64 (default) or arm64\n"
 	"      --irqchip CHIP   arm64: gicv3-its (default), gicv3, or gicv2 (at most 8 vCPUs)\n"
+	"      --pmu            arm64: a performance monitor for the guest's perf(1)\n"
 	"      --boot FORMAT    auto (default), bzimage, elf, pvh, flat (real mode at 1000:0), or\n"
 	"                       image (arm64: Image, Image.gz)\n"
 	"      --name NAME      the guest's name in messages\n"
@@ -166,6 +168,9 @@ static int parse_one(int c, char *arg, struct run_options *opt)
 		return status;
 	case OPT_IRQCHIP:
 		return parse_irqchip(arg, &opt->vm.irqchip);
+	case OPT_PMU:
+		opt->vm.pmu = true;
+		return STATUS_OK;
 	case OPT_NAME:
 		opt->vm.name = arg;
 		return STATUS_OK;
@@ -209,6 +214,8 @@ static int check(int argc, char **argv, struct run_options *opt)
 		opt->command = argv + optind;
 	if (opt->command && opt->vm.initrd)
 		return complain(STATUS_USAGE, "a command runs in the built-in initramfs; leave out --initrd");
+	if (opt->vm.pmu && !MACHINE_PMU)
+		return complain(STATUS_USAGE, "--pmu is for arm64 guests; leave it out");
 	if (opt->vm.irqchip >= 0 && opt->vm.cpus > machine_irqchips[opt->vm.irqchip].max_cpus)
 		return complain(STATUS_USAGE, "--irqchip %s serves at most %u vCPUs; lower --cpus",
 				machine_irqchips[opt->vm.irqchip].name,

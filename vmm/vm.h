@@ -34,6 +34,7 @@ struct vm_config {
 	u32 cpus;
 	enum boot_format format;
 	int irqchip;  /* row of machine_irqchips; -1: as the machine finds best */
+	bool pmu;     /* a performance monitor, where MACHINE_PMU */
 	bool command; /* the guest runs a CMD and reports its status */
 	bool debug;
 	bool escape;  /* Ctrl-A is ours (stdin is a terminal) */

@@ -18,8 +18,15 @@ void gic_exit(struct vm *vm);
 int machine_get_reg(struct vcpu *vcpu, u64 id, u64 *value);
 #define ARM64_CORE(name) (KVM_REG_ARM64 | KVM_REG_SIZE_U64 | KVM_REG_ARM_CORE | KVM_REG_ARM_CORE_REG(name))
 
+/* pmu.c: --pmu. pmu_init comes after the vCPUs and the interrupt controller. */
+struct fdt;
+int pmu_check(struct vm *vm);
+int pmu_init(struct vm *vm);
+void pmu_node(struct vm *vm, struct fdt *f);
+
 /* tree.c: builds the device tree and writes it to vm->boot.params. */
 int tree_write(struct vm *vm);
+u32 tree_ppi_flags(const struct vm *vm);
 #define TREE_BYTES (64u << 10)
 
 #endif

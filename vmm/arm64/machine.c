@@ -28,7 +28,7 @@ unsigned long machine_type(struct vm *vm)
 int machine_check(struct vm *vm)
 {
 	vm->machine.gic_fd = vm->machine.its_fd = -1;
-	return 0;
+	return pmu_check(vm);
 }
 
 /* SPI `irq`, counted from 0, as KVM_IRQ_LINE has it. */
@@ -93,6 +93,8 @@ static int targets_init(struct vm *vm)
 	if (vm_ioctl(vm, KVM_ARM_PREFERRED_TARGET, &init) < 0)
 		return vm_end_errno(vm, "KVM_ARM_PREFERRED_TARGET");
 	init.features[0] |= 1u << KVM_ARM_VCPU_PSCI_0_2;
+	if (vm->cfg->pmu)
+		init.features[0] |= 1u << KVM_ARM_VCPU_PMU_V3;
 	for (u32 i = 0; i < vm->vcpus_up; i++) {
 		if (i)
 			init.features[0] |= 1u << KVM_ARM_VCPU_POWER_OFF;
@@ -151,6 +153,7 @@ const struct vm_step machine_steps[] = {
 	{"vCPUs", vcpus_create, vcpus_destroy},
 	{"CPU targets", targets_init, NULL},
 	{"interrupt controller", gic_init, gic_exit},
+	{"performance monitor", pmu_init, NULL},
 	{"devices", devices_init, devices_exit},
 	{"kernel", boot_init, NULL},
 	{"registers", vcpus_reset, NULL},

@@ -65,10 +65,16 @@ static void psci(struct fdt *f)
 	dt_end(f);
 }
 
-/* Secure, non-secure, virtual and hypervisor timer. GICv2's binding has the CPUs of a PPI in its flags. */
+/* GICv2's binding has the CPUs of a PPI in its flags. */
+u32 tree_ppi_flags(const struct vm *vm)
+{
+	return FDT_IRQ_HIGH | (vm->machine.gicv2 ? ((1u << vm->vcpus_up) - 1) << 8 : 0);
+}
+
+/* Secure, non-secure, virtual and hypervisor timer. */
 static void timer(struct vm *vm, struct fdt *f)
 {
-	const u32 flags = FDT_IRQ_HIGH | (vm->machine.gicv2 ? ((1u << vm->vcpus_up) - 1) << 8 : 0);
+	const u32 flags = tree_ppi_flags(vm);
 	const u32 irqs[] = {FDT_IRQ_PPI, 13, flags, FDT_IRQ_PPI, 14, flags,
 			    FDT_IRQ_PPI, 11, flags, FDT_IRQ_PPI, 10, flags};
 
@@ -134,6 +140,7 @@ static void nodes(struct vm *vm, struct fdt *f)
 	memory(vm, f);
 	cpus(vm, f);
 	psci(f);
+	pmu_node(vm, f);
 	timer(vm, f);
 	gic(vm, f);
 	bus_clock(f);
