@@ -9,8 +9,8 @@
  * copying an address space, also those that run no atfork handler, and free to look at. A vfork child shares
  * our memory, mark included; only its process id differs.
  *
- * pthread_atfork keeps start-up and the table of descriptors whole: their locks are held over a fork, so that
- * the child of a busy process can have VMs of its own.
+ * pthread_atfork keeps start-up, the table of descriptors and what else is not a VM's whole: their locks are
+ * held over a fork, so that the child of a busy process can have VMs of its own.
  */
 #include "virt/process.h"
 
@@ -20,6 +20,8 @@
 #include <unistd.h>
 #include "virt/file.h"
 #include "virt/init.h"
+#include "virt/perf_map.h"
+#include "virt/profile.h"
 
 static u32 *mark;  /* the wiped page; NULL before kvm_process_init */
 static u32 newest; /* the highest mark given */
@@ -45,17 +47,21 @@ static void before(void)
 {
 	kvm_init_before_fork();
 	kvm_files_before_fork();
+	kvm_profile_before_fork();
 }
 
 static void child(void)
 {
 	owner = getpid();
+	kvm_perf_mapping = false; /* the map is the parent's */
+	kvm_profile_after_fork(true);
 	kvm_files_after_fork(true);
 	kvm_init_after_fork();
 }
 
 static void parent(void)
 {
+	kvm_profile_after_fork(false);
 	kvm_files_after_fork(false);
 	kvm_init_after_fork();
 }

@@ -121,6 +121,25 @@ void kvm_profile_forget(struct kvm_vcpu *vcpu)
 	pthread_mutex_unlock(&lock);
 }
 
+void kvm_profile_before_fork(void)
+{
+	pthread_mutex_lock(&lock);
+}
+
+/* The child has neither the sampling thread nor the threads that the slots are of. */
+void kvm_profile_after_fork(bool child)
+{
+	if (child) {
+		kvm_profiling = false;
+		here = NULL;
+		memset(slots, 0, n_slots * sizeof(slots[0]));
+		n_slots = 0;
+		free(counts);
+		counts = NULL;
+	}
+	pthread_mutex_unlock(&lock);
+}
+
 /* ---- the sampling thread ------------------------------------------------------------------------------ */
 
 static size_t hash(const struct kuse_profile_sample *s)

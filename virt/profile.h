@@ -11,5 +11,8 @@ extern bool kvm_profiling;
 void kvm_profile_enter(struct kvm_vcpu *vcpu);
 /* The vCPU is about to go. */
 void kvm_profile_forget(struct kvm_vcpu *vcpu);
+/* Around a fork; the child is not profiled. */
+void kvm_profile_before_fork(void);
+void kvm_profile_after_fork(bool child);
 
 #endif

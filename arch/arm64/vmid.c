@@ -31,9 +31,30 @@ static bool test_and_set(u32 idx)
 	return old & bit;
 }
 
+static void lock_vmids(void)
+{
+	pthread_mutex_lock(&cpu_vmid_lock);
+}
+
+static void unlock_vmids(void)
+{
+	pthread_mutex_unlock(&cpu_vmid_lock);
+}
+
+/* Held over a fork: the child of a busy process can have VMs of its own (virt/process.c). */
+static int hold_over_fork(void)
+{
+	static bool done;
+
+	if (done)
+		return 0;
+	done = true;
+	return -pthread_atfork(lock_vmids, unlock_vmids, unlock_vmids);
+}
+
 int kvm_arm_vmid_alloc_init(const char **verdict, const char **remedy)
 {
-	vmid_map = calloc(NUM_USER_VMIDS / 64, sizeof(u64));
+	vmid_map = hold_over_fork() ? NULL : calloc(NUM_USER_VMIDS / 64, sizeof(u64));
 	if (!vmid_map) {
 		*verdict = "no memory for the VMID bitmap";
 		*remedy = "free memory or raise the memory limit";

@@ -70,6 +70,29 @@ static void fork_of_a_busy_process(void **state)
 		pthread_join(t[i], NULL);
 }
 
+/* The sampling thread holds a lock much of the time, and is not in the child. */
+static void fork_of_a_profiled_process(void **state)
+{
+	struct kuse_profile_sample *samples;
+	pthread_t t;
+
+	skip_real();
+	stop = false;
+	assert_int_equal(kuse_profile_start(100000), 0);
+	assert_int_equal(pthread_create(&t, NULL, busy, NULL), 0);
+	for (int i = 0; i < FORKS / 3; i++) {
+		pid_t pid = fork();
+
+		if (!pid)
+			_exit(one_life() || kuse_profile_stop(&samples) != -EINVAL);
+		assert_int_equal(wait_for(pid, 10), 0);
+	}
+	__atomic_store_n(&stop, true, __ATOMIC_RELAXED);
+	pthread_join(t, NULL);
+	assert_true(kuse_profile_stop(&samples) >= 0);
+	free(samples);
+}
+
 static unsigned descriptors(void)
 {
 	DIR *d = opendir("/proc/self/fd");
@@ -180,7 +203,8 @@ static void exit_with_everything_open(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(fork_of_a_busy_process), cmocka_unit_test(child_closes_the_parents),
+		cmocka_unit_test(fork_of_a_busy_process), cmocka_unit_test(fork_of_a_profiled_process),
+		cmocka_unit_test(child_closes_the_parents),
 		cmocka_unit_test(nothing_survives_exec), cmocka_unit_test(killed_at_any_moment),
 		cmocka_unit_test(exit_with_everything_open),
 	};
