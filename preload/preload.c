@@ -28,7 +28,8 @@
  *  6. The client's signal handlers are its own: it gets them back from sigaction as it set them, they see
  *     every signal that is not KVM's, and they run with the mask and flags it chose (signal.c).
  *  7. After start-up KVM makes no new kind of system call, so seccomp filters installed after it opened
- *     /dev/kvm and made its vCPUs need to know only futex and what they knew for the client's own sake.
+ *     /dev/kvm and made its vCPUs need to know only futex and what they knew for the client's own sake. What
+ *     KVM does besides (sched_yield) ends when the client sets a filter: prctl and seccomp are ours too.
  *  8. No output, no exit, no abort; errors are errno. What cannot be done in this process fails as a Linux
  *     without it would fail.
  *  9. vfork: the child shares our table. A close there is the child's descriptor only, so KVM is not told

@@ -4,6 +4,8 @@
 #include "preload/preload.h"
 
 #include <stdarg.h>
+#include <linux/seccomp.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include "virt/sys.h"
 
@@ -132,6 +134,40 @@ static long do_rt_sigprocmask(long how, long set, long old, long size, long e, l
 	return preload_rt_sigprocmask((int)how, (const void *)set, (void *)old, (size_t)size);
 }
 
+/* Before the call: a vCPU's thread must not meet the filter. */
+static long do_prctl(long option, long b, long c, long d, long e, long f)
+{
+	bool was = option == PR_SET_SECCOMP && kuse_confined(true);
+	long ret = NEXT(prctl)((int)option, b, c, d, e);
+
+	if (option == PR_SET_SECCOMP && ret)
+		kuse_confined(was);
+	return ret;
+}
+
+static long do_seccomp(long operation, long flags, long args, long d, long e, long f)
+{
+	bool sets = operation == SECCOMP_SET_MODE_FILTER || operation == SECCOMP_SET_MODE_STRICT;
+	bool was = sets && kuse_confined(true);
+	long ret = NEXT(syscall)(SYS_seccomp, operation, flags, args);
+
+	if (sets && ret < 0)
+		kuse_confined(was);
+	return ret;
+}
+
+int prctl(int option, ...)
+{
+	long a[4];
+	va_list ap;
+
+	va_start(ap, option);
+	for (int i = 0; i < 4; i++)
+		a[i] = va_arg(ap, long);
+	va_end(ap);
+	return (int)do_prctl(option, a[0], a[1], a[2], a[3], 0);
+}
+
 /* Which of its arguments make a system call one about KVM. */
 enum concern {
 	FD,      /* the first is a descriptor */
@@ -165,6 +201,8 @@ static const struct {
 	{ SYS_statx, PATH_AT, do_statx },
 	{ SYS_access, PATH, do_access },
 	{ SYS_faccessat, PATH_AT, do_faccessat },
+	{ SYS_prctl, ANY, do_prctl },
+	{ SYS_seccomp, ANY, do_seccomp },
 	{ SYS_rt_sigaction, ANY, do_rt_sigaction },
 	{ SYS_rt_sigprocmask, ANY, do_rt_sigprocmask },
 };

@@ -81,8 +81,11 @@ int kvm_vm_ioctl_enable_cap_generic(struct kvm *kvm, struct kvm_enable_cap *cap)
 	switch (cap->cap) {
 	case KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2:
 		return enable_manual_dirty_log(kvm, cap);
-	case KVM_CAP_HALT_POLL: /* accepted: a sleeping vCPU never polls here */
-		return cap->flags || cap->args[0] != (u32)cap->args[0] ? -EINVAL : 0;
+	case KVM_CAP_HALT_POLL:
+		if (cap->flags || cap->args[0] != (u32)cap->args[0])
+			return -EINVAL;
+		kvm_set_max_halt_poll_ns(kvm, (u32)cap->args[0]);
+		return 0;
 	case KVM_CAP_DIRTY_LOG_RING:
 	case KVM_CAP_DIRTY_LOG_RING_ACQ_REL:
 		if (!kvm_vm_ioctl_check_extension_generic(kvm, cap->cap))

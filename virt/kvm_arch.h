@@ -55,6 +55,10 @@ void kvm_arch_vcpu_destroy(struct kvm_vcpu *vcpu);
 /* vcpu_load'ed KVM_RUN. 0 or -errno. */
 int kvm_arch_vcpu_ioctl_run(struct kvm_vcpu *vcpu);
 bool kvm_arch_vcpu_runnable(struct kvm_vcpu *vcpu);
+/* The guest has asked KVM not to poll when it halts. */
+bool kvm_arch_no_poll(struct kvm_vcpu *vcpu);
+/* The vCPU is about to sleep; on its thread. */
+void kvm_arch_vcpu_blocking(struct kvm_vcpu *vcpu);
 /* One word for an enum hyp_exit, for people. */
 const char *kvm_arch_exit_name(unsigned reason);
 

@@ -38,7 +38,7 @@ struct kvm_kernel_irq_routing_entry;
 #include "kvm_arch_types.h" /* arch/<guest>/include: struct kvm_arch, struct kvm_vcpu_arch, limits */
 
 /* The architecture also says: KVM_MAX_VCPUS, KVM_MAX_VCPU_IDS (a vCPU's id is below), KVM_INTERNAL_MEM_SLOTS,
- * KVM_MAX_NR_ADDRESS_SPACES, KVM_NR_IRQCHIPS, KVM_IRQCHIP_NUM_PINS. */
+ * KVM_MAX_NR_ADDRESS_SPACES, KVM_HALT_POLL_NS_DEFAULT, KVM_NR_IRQCHIPS, KVM_IRQCHIP_NUM_PINS. */
 #define KVM_USER_MEM_SLOTS (32767 - KVM_INTERNAL_MEM_SLOTS)
 #define KVM_MEM_MAX_NR_PAGES ((1ul << 31) - 1)
 #define KVM_MAX_IRQ_ROUTES 4096
@@ -66,13 +66,19 @@ bool kvm_check_request(unsigned int req, struct kvm_vcpu *vcpu);
 /* Sets the bit on every vCPU and kicks them. */
 void kvm_make_all_cpus_request(struct kvm *kvm, unsigned int req);
 
-/* Wakes a blocked vCPU (true: it was asleep). */
+/* Wakes a blocked vCPU (true: it was asleep, or polled). */
 bool kvm_vcpu_wake_up(struct kvm_vcpu *vcpu);
 /* Makes it leave the guest or wake up and look at its requests. Async-signal-safe, any thread. */
 void kvm_vcpu_kick(struct kvm_vcpu *vcpu);
 /* Sleeps on a futex until kvm_arch_vcpu_runnable, a request, or a signal. On the vCPU's thread.
- * Linux: kvm_vcpu_halt. Returns 0, or -EINTR for a signal. */
+ * Returns 0, or -EINTR for a signal. */
 int kvm_vcpu_block(struct kvm_vcpu *vcpu);
+/* The same for a vCPU that has halted: may poll before it sleeps (halt.c). */
+int kvm_vcpu_halt(struct kvm_vcpu *vcpu);
+/* 1: a reason to be awake, -EINTR: a signal, 0: sleep. On the vCPU's thread. */
+int kvm_vcpu_check_block(struct kvm_vcpu *vcpu);
+/* How long its vCPUs may poll; 0: not at all. KVM_CAP_HALT_POLL. Any thread. */
+void kvm_set_max_halt_poll_ns(struct kvm *kvm, u32 ns);
 
 /* ---- in-kernel devices on the io buses ------------------------------------------------------ */
 
@@ -252,6 +258,9 @@ bool kvm_dirty_ring_check_request(struct kvm_vcpu *vcpu);
 
 /* ---- the objects ------------------------------------------------------------------------------ */
 
+/* kvm_vcpu.wait */
+enum { KVM_WAIT_SLEEPS = 1, KVM_WAIT_POLLS = 2 };
+
 enum kvm_vcpu_mode { OUTSIDE_GUEST_MODE, IN_GUEST_MODE, EXITING_GUEST_MODE };
 
 struct kvm_vcpu_stat {
@@ -271,7 +280,9 @@ struct kvm_vcpu {
 	int run_fd;          /* the number given to the client, -1 once closed */
 	u64 requests;        /* atomic */
 	u32 mode;            /* enum kvm_vcpu_mode, atomic */
-	u32 wait;            /* futex: 0 running, 1 about to sleep or asleep */
+	u32 wait;            /* futex: 0 running, or KVM_WAIT_*: about to sleep, asleep, polling */
+	u32 halt_poll_ns;    /* how long it polls before it sleeps; own thread */
+	u32 halt_poll_skip;  /* so many halts do not */
 	bool sigset_active;
 	u64 sigset;
 	u32 signal_pending;  /* set by kuse_signal_notify on the thread inside KVM_RUN */
@@ -323,6 +334,7 @@ struct kvm {
 	u32 online_vcpus; /* atomic */
 	u32 created_vcpus; /* kvm->lock */
 	u32 max_vcpus;
+	u32 max_halt_poll_ns; /* atomic */
 	u64 users_count;  /* atomic; the vm fd and each vcpu/device fd */
 	bool vm_dead;
 	u64 manual_dirty_log_protect;

@@ -100,6 +100,7 @@ static struct kvm *kvm_create_vm(unsigned long type, int *err)
 	list_init(&kvm->devices);
 	kvm->users_count = 1;
 	kvm->max_vcpus = KVM_MAX_VCPUS;
+	kvm->max_halt_poll_ns = KVM_HALT_POLL_NS_DEFAULT;
 	kvm->mm = kvm_current_mm();
 	for (size_t i = 0; i < ARRAY_SIZE(vm_parts); i++) {
 		*err = vm_parts[i].create(kvm);

@@ -8,11 +8,14 @@
 #include "virt/kvm_host.h"
 #include "virt/path.h"
 
+#define STRING(x) STRING_OF(x)
+#define STRING_OF(x) #x
+
 static const struct kvm_module_param params[] = {
-	{ "kvm", "halt_poll_ns", "0" },
+	{ "kvm", "halt_poll_ns", STRING(KVM_HALT_POLL_NS_DEFAULT) },
 	{ "kvm", "halt_poll_ns_grow", "2" },
 	{ "kvm", "halt_poll_ns_grow_start", "10000" },
-	{ "kvm", "halt_poll_ns_shrink", "0" },
+	{ "kvm", "halt_poll_ns_shrink", "2" },
 };
 
 const struct kvm_module_param *kvm_module_param(unsigned i)

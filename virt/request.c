@@ -7,10 +7,12 @@
  * sequentially consistent, so at least one of them sees the other, and a request is never left pending
  * while translated code runs on.
  *
- * Blocking: vcpu->wait is a futex word. The vCPU stores 1 and then checks every reason to be awake; a
- * waker makes its reason visible and then swaps in 0.
+ * Blocking: vcpu->wait is a futex word. The vCPU stores KVM_WAIT_SLEEPS (KVM_WAIT_POLLS where it only looks
+ * at the word, halt.c) and then checks every reason to be awake; a waker makes its reason visible and then
+ * swaps in 0.
  */
 #include "virt/futex.h"
+#include "virt/kvm_arch.h"
 #include "virt/kvm_host.h"
 
 void kvm_make_request(unsigned int req, struct kvm_vcpu *vcpu)
@@ -54,10 +56,11 @@ void kvm_make_all_cpus_request(struct kvm *kvm, unsigned int req)
 
 bool kvm_vcpu_wake_up(struct kvm_vcpu *vcpu)
 {
-	if (!__atomic_exchange_n(&vcpu->wait, 0, __ATOMIC_SEQ_CST))
-		return false;
-	futex_wake(&vcpu->wait);
-	return true;
+	u32 was = __atomic_exchange_n(&vcpu->wait, 0, __ATOMIC_SEQ_CST);
+
+	if (was == KVM_WAIT_SLEEPS)
+		futex_wake(&vcpu->wait);
+	return was;
 }
 
 void kvm_vcpu_kick(struct kvm_vcpu *vcpu)
@@ -71,8 +74,7 @@ void kvm_vcpu_kick(struct kvm_vcpu *vcpu)
 		hyp_cpu_kick(vcpu->hyp);
 }
 
-/* Linux: kvm_vcpu_check_block. 1: stay awake, -EINTR: a signal, 0: sleep. */
-static int check_block(struct kvm_vcpu *vcpu)
+int kvm_vcpu_check_block(struct kvm_vcpu *vcpu)
 {
 	if (kvm_arch_vcpu_runnable(vcpu))
 		return 1;
@@ -86,13 +88,13 @@ int kvm_vcpu_block(struct kvm_vcpu *vcpu)
 {
 	int ret;
 
-	vcpu->stat->halt_exits++;
+	kvm_arch_vcpu_blocking(vcpu);
 	for (;;) {
-		__atomic_store_n(&vcpu->wait, 1, __ATOMIC_SEQ_CST);
-		ret = check_block(vcpu);
+		__atomic_store_n(&vcpu->wait, KVM_WAIT_SLEEPS, __ATOMIC_SEQ_CST);
+		ret = kvm_vcpu_check_block(vcpu);
 		if (ret)
 			break;
-		ret = futex_wait_until(&vcpu->wait, 1, FUTEX_NO_DEADLINE);
+		ret = futex_wait_until(&vcpu->wait, KVM_WAIT_SLEEPS, FUTEX_NO_DEADLINE);
 		if (ret == -EINTR)
 			break;
 		vcpu->stat->halt_wakeup++;

@@ -10,19 +10,22 @@
 #define NAME_SIZE 48
 #define STATS_SIZE 4096
 #define COUNTER (KVM_STATS_TYPE_CUMULATIVE | KVM_STATS_UNIT_NONE | KVM_STATS_BASE_POW10)
+#define TIME_NS (KVM_STATS_TYPE_CUMULATIVE | KVM_STATS_UNIT_SECONDS | KVM_STATS_BASE_POW10) /* exponent: -9 */
 
 struct stat_desc {
 	const char *name;
 	u32 offset; /* in struct kvm_vcpu_stat / kvm_vm_stat */
+	bool ns;
 };
 
 static const struct stat_desc vcpu_stats[] = {
-#define STAT(name, help) { #name, offsetof(struct kvm_vcpu_stat, name) },
+#define STAT(name, help) { #name, offsetof(struct kvm_vcpu_stat, name), false },
+#define STAT_NS(name, help) { #name, offsetof(struct kvm_vcpu_stat, name), true },
 #include "virt/vcpu_stats.inc"
 #undef STAT
 };
 static const struct stat_desc vm_stats[] = {
-	{ "memslot_updates", offsetof(struct kvm_vm_stat, memslot_updates) },
+	{ "memslot_updates", offsetof(struct kvm_vm_stat, memslot_updates), false },
 };
 
 struct wire_desc {
@@ -61,7 +64,8 @@ static void write_layout(u8 *map, const char *id, const struct stats_source *src
 					.desc_offset = DESC_OFFSET, .data_offset = data_offset(src->n) };
 	snprintf((char *)map + ID_OFFSET, NAME_SIZE, "%s", id);
 	for (u32 i = 0; i < src->n; i++) {
-		w[i].d = (struct kvm_stats_desc){ .flags = COUNTER, .size = 1, .offset = i * 8 };
+		w[i].d = (struct kvm_stats_desc){ .flags = src->desc[i].ns ? TIME_NS : COUNTER,
+						  .exponent = src->desc[i].ns ? -9 : 0, .size = 1, .offset = i * 8 };
 		snprintf(w[i].name, NAME_SIZE, "%s", src->desc[i].name);
 	}
 }

@@ -84,6 +84,11 @@ void kuse_handlers_wrapped(bool wrapped);
  * call but KVM_RUN asks the host whether the number still is what it was. */
 void kuse_descriptors_wrapped(bool wrapped);
 
+/* The client is about to put itself under a seccomp filter; false: that came to nothing. From now on
+ * a VM makes no system calls but futex and those that its requests ask for, and halted vCPUs do not poll.
+ * Returns what it was. */
+bool kuse_confined(bool confined);
+
 /* x86: does a program that executes CPUID itself find no virtualization extension, so that it would not
  * even try /dev/kvm? And what CPUID tells it when there is one: in: eax, ecx; out: eax, ebx, ecx, edx. */
 bool kuse_cpuid_hides_kvm(void);

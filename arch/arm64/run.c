@@ -138,16 +138,25 @@ int vcpu_interrupt_line(struct kvm_vcpu *vcpu, unsigned number, bool level)
 
 /* ---- sleeping ----------------------------------------------------------------------------------------- */
 
-static void block(struct kvm_vcpu *vcpu)
+static void note_signal(struct kvm_vcpu *vcpu, int ret)
 {
-	if (kvm_vcpu_block(vcpu) == -EINTR)
+	if (ret == -EINTR)
 		__atomic_store_n(&vcpu->signal_pending, 1, __ATOMIC_SEQ_CST);
+}
+
+void kvm_arch_vcpu_blocking(struct kvm_vcpu *vcpu)
+{
+}
+
+bool kvm_arch_no_poll(struct kvm_vcpu *vcpu)
+{
+	return false;
 }
 
 void kvm_vcpu_wfi(struct kvm_vcpu *vcpu)
 {
 	kvm_timer_update(vcpu);
-	block(vcpu);
+	note_signal(vcpu, kvm_vcpu_halt(vcpu));
 	kvm_clear_request(KVM_REQ_UNBLOCK, vcpu);
 }
 
@@ -155,7 +164,7 @@ void kvm_vcpu_wfi(struct kvm_vcpu *vcpu)
 static void kvm_vcpu_sleep(struct kvm_vcpu *vcpu)
 {
 	while (!vcpu_can_run(vcpu) && !signal_pending(vcpu) && !kvm_test_request(KVM_REQ_VM_DEAD, vcpu))
-		block(vcpu);
+		note_signal(vcpu, kvm_vcpu_block(vcpu));
 	if (!vcpu_can_run(vcpu))
 		kvm_make_request(KVM_REQ_SLEEP, vcpu);
 }

@@ -232,8 +232,8 @@ static int set_seg_base(struct msr_access *a)
 {
 	if (!canonical(a->data))
 		return 1;
-	/* Not hyp_x86_state_changed: neither the mode nor a translation depends on it. Without FSGSBASE a guest
-	 * comes here at every context switch. */
+	/* Neither the mode nor a translation depends on it. Without FSGSBASE a guest comes here at every
+	 * context switch. */
 	x86s(a->vcpu)->seg[a->index == 0xc0000100 ? X86_FS : X86_GS].base = a->data;
 	return 0;
 }

@@ -297,6 +297,16 @@ bool kvm_arch_vcpu_runnable(struct kvm_vcpu *vcpu)
 	return vcpu_running(vcpu) || vcpu_has_events(vcpu);
 }
 
+bool kvm_arch_no_poll(struct kvm_vcpu *vcpu)
+{
+	return !(vcpu->arch.msr_kvm_poll_control & 1);
+}
+
+void kvm_arch_vcpu_blocking(struct kvm_vcpu *vcpu)
+{
+	kvm_steal_time_set_preempted(vcpu);
+}
+
 static bool accepts_dm_interrupt(struct kvm_vcpu *vcpu)
 {
 	return !lapic_in_kernel(vcpu) || kvm_apic_accept_pic_intr(vcpu);
@@ -463,9 +473,11 @@ static int vcpu_enter_guest(struct kvm_vcpu *vcpu)
 /* A vCPU that does not run sleeps until it has a reason to. */
 static int vcpu_block(struct kvm_vcpu *vcpu)
 {
+	int ret;
+
 	if (!kvm_arch_vcpu_runnable(vcpu)) {
-		kvm_steal_time_set_preempted(vcpu);
-		if (kvm_vcpu_block(vcpu) == -EINTR)
+		ret = vcpu->arch.mp_state == KVM_MP_STATE_HALTED ? kvm_vcpu_halt(vcpu) : kvm_vcpu_block(vcpu);
+		if (ret == -EINTR)
 			__atomic_store_n(&vcpu->signal_pending, 1, __ATOMIC_SEQ_CST);
 		if (!kvm_arch_vcpu_runnable(vcpu))
 			return kvm_test_request(KVM_REQ_VM_DEAD, vcpu) ? -EIO : 1;

@@ -109,7 +109,7 @@ static void sleep_until_event(struct kvm_vcpu *vcpu, u64 timeout)
 	vcpu->arch.mp_state = KVM_MP_STATE_HALTED;
 	if (timeout)
 		kvm_timer_start(&vcpu->arch.xen.poll_timer, kvm_clock_monotonic_ns() + timeout);
-	if (kvm_vcpu_block(vcpu) == -EINTR)
+	if (kvm_vcpu_halt(vcpu) == -EINTR)
 		__atomic_store_n(&vcpu->signal_pending, 1, __ATOMIC_SEQ_CST);
 	if (timeout)
 		kvm_timer_cancel(&vcpu->arch.xen.poll_timer);

@@ -61,7 +61,6 @@ static const struct {
 } notes[] = {
 	{ "KVM_CREATE_DEVICE", "no device type exists: -ENODEV, as without CONFIG_KVM_VFIO" },
 	{ "KVM_SET_NR_MMU_PAGES", "checked; there are no shadow pages to limit" },
-	{ "KVM_CAP_HALT_POLL", "accepted; a sleeping vCPU never polls" },
 	{ "KVM_CAP_X86_BUS_LOCK_EXIT", "enabling is checked and has no effect, as on a host CPU without the feature" },
 	{ "KVM_CAP_VM_DISABLE_NX_HUGE_PAGES", "needs CAP_SYS_BOOT; there are no huge pages to split" },
 };

@@ -165,8 +165,8 @@ static void stat_counts(void **state)
 /* A guest without FSGSBASE writes these MSRs at every context switch: that must not empty its TLB. */
 static void base_msrs_keep_the_tlb(void **state)
 {
-	/* mov esi, 1000; mov ecx, FS_BASE; xor eax, eax; xor edx, edx; 1: wrmsr; xor ecx, 1 (GS_BASE, FS_BASE ...);
-	 * mov ebx, [0x2000]; dec esi; jnz 1b; out 0x99, al */
+	/* mov esi, 1000; mov ecx, FS_BASE; xor eax, eax; xor edx, edx; 1: wrmsr; xor ecx, 1: GS_BASE, FS_BASE
+	 * ...; mov ebx, [0x2000]; dec esi; jnz 1b; out 0x99, al */
 	static const uint8_t code[] = { 0xbe, 0xe8, 0x03, 0, 0, 0xb9, 0, 1, 0, 0xc0, 0x31, 0xc0, 0x31, 0xd2, 0x0f,
 					0x30, 0x83, 0xf1, 0x01, 0x8b, 0x1d, 0, 0x20, 0, 0, 0x4e, 0x75, 0xf2,
 					0xe6, 0x99 };

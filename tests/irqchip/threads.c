@@ -42,6 +42,15 @@ static u32 hops;
 
 /* ---- what this part of arch/x86 and hyp/ offer to virt/ -------------------------------------- */
 
+void kvm_arch_vcpu_blocking(struct kvm_vcpu *vcpu)
+{
+}
+
+bool kvm_arch_no_poll(struct kvm_vcpu *vcpu)
+{
+	return false;
+}
+
 bool kvm_arch_vcpu_runnable(struct kvm_vcpu *vcpu)
 {
 	return kvm_cpu_has_interrupt(vcpu) || kvm_cpu_has_pending_timer(vcpu) ||
@@ -141,7 +150,7 @@ static void *vcpu_thread(void *arg)
 		if (vector >= 0)
 			handle(vcpu, vector);
 		else
-			kvm_vcpu_block(vcpu);
+			kvm_vcpu_halt(vcpu);
 	}
 	return NULL;
 }

@@ -52,7 +52,7 @@ struct vm {
 };
 
 /* One vCPU at the first byte of `code`, in real mode. Ends the program where a step fails. */
-static inline void vm_make(struct vm *v, const void *code, size_t len)
+static inline void vm_make_with(struct vm *v, const void *code, size_t len, bool irqchip)
 {
 	struct kvm_userspace_memory_region slot = { .guest_phys_addr = GUEST_BASE, .memory_size = GUEST_SIZE };
 	struct kvm_regs regs = { .rip = GUEST_BASE, .rflags = 2 };
@@ -66,6 +66,7 @@ static inline void vm_make(struct vm *v, const void *code, size_t len)
 	slot.userspace_addr = (uintptr_t)v->mem;
 	size = ioctl(v->kvm, KVM_GET_VCPU_MMAP_SIZE, 0);
 	if (v->vm < 0 || ioctl(v->vm, KVM_SET_USER_MEMORY_REGION, &slot) || size <= 0 ||
+	    (irqchip && ioctl(v->vm, KVM_CREATE_IRQCHIP, 0)) ||
 	    (v->vcpu = ioctl(v->vm, KVM_CREATE_VCPU, 0)) < 0)
 		exit(99);
 	v->run = mmap(NULL, (size_t)size, PROT_READ | PROT_WRITE, MAP_SHARED, v->vcpu, 0);
@@ -75,6 +76,11 @@ static inline void vm_make(struct vm *v, const void *code, size_t len)
 	sregs.cs.selector = 0;
 	if (ioctl(v->vcpu, KVM_SET_SREGS, &sregs) || ioctl(v->vcpu, KVM_SET_REGS, &regs))
 		exit(99);
+}
+
+static inline void vm_make(struct vm *v, const void *code, size_t len)
+{
+	vm_make_with(v, code, len, false);
 }
 
 static inline void vm_end(struct vm *v)

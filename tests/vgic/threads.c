@@ -32,6 +32,10 @@ static struct kvm *kvm;
 static bool stop;
 static u32 hops, edges, levels, lpis, ppis[NR_VCPUS];
 
+void kvm_arch_vcpu_blocking(struct kvm_vcpu *vcpu)
+{
+}
+
 bool kvm_arch_vcpu_runnable(struct kvm_vcpu *vcpu)
 {
 	return kvm_vgic_vcpu_pending_irq(vcpu) || __atomic_load_n(&stop, __ATOMIC_SEQ_CST);

@@ -10,6 +10,7 @@
 #include "uapi/kuse_kvm_arm64.h"
 
 /* What virt/ wants to know (virt/kvm_host.h). */
+#define KVM_HALT_POLL_NS_DEFAULT 500000
 #define KVM_MAX_VCPUS VGIC_V3_MAX_CPUS
 #define KVM_MAX_VCPU_IDS KVM_MAX_VCPUS
 #define KVM_INTERNAL_MEM_SLOTS 0

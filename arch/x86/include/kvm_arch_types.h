@@ -7,6 +7,7 @@
 #include "kvm_arch_hyperv.h"
 #include "kvm_arch_xen.h"
 
+#define KVM_HALT_POLL_NS_DEFAULT 200000
 #define KVM_MAX_VCPUS 1024 /* ids go to KVM_MAX_VCPU_IDS */
 #define KVM_MAX_VCPU_IDS 4096
 #define KVM_INTERNAL_MEM_SLOTS 3
