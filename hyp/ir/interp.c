@@ -181,6 +181,14 @@ static void fence(const struct ir_insn *i)
 		__atomic_signal_fence(__ATOMIC_SEQ_CST);
 }
 
+static void spin(struct hyp_cpu *cpu)
+{
+	if (--cpu->spins)
+		__builtin_ia32_pause();
+	else
+		a64_helper_spin(cpu, 0, 0, 0);
+}
+
 static bool branch_taken(const struct run *r, const struct ir_insn *i)
 {
 	u64 x = r->val[i->a].x[0];
@@ -218,7 +226,7 @@ static bool step(const struct run *r, const struct ir_insn *i, union ir_val *out
 	case IR_LDV: return do_load_vec(r, i, out);
 	case IR_STV: return do_store_vec(r, i);
 	case IR_CLREX: s->exclusive = 0; break;
-	case IR_SPIN: hyp_arm64_spin(r->cpu); break;
+	case IR_SPIN: spin(r->cpu); break;
 	case IR_FENCE: fence(i); break;
 	case IR_CALL: out->x[0] = do_call(r, i); break;
 	case IR_CALLX: out->x[0] = do_call(r, i); return r->cpu->leave == ARM64_GO_ON;

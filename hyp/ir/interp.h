@@ -30,4 +30,7 @@ static inline bool ir_is_fp(u16 op)
 	return op >= IR_VFADD && op <= IR_VFTO;
 }
 
+/* VAES, in place. */
+void ir_aes(unsigned step, u8 v[16]);
+
 #endif

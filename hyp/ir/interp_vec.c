@@ -157,7 +157,27 @@ static void v_tbl(const struct ir_insn *i, const union ir_val *a, const union ir
 	*r = out;
 }
 
+static void v_aes(const struct ir_insn *i, const union ir_val *a, const union ir_val *b, union ir_val *r)
+{
+	memcpy(r, a, 16);
+	ir_aes(i->cc, r->b);
+}
+
+static void v_clmul(const struct ir_insn *i, const union ir_val *a, const union ir_val *b, union ir_val *r)
+{
+	u64 x = a->x[i->imm], y = b->x[i->imm];
+	unsigned __int128 sum = 0;
+
+	for (unsigned k = 0; k < 64; k++)
+		if (y >> k & 1)
+			sum ^= (unsigned __int128)x << k;
+	r->x[0] = (u64)sum;
+	r->x[1] = (u64)(sum >> 64);
+}
+
 static const vec_op ops[IR_NR_OPS] = {
+	[IR_VAES] = v_aes,
+	[IR_VCLMUL] = v_clmul,
 	[IR_VUZP] = v_uzp,
 	[IR_VTBL] = v_tbl,
 	[IR_VADD ... IR_VUMIN] = v_lanes,

@@ -58,6 +58,11 @@ enum ir_cc { IR_EQ, IR_NE, IR_CS, IR_CC, IR_MI, IR_PL, IR_VS, IR_VC, IR_HI, IR_L
 #define IR_MEM_RT(r) ((u32)(r) << 10) /* transfer register, for the syndrome of an MMIO exit */
 #define IR_MEM_SF 0x8000u   /* 64-bit transfer register (ISS.SF) */
 
+/* cc of VAES */
+#define IR_AES_SUB 1u     /* ShiftRows, SubBytes */
+#define IR_AES_MIX 2u     /* MixColumns, behind them */
+#define IR_AES_INVERSE 4u /* the inverses, in the same order */
+
 #define IR_MAX_INSNS 4000
 
 struct ir_block {

@@ -122,6 +122,8 @@ static const char *check_fields(const struct ir_block *b, const struct ir_insn *
 	case IR_LDV:
 	case IR_STV:
 		return access_valid(b, i) ? NULL : "size of access";
+	case IR_VAES:
+		return i->cc & (IR_AES_SUB | IR_AES_MIX) && i->cc < 8 ? NULL : "step";
 	case IR_LDSTATE:
 	case IR_STSTATE:
 		return i->imm >= 0 && i->imm % (ir_width(int_type(b, i)) / 8) == 0 ? NULL : "offset";

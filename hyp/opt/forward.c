@@ -131,6 +131,19 @@ static u16 copy_of(const struct forward *f, const struct ir_insn *i)
 	}
 }
 
+/* MixColumns behind SubBytes: one step of the host. */
+static void join_aes(const struct forward *f, struct ir_insn *i)
+{
+	const struct ir_insn *a = &f->b->ir[i->a];
+	unsigned inverse = i->cc & IR_AES_INVERSE;
+
+	if (i->op == IR_VAES && i->cc == (IR_AES_MIX | inverse) && a->op == IR_VAES &&
+	    a->cc == (IR_AES_SUB | inverse)) {
+		i->cc |= IR_AES_SUB;
+		i->a = a->a;
+	}
+}
+
 static void simplify(struct forward *f, u16 v)
 {
 	struct ir_insn *i = &f->b->ir[v];
@@ -141,6 +154,7 @@ static void simplify(struct forward *f, u16 v)
 		i->a = i->b;
 		i->b = to;
 	}
+	join_aes(f, i);
 	to = copy_of(f, i);
 	if (to)
 		replace(f, v, to);

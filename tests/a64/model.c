@@ -160,8 +160,9 @@ u64 a64_helper_sev(struct hyp_cpu *c, u64 x, u64 y, u64 z)
 	return 0;
 }
 
-void hyp_arm64_spin(struct hyp_cpu *c)
+u64 a64_helper_spin(struct hyp_cpu *c, u64 x, u64 y, u64 z)
 {
+	return 0;
 }
 
 /* Rows that would call these are not generated. */

@@ -62,9 +62,10 @@ static u8 *ptr(struct hyp_cpu *cpu, gva_t gva, u32 mem, unsigned size, bool writ
 	return fake_ram + off;
 }
 
-void hyp_arm64_spin(struct hyp_cpu *cpu)
+u64 a64_helper_spin(struct hyp_cpu *cpu, u64 a, u64 b, u64 c)
 {
-	cpu->spins++;
+	cpu->spins = 2;
+	return 0;
 }
 
 bool hyp_arm64_load(struct hyp_cpu *cpu, gva_t gva, u32 mem, u64 val[2])

@@ -156,6 +156,8 @@ static void random_fields(struct ir_block *b, struct ir_insn *i, u8 type)
 	case IR_VSHL:
 	case IR_VSHR: i->cc = (u8)(1 + below(3)); i->imm = below(8u << i->cc); break;
 	case IR_VSAR: i->cc = (u8)(1 + below(2)); i->imm = below(8u << i->cc); break;
+	case IR_VAES: i->cc = (u8)(1 + below(3)) | (below(2) ? IR_AES_INVERSE : 0); break;
+	case IR_VCLMUL: i->imm = below(2); break;
 	case IR_VEXT: i->imm = below(16); break;
 	case IR_VUZP: i->cc = (u8)below(4); i->imm = below(2); break;
 	case IR_VLOW: i->cc = (u8)(2 + below(2)); break;
@@ -228,6 +230,24 @@ static void access_op(struct ir_block *b)
 		i.imm += IR_MEM_SIZE(i.mem);
 	}
 	ir_add_insn(b, i);
+}
+
+static void set_v(struct ir_block *b, u16 v, s64 reg)
+{
+	ir_add_insn(b, (struct ir_insn){ .op = IR_SETV, .a = v, .imm = reg });
+}
+
+/* AESE, AESMC, which a pass joins. */
+static void aes_round(struct ir_block *b)
+{
+	u8 inverse = below(2) ? IR_AES_INVERSE : 0;
+	struct ir_insn i = { .op = IR_VAES, .type = IR_V128, .a = pick(b, IR_V128), .cc = IR_AES_SUB | inverse };
+	s64 reg = below(32);
+
+	i.a = ir_add_insn(b, i);
+	set_v(b, i.a, reg);
+	i.cc = IR_AES_MIX | (below(8) ? inverse : 0);
+	set_v(b, ir_add_insn(b, i), reg);
 }
 
 /* A pair that finds its place most of the time; the condition reads what was in between. */
@@ -326,7 +346,7 @@ static void random_block(struct ir_block *b)
 			ir_add_insn(b, (struct ir_insn){ .op = IR_INSN, .imm = 4 * k });
 		switch (below(8)) {
 		case 0: access_op(b); break;
-		case 1: below(3) ? usual_sequence(b) : exclusive_pair(b); break;
+		case 1: below(3) ? usual_sequence(b) : below(3) ? exclusive_pair(b) : aes_round(b); break;
 		case 2: below(4) ? usual_sequence(b) : call_op(b); break;
 		default: random_op(b); break;
 		}

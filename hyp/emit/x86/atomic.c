@@ -22,7 +22,7 @@
 #include "hyp/emit/x86/em.h"
 
 _Static_assert(sizeof(((struct hyp_cpu *)0)->s.exclusive) == 1, "cmp byte, mov byte");
-_Static_assert(sizeof(((struct hyp_cpu *)0)->spins) == 1 && HYP_SPINS == 256, "inc byte");
+_Static_assert(sizeof(((struct hyp_cpu *)0)->spins) == 1, "dec byte");
 
 /* rex op reg, [m]: op | 1 for all sizes but bytes; 0x0f00 | op: of the second map */
 static void op_at(struct em *x, unsigned size, u16 op, int reg, int m)
@@ -361,26 +361,25 @@ static void op_casq(struct em *x, const struct ir_insn *i)
 
 /* ---- spinning ---- */
 
-/* inc byte gs:[spins]; je; pause */
+/* dec byte gs:[spins]; je; pause */
 static void op_spin(struct em *x)
 {
 	struct em_cold *c = em_cold(x, COLD_SPIN);
 
 	em_clobber_flags(x);
-	e_gs(&x->e, false, 0xfe, 0, OFF(spins));
+	e_gs(&x->e, false, 0xfe, 1, OFF(spins));
 	c->from = em_jcc(x, CC_E);
 	e_bytes(&x->e, "\xf3\x90", 2);
+	c->xmm = em_live_xmm(x);
 	c->back = em_here(x);
 }
 
-/* sched_yield(), which changes RCX and R11: the guest's SP, and it has a place. */
 void em_cold_spin(struct em *x, const struct em_cold *c)
 {
 	em_patch(x, c->from, em_here(x));
-	e_store_gs(&x->e, OFF_X(31), R11);
-	e_mov_ri(&x->e, RAX, 24);
-	e_bytes(&x->e, "\x0f\x05", 2);
-	e_load_gs(&x->e, R11, OFF_X(31));
+	em_keep_xmm(x, true, c->xmm);
+	em_call_stub(x, STUB_CALL, (struct em_site){ .kind = SITE_CALL, .target = (u64)a64_helper_spin });
+	em_keep_xmm(x, false, c->xmm);
 	em_patch(x, em_jmp(x), c->back);
 }
 

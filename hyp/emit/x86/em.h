@@ -250,6 +250,8 @@ void em_address(struct em *x, const struct ir_insn *i, struct em_access *a);
 struct em_cold *em_check(struct em *x, const struct em_access *a);
 /* the host instruction that comes now may fault. x0_saved: the guest's x0 is in cpu->s.x[0]. */
 void em_note_access(struct em *x, bool x0_saved);
+/* xmm registers of the set go to their places beside the slots, or come back, around a call. */
+void em_keep_xmm(struct em *x, bool store, u32 live);
 void em_op_atomic(struct em *x, const struct ir_insn *i);
 void em_cold_spin(struct em *x, const struct em_cold *c);
 /* Are v and v + 1 the halves of a pair that is done at once? */

@@ -378,6 +378,13 @@ static void take_results(struct em *x, const struct ir_insn *i, const struct em_
 	}
 }
 
+void em_keep_xmm(struct em *x, bool store, u32 live)
+{
+	for (int r = 0; r < EM_NR_XMM; r++)
+		if (live >> r & 1)
+			em_xmove(x, store, r, OFF_SLOT(EM_SLOTS + r));
+}
+
 void em_cold_mem(struct em *x, const struct em_cold *c)
 {
 	const struct ir_insn *i = em_insn(x, c->v);
@@ -389,13 +396,9 @@ void em_cold_mem(struct em *x, const struct em_cold *c)
 	e_lea(&x->e, true, RCX, c->base, NO_REG, 1, c->disp);
 	to_scratch(x, EM_GVA, RCX);
 	give_operands(x, i, c);
-	for (int r = 0; r < EM_NR_XMM; r++)
-		if (c->xmm >> r & 1)
-			em_xmove(x, true, r, OFF_SLOT(EM_SLOTS + r));
+	em_keep_xmm(x, true, c->xmm);
 	call_slow(x, i, c->pair, c->guest);
-	for (int r = 0; r < EM_NR_XMM; r++)
-		if (c->xmm >> r & 1)
-			em_xmove(x, false, r, OFF_SLOT(EM_SLOTS + r));
+	em_keep_xmm(x, false, c->xmm);
 	take_results(x, i, c);
 	em_patch(x, em_jmp(x), c->back);
 }

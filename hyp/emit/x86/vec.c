@@ -120,7 +120,53 @@ static bool op_vdup(struct em *x, const struct ir_insn *i)
 	return true;
 }
 
+/*
+ * The host's rounds end with the key, A64's begin with it: a zero key gives the steps alone. MixColumns has no
+ * instruction of its own: a round, behind what undoes its first half.
+ */
+static bool op_vaes(struct em *x, const struct ir_insn *i)
+{
+	enum { ENC = 0xdc, ENCLAST, DEC, DECLAST, IMC = 0xdb };
+	bool inv = i->cc & IR_AES_INVERSE;
+	s8 a, d;
+
+	if (!__builtin_cpu_supports("aes"))
+		return false;
+	a = (s8)em_xuse(x, i->a);
+	d = (s8)em_xdest(x, (u16)x->v, i->a);
+	if (!(i->cc & IR_AES_SUB) && inv) {
+		vex(x, 2, 1, IMC, (s8[3]){ d, 0, a });
+		return true;
+	}
+	vex(x, 1, 1, 0xef, (s8[3]){ XTMP, XTMP, XTMP }); /* vpxor */
+	if (!(i->cc & IR_AES_MIX)) {
+		vex(x, 2, 1, inv ? DECLAST : ENCLAST, (s8[3]){ d, a, XTMP });
+		return true;
+	}
+	if (!(i->cc & IR_AES_SUB)) {
+		vex(x, 2, 1, DECLAST, (s8[3]){ d, a, XTMP });
+		a = d;
+	}
+	vex(x, 2, 1, inv ? DEC : ENC, (s8[3]){ d, a, XTMP });
+	return true;
+}
+
+static bool op_vclmul(struct em *x, const struct ir_insn *i)
+{
+	s8 a, b;
+
+	if (!__builtin_cpu_supports("pclmul"))
+		return false;
+	a = (s8)em_xuse(x, i->a);
+	b = (s8)em_xuse(x, i->b);
+	vex(x, 3, 1, 0x44, (s8[3]){ (s8)em_xdest(x, (u16)x->v, i->a), a, b });
+	e_1(&x->e, i->imm ? 0x11 : 0);
+	return true;
+}
+
 static const struct row ops[IR_NR_OPS] = {
+	[IR_VAES] = { op_vaes },
+	[IR_VCLMUL] = { op_vclmul },
 	[IR_VADD ... IR_VZIPH] = { em_op_lanes },
 	[IR_VSHL ... IR_VSAR] = { em_op_lane_shift },
 	[IR_VAND ... IR_VXOR] = { em_op_lanes },

@@ -1,123 +1,45 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* AES, SHA-1, SHA-2, SHA-3: one round step an instruction, as the pseudocode has it. */
-#include <immintrin.h>
-
+#include "hyp/ir/interp.h"
+#include "hyp/lift/arm64/lift_vec.h"
 #include "hyp/lift/arm64/vec.h"
 
 #define W_OPC(w) ((w) >> 12 & 31)
 
-/* ---- AES (FIPS 197): S-boxes computed once ---- */
-
-static u8 sbox[256], inverse[256];
-
-static u8 xtime(u8 x)
-{
-	return (u8)(x << 1 ^ (x >> 7) * 0x1b);
-}
-
-static u8 gf_mul(u8 x, unsigned y)
-{
-	u8 r = 0;
-
-	for (; y; y >>= 1, x = xtime(x))
-		r ^= y & 1 ? x : 0;
-	return r;
-}
-
-static u8 rotl8(u8 x, unsigned by)
-{
-	return (u8)(x << by | x >> (8 - by));
-}
-
-__attribute__((constructor)) static void make_sboxes(void)
-{
-	u8 p = 1, q = 1;
-
-	/* p runs over the field by multiplying with 3, q by dividing: q = 1 / p. */
-	do {
-		p = (u8)(p ^ xtime(p));
-		q ^= (u8)(q << 1);
-		q ^= (u8)(q << 2);
-		q ^= (u8)(q << 4);
-		q ^= q & 0x80 ? 0x09 : 0;
-		sbox[p] = (u8)(q ^ rotl8(q, 1) ^ rotl8(q, 2) ^ rotl8(q, 3) ^ rotl8(q, 4) ^ 0x63);
-	} while (p != 1);
-	sbox[0] = 0x63;
-	for (unsigned i = 0; i < 256; i++)
-		inverse[sbox[i]] = (u8)i;
-}
-
-static void aes_sub_shift(struct arm64_v *v, bool decrypt)
-{
-	struct arm64_v in = *v;
-	const u8 *from = (const u8 *)&in, *box = decrypt ? inverse : sbox;
-	u8 *to = (u8 *)v;
-
-	for (unsigned i = 0; i < 16; i++)
-		to[i] = box[from[(i + (decrypt ? 16 - 4 * (i & 3) : 4 * (i & 3))) & 15]];
-}
-
-static void aes_mix(struct arm64_v *v, bool inv)
-{
-	static const u8 factor[2][4] = { { 2, 3, 1, 1 }, { 14, 11, 13, 9 } };
-	struct arm64_v in = *v;
-	const u8 *from = (const u8 *)&in;
-	u8 *to = (u8 *)v;
-
-	for (unsigned i = 0; i < 16; i++) {
-		to[i] = 0;
-		for (unsigned k = 0; k < 4; k++)
-			to[i] ^= gf_mul(from[(i & 12) + ((i + k) & 3)], factor[inv][k]);
-	}
-}
-
-/*
- * The host's rounds end with the key, A64's begin with it: a zero key gives the step alone. MixColumns has no
- * instruction of its own: a round, behind what undoes its first half.
- */
-__attribute__((target("aes"))) static void aes_host(struct arm64_v *v, unsigned opcode)
-{
-	__m128i zero = _mm_setzero_si128(), x = _mm_loadu_si128((const __m128i *)v);
-
-	if (opcode == 4)
-		x = _mm_aesenclast_si128(x, zero);
-	else if (opcode == 5)
-		x = _mm_aesdeclast_si128(x, zero);
-	else if (opcode == 6)
-		x = _mm_aesenc_si128(_mm_aesdeclast_si128(x, zero), zero);
-	else
-		x = _mm_aesimc_si128(x);
-	_mm_storeu_si128((__m128i *)v, x);
-}
-
-static void aes_step(struct arm64_v *v, unsigned opcode)
-{
-	if (__builtin_cpu_supports("aes"))
-		aes_host(v, opcode);
-	else if (opcode < 6)
-		aes_sub_shift(v, opcode & 1);
-	else
-		aes_mix(v, opcode & 1);
-}
+/* ---- AES ---- */
 
 /* opcode 4 AESE, 5 AESD, 6 AESMC, 7 AESIMC */
+static unsigned aes_step(unsigned opcode)
+{
+	return (opcode < 6 ? IR_AES_SUB : IR_AES_MIX) | (opcode & 1 ? IR_AES_INVERSE : 0);
+}
+
+/* Hosts without AES instructions. */
 static u64 helper_aes(struct hyp_cpu *cpu, u64 w, u64 b, u64 c)
 {
 	struct arm64_v *d = &cpu->s.v[W_RD(w)], n = cpu->s.v[W_RN(w)];
 
 	if (W_OPC(w) < 6) {
-		d->d[0] ^= n.d[0];
-		d->d[1] ^= n.d[1];
-	} else {
-		*d = n;
+		n.d[0] ^= d->d[0];
+		n.d[1] ^= d->d[1];
 	}
-	aes_step(d, W_OPC(w));
+	ir_aes(aes_step(W_OPC(w)), (u8 *)&n);
+	*d = n;
 	return 0;
 }
 
 bool lift_aes(struct lift *l, const struct a64_insn *i)
 {
-	return vec_call(l, i, helper_aes);
+	unsigned opcode = W_OPC(i->raw);
+	u16 v;
+
+	if (!__builtin_cpu_supports("aes"))
+		return vec_call(l, i, helper_aes);
+	v = lift_getv(l, F(i, Rn));
+	if (opcode < 6)
+		v = lift_vop(l, IR_VXOR, 3, lift_getv(l, F(i, Rd)), v);
+	lift_setv(l, F(i, Rd), lift_cc_op(l, IR_VAES, IR_V128, (u8)aes_step(opcode), v));
+	return true;
 }
 
 /* ---- SHA-1 ---- */

@@ -120,7 +120,12 @@ bool lift_vpmull(struct lift *l, const struct a64_insn *i)
 {
 	if (F(i, size) == 1 || F(i, size) == 2)
 		return false;
-	return vec_call(l, i, F(i, size) ? helper_pmull64 : helper_pmull8);
+	if (!F(i, size) || !__builtin_cpu_supports("pclmul"))
+		return vec_call(l, i, F(i, size) ? helper_pmull64 : helper_pmull8);
+	u16 v = lift_vop(l, IR_VCLMUL, 0, lift_getv(l, F(i, Rn)), lift_getv(l, F(i, Rm)));
+	IR_VALUE(l->b, v).imm = F(i, Q);
+	lift_setv(l, F(i, Rd), v);
+	return true;
 }
 
 /* ---- by element ---- */

@@ -168,7 +168,7 @@ struct hyp_cpu {
 	} tlbi;
 	u8 sp_bank;    /* which SP x[31] holds: 0 or 1 */
 	u64 tr[6];     /* translation registers the TLB was filled with */
-	u8 spins;      /* YIELDs, counted (IR_SPIN) */
+	u8 spins;      /* YIELDs (IR_SPIN) until a64_helper_spin() is called: 0 are 256 */
 	struct lift_engine *engine; /* hyp/lift: code cache, working memory */
 	u64 *stats; /* [HYP_NSTATS], own_stats or where hyp_stats_move said */
 	u64 own_stats[HYP_NSTATS];
@@ -238,9 +238,6 @@ void hyp_jc_reset(struct hyp_cpu *cpu);
 /* ---- hyp/sys/arm64: exceptions, system registers; all may be IR helpers ------------------------------ */
 /* A synchronous exception is to be taken at the current pc. Sets leave. esr: EC, IL, ISS. */
 void hyp_arm64_raise(struct hyp_cpu *cpu, u32 esr, u64 far);
-/* IR_SPIN: gives the processor away every HYP_SPINS-th time, since who is waited for may not be running. */
-#define HYP_SPINS 256
-void hyp_arm64_spin(struct hyp_cpu *cpu);
 void hyp_arm64_undefined(struct hyp_cpu *cpu); /* EC 0 */
 /* Takes the exception: ELR, SPSR, ESR, FAR, PSTATE, VBAR offset. kind: 0 sync, 0x80 IRQ, 0x100 FIQ, 0x180
  * SError. */
@@ -254,6 +251,7 @@ u64 a64_helper_msr(struct hyp_cpu *cpu, u64 sys, u64 rt, u64 value); /* SYS inst
 u64 a64_helper_msr_imm(struct hyp_cpu *cpu, u64 op1_op2, u64 imm, u64 unused); /* DAIFSet, SPSel, PAN, ... */
 u64 a64_helper_eret(struct hyp_cpu *cpu, u64 unused, u64 b, u64 c);
 u64 a64_helper_wfx(struct hyp_cpu *cpu, u64 wfe, u64 b, u64 c);
+u64 a64_helper_spin(struct hyp_cpu *cpu, u64 a, u64 b, u64 c);
 u64 a64_helper_sev(struct hyp_cpu *cpu, u64 a, u64 b, u64 c);
 u64 a64_helper_hvc(struct hyp_cpu *cpu, u64 imm, u64 b, u64 c);
 u64 a64_helper_smc(struct hyp_cpu *cpu, u64 imm, u64 b, u64 c);

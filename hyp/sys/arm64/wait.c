@@ -11,11 +11,19 @@
 #include "hyp/sys/arm64/sys.h"
 
 #define WFE_SPINS 64
+#define YIELD_TAKEN 6000 /* cycles; a context switch and back takes more, a system call less */
+#define SPINS_BUSY 8
+#define SPINS_IDLE 255
 
-void hyp_arm64_spin(struct hyp_cpu *cpu)
+/* Of a loop of YIELDs: who is waited for may need this host CPU. A system call that comes back at once tells
+ * that nobody does: the next is long after. */
+u64 a64_helper_spin(struct hyp_cpu *cpu, u64 a, u64 b, u64 c)
 {
-	cpu->spins++;
-	hyp_relax(cpu->spins ? 0 : 63);
+	u64 before = __builtin_ia32_rdtsc();
+
+	hyp_relax(63);
+	cpu->spins = __builtin_ia32_rdtsc() - before > YIELD_TAKEN ? SPINS_BUSY : SPINS_IDLE;
+	return 0;
 }
 
 /* The event register was set; it is clear now. */
