@@ -24,6 +24,7 @@
 #include "preload/preload.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -522,8 +523,15 @@ int pthread_cancel(pthread_t thread)
 	return NEXT(pthread_cancel)(thread);
 }
 
+/* Another thread had it, which the child has not. */
+static void child_of_fork(void)
+{
+	__atomic_store_n(&fault_lock, 0, __ATOMIC_RELAXED);
+}
+
 void preload_signal_init(void)
 {
+	pthread_atfork(NULL, NULL, child_of_fork);
 	kuse_handlers_wrapped(true);
 	kuse_hold_signals(hold_signals);
 }
