@@ -156,11 +156,12 @@ static void on_alarm(int sig)
 	kuse_signal_notify();
 }
 
-/* A guest that does not come out is interrupted. */
+/* A guest that does not come out is interrupted; again where the machine was too busy to get us into KVM_RUN. */
 static int run_for(unsigned ms)
 {
 	struct sigaction sa = { .sa_handler = on_alarm };
-	struct itimerval it = { .it_value = { ms / 1000, (ms % 1000) * 1000 } }, off = { { 0, 0 }, { 0, 0 } };
+	struct timeval t = { ms / 1000, (ms % 1000) * 1000 };
+	struct itimerval it = { t, t }, off = { { 0, 0 }, { 0, 0 } };
 	int ret;
 
 	sigaction(SIGALRM, &sa, NULL);
@@ -277,7 +278,7 @@ uint64_t guest_hypercall_result(void)
 }
 
 /* sti; hlt; cli */
-int guest_take_interrupt(void)
+static int take_interrupt(unsigned ms)
 {
 	static const uint8_t code[] = { 0xfb, 0xf4, 0xfa, 0xe6, PORT_DONE };
 	struct kvm_regs r = { .rip = CODE, .rsp = STACK, .rflags = 2 };
@@ -285,7 +286,7 @@ int guest_take_interrupt(void)
 
 	memcpy(m.mem + CODE, code, sizeof(code));
 	ok(IOCTL(m.vcpu, KVM_SET_REGS, &r));
-	if (run_for(60)) {
+	if (run_for(ms)) {
 		struct kvm_mp_state awake = { KVM_MP_STATE_RUNNABLE };
 
 		ok(IOCTL(m.vcpu, KVM_SET_MP_STATE, &awake));
@@ -295,6 +296,16 @@ int guest_take_interrupt(void)
 	if (vector >= 0 && vector < 256)
 		assert_int_equal(guest_continue(), NONE);
 	return vector;
+}
+
+int guest_take_interrupt(void)
+{
+	return take_interrupt(10000);
+}
+
+int guest_interrupt_now(void)
+{
+	return take_interrupt(60);
 }
 
 /* ---- the host's side ---- */

@@ -37,9 +37,10 @@ void guest_enable_cap(uint32_t cap, uint64_t arg);
 
 int guest_wrmsr(uint32_t msr, uint64_t val);
 int guest_rdmsr(uint32_t msr, uint64_t *val);
-/* Interrupts on: waits for one in HLT, or NONE where none came within a moment. Leaves the handler with
- * IRET. */
+/* Interrupts on: waits for one in HLT; NONE: none came in 10 s. Leaves the handler with IRET. */
 int guest_take_interrupt(void);
+/* The same, for one that is not to come: waits a moment only. */
+int guest_interrupt_now(void);
 /* VMCALL or VMMCALL; rax is what came back in EDX:EAX. */
 int guest_hypercall(uint64_t input, uint64_t a, uint64_t b, uint64_t *result);
 /* Goes on after OTHER_EXIT. */

@@ -204,7 +204,7 @@ static void ipi(void **state)
 	assert_int_equal(guest_take_interrupt(), VECTOR);
 	assert_int_equal(guest_wrmsr(HV_X64_MSR_EOI, 0), NONE);
 	assert_int_equal(call(HVCALL_SEND_IPI | FAST, VECTOR, 2), HV_STATUS_SUCCESS); /* nobody there */
-	assert_int_equal(guest_take_interrupt(), NONE);
+	assert_int_equal(guest_interrupt_now(), NONE);
 	assert_int_equal(call(HVCALL_SEND_IPI | FAST, VECTOR, 1), HV_STATUS_SUCCESS);
 	assert_int_equal(guest_take_interrupt(), VECTOR);
 	assert_int_equal(call(HVCALL_SEND_IPI | FAST, VECTOR | 1ull << 32, 1),
@@ -226,7 +226,7 @@ static void ipi_ex(void **state)
 	assert_int_equal(guest_wrmsr(HV_X64_MSR_EOI, 0), NONE);
 	in[2] = 1;
 	assert_int_equal(slow(HVCALL_SEND_IPI_EX | VAR(1), in, sizeof(in)), HV_STATUS_SUCCESS);
-	assert_int_equal(guest_take_interrupt(), NONE);
+	assert_int_equal(guest_interrupt_now(), NONE);
 	in[1] = HV_GENERIC_SET_ALL;
 	in[2] = 0;
 	assert_int_equal(slow(HVCALL_SEND_IPI_EX, in, sizeof(in)), HV_STATUS_SUCCESS);

@@ -131,7 +131,7 @@ static void cpu_on(void **state)
 	fails(EINTR, IOCTL(second, KVM_RUN, 0));
 	second_run->immediate_exit = 0;
 	assert_int_equal(pthread_create(&t, NULL, run_second, &ret), 0);
-	for (int i = 0; i < 200; i++) {
+	for (int i = 0; i < 20000; i++) {
 		if (call(PSCI_0_2_FN64_AFFINITY_INFO, 1, 0, 0) == PSCI_0_2_AFFINITY_LEVEL_OFF)
 			break;
 		usleep(1000);
