@@ -138,6 +138,99 @@ static void casp(void)
 	check_eq(x1, 4);
 }
 
+#define faults_with(iss, at, insn) \
+	do { \
+		expect_esr(ESR(0x25, iss), __asm__ volatile("mov x9, %0\n" insn \
+							    : \
+							    : "r"((u64)(at)) \
+							    : "x0", "x1", "x2", "x3", "x9", "memory")); \
+		check_eq(taken[0].far, (u64)(at)); \
+	} while (0)
+
+/* The page has just been read. Nothing of it changes, the monitor stays closed. */
+static void read_only(u64 va)
+{
+	faults_with(0x4f, va + 8, "ldr x0, [x9]\nswpal x0, x1, [x9]");
+	faults_with(0x4f, va, "ldset x0, x1, [x9]");
+	faults_with(0x4f, va, "ldumaxb w0, w1, [x9]");
+	faults_with(0x4f, va, "caspal x0, x1, x2, x3, [x9]");
+	faults_with(0x4f, va + 16, "ldxp x0, x1, [x9]\nstlxp w2, x0, x1, [x9]");
+	faults_with(0x4f, va + 2, "ldaxrh w0, [x9]\nstlxrh w1, w0, [x9]");
+}
+
+/* RAM that is read and written all the time; an exclusive store is a store (WnR), an atomic is none. */
+static void misaligned(void)
+{
+	u64 at = (u64)word;
+
+	for (u32 k = 0; k < 2; k++) {
+		word[0] = 1;
+		faults_with(0x21, at + 1, "ldxrh w0, [x9]");
+		faults_with(0x21, at + 4, "ldaxr x0, [x9]");
+		faults_with(0x21, at + 8, "ldxp x0, x1, [x9]");
+		faults_with(0x61, at + 2, "stxr w0, w1, [x9]"); /* whatever the monitor says */
+		faults_with(0x61, at + 4, "stlxr w0, x1, [x9]");
+		faults_with(0x61, at + 8, "stxp w0, x1, x2, [x9]");
+		faults_with(0x21, at + 8, "casp x0, x1, x2, x3, [x9]");
+		faults_with(0x21, at + 4, "casp w0, w1, w2, w3, [x9]");
+		faults_with(0x21, at + 2, "casal w0, w1, [x9]");
+		faults_with(0x21, at + 4, "swp x0, x1, [x9]");
+		faults_with(0x21, at + 1, "ldeorlh w0, w1, [x9]");
+		faults_with(0x21, at + 4, "ldsmin x0, x1, [x9]");
+		check_eq(word[0], 1);
+	}
+}
+
+/* No such access has a syndrome that a device could be asked with. */
+static void without_ram(void)
+{
+	u64 at = DEV_SCRATCH, st;
+
+	for (u32 k = 0; k < 2; k++) {
+		expect_esr(NISV_ESR, __asm__ volatile("ldaddal x0, x1, [%0]" : : "r"(at) : "x0", "x1", "memory"));
+		expect_esr(NISV_ESR, __asm__ volatile("cas x0, x1, [%0]" : : "r"(at) : "x0", "x1", "memory"));
+		expect_esr(NISV_ESR, __asm__ volatile("caspal x0, x1, x2, x3, [%0]"
+						      :
+						      : "r"(at & ~15ul)
+						      : "x0", "x1", "x2", "x3", "memory"));
+		expect_esr(NISV_ESR, __asm__ volatile("ldxr x0, [%0]" : : "r"(at) : "x0", "memory"));
+	}
+	__asm__ volatile("clrex\nstxr %w0, %w1, [%1]" : "=&r"(st) : "r"(at) : "memory");
+	check_eq(st, 1); /* not tried at all */
+}
+
+/* Both halves count; a failed store leaves both. x0 is an operand, which has a place of its own. */
+static void pairs(void)
+{
+	register u64 x0 __asm__("x0");
+	register u64 x1 __asm__("x1");
+	u64 st;
+
+	for (u64 k = 0; k < 3; k++) {
+		word[0] = 10;
+		word[1] = 20;
+		__asm__ volatile("ldaxp x0, x1, [%3]\nadd x1, x1, #1\nstlxp %w2, x1, x0, [%3]"
+				 : "=&r"(x0), "=&r"(x1), "=&r"(st) : "r"(word) : "memory");
+		check_eq(st, 0);
+		check_eq(word[0], 21);
+		check_eq(word[1], 10);
+		check_eq(x0, 10);
+		__asm__ volatile("ldxp x0, x1, [%3]\nstr xzr, [%3, #8]\nstxp %w2, x1, x0, [%3]"
+				 : "=&r"(x0), "=&r"(x1), "=&r"(st) : "r"(word) : "memory");
+		check_eq(st, 1); /* the second half is another one */
+		check_eq(word[0], 21);
+		check_eq(word[1], 0);
+		__asm__ volatile("ldxp x0, x1, [%3]\nstxr %w2, x1, [%3]"
+				 : "=&r"(x0), "=&r"(x1), "=&r"(st) : "r"(word) : "memory");
+		check_eq(st, 1); /* another size */
+		x0 = 21;
+		x1 = 0;
+		__asm__ volatile("casp x0, x1, x0, x1, [%2]" : "+r"(x0), "+r"(x1) : "r"(word) : "memory");
+		check_eq(x0, 21);
+		check_eq(word[0], 21);
+	}
+}
+
 /* WnR of an atomic says whether a read would have faulted. */
 static void faults(void)
 {
@@ -152,6 +245,7 @@ static void faults(void)
 						     : "r"(va)
 						     : "x0", "x1", "memory"));
 	expect_esr(ESR(0x25, 0x21), __asm__ volatile("ldadd xzr, x0, [%0]" : : "r"(va + 4) : "x0", "memory"));
+	read_only(va);
 	*pte = 0;
 	tlbi_all();
 	expect_esr(ESR(0x25, 0x07), __asm__ volatile("ldadd xzr, x0, [%0]" : : "r"(va) : "x0", "memory"));
@@ -165,6 +259,9 @@ void guest_main(u64 cpu)
 	lse();
 	cas();
 	casp();
+	pairs();
 	faults();
+	misaligned();
+	without_ram();
 	done();
 }

@@ -6,8 +6,9 @@
  * contention and hand-over by WFE and SEV; with 4 those of three and four threads.
  *
  * A test is run over arrays: instance i uses x[i] and y[i], and the outcomes are looked at when all CPUs are
- * through. Two CPUs wait for each other before every instance (side_by_side()), or they would hardly ever be
- * in the same one at the same time; four go at their own pace, since hosts may have fewer.
+ * through. Two CPUs begin every instance at one time (side_by_side()), or they would hardly ever be in the
+ * same one at the same time; four go at their own pace, since hosts may have fewer. After a sixteenth of a
+ * second a test has been run often enough.
  *
  * Not here: that a store-exclusive fails when another CPU wrote the value that was there before. The monitor
  * is a compare-and-swap (hyp/sys/arm64/atomic.c says why) and does not see it.
@@ -16,7 +17,8 @@
 
 #define N 512u
 #define BATCHES 60u
-#define PATIENCE 4096u
+#define FEWEST 2u
+#define PATIENCE 32768u
 #define ROUNDS 20000u
 #define TURNS 2000u
 
@@ -322,40 +324,72 @@ static u64 look(const struct litmus *t)
 
 static struct {
 	u64 v, pad[15];
-} at[2] __attribute__((aligned(128)));
+} at[4] __attribute__((aligned(128))); /* 0: start is set; 2, 3: who is here */
+
+static u64 start;
+
+static inline u64 now(void)
+{
+	isb();
+	return mrs(cntvct_el0);
+}
+
+static bool come_as_far(const u64 *p, u64 n)
+{
+	for (u32 spins = 0; ld(p) < n; spins++) {
+		if (spins == PATIENCE)
+			return false;
+		__asm__ volatile("yield");
+	}
+	return true;
+}
 
 /*
- * The other one has come as far. Who comes last is through at once, the other some time later, when the cache
- * line has come over: each is held back by a changing number of loops to meet in the instructions tested.
- * False: the other has no host CPU now, do not wait again in this batch.
+ * Both begin instance i at one time on the counter that they share, which CPU 0 sets when both are here. They
+ * have the cache lines then, to read, so that loads are quick and stores are not. One of them is held back by
+ * up to 15 loops. False: the other has no host CPU now, do not wait again in this batch.
  */
-static bool side_by_side(u64 cpu, u64 n)
+static bool side_by_side(u64 cpu, u64 n, u32 i)
 {
-	u32 spins = 0, lag = (u32)(cpu ? n : n / 64) % 64;
+	u64 soon = mrs(cntfrq_el0) >> 22; /* a quarter of a microsecond */
+	u32 lag = (u32)(n / 2) % 16;
 
-	st(&at[cpu].v, n);
-	while (ld(&at[!cpu].v) < n)
-		if (++spins == PATIENCE)
-			return false;
-	for (u32 i = 0; i < lag; i++)
-		__asm__ volatile("nop");
+	(void)ld(&x[i]);
+	(void)ld(&y[i]);
+	st(&at[cpu + 2].v, n);
+	if (!come_as_far(&at[!cpu + 2].v, n))
+		return false;
+	if (cpu == 0) {
+		start = now() + soon;
+		release(&at[0].v, n);
+	} else if (!come_as_far(&at[0].v, n)) {
+		return false;
+	}
+	while (now() < start)
+		;
+	for (u32 k = 0; (n & 1) == cpu && k < lag; k++)
+		__asm__ volatile("" : : : "memory");
 	return true;
 }
 
 static void run(const struct litmus *t, u64 cpu)
 {
-	u64 seen = 0, n = (u64)(t - tests) * BATCHES * N;
+	u64 seen = 0, n = (u64)(t - tests) * BATCHES * N, end = now() + mrs(cntfrq_el0) / 16;
+	u64 me = (u64)(t - tests) + 1;
+	static u64 over; /* the last test that has been run often enough */
 
-	for (u32 b = 0; b < BATCHES; b++, n += N) {
+	for (u32 b = 0; b < BATCHES && ld(&over) != me; b++, n += N) {
 		bool together = cpus == 2;
 
 		if (cpu == 0)
 			clear();
 		barrier();
 		for (u32 i = 0; i < N; i++) {
-			together = together && side_by_side(cpu, n + i + 1);
+			together = together && side_by_side(cpu, n + i + 1, i);
 			t->run(cpu, i);
 		}
+		if (cpu == 0 && b + 1 >= FEWEST && now() > end)
+			st(&over, me);
 		barrier();
 		if (cpu == 0)
 			seen += look(t);

@@ -6,7 +6,7 @@
 #define UVA 0x8000000000ul
 
 static u64 user_stack[256] __attribute__((aligned(16)));
-static u64 esr, el0_result;
+static u64 esr, el0_result, traps, trap_pc;
 
 static void keep(struct frame *f, u64 vector)
 {
@@ -16,13 +16,15 @@ static void keep(struct frame *f, u64 vector)
 		f->spsr = 0x3c5;
 	} else {
 		esr = f->esr;
+		trap_pc = f->pc - UVA;
+		traps++;
 		f->pc += 4;
 	}
 }
 
 static u64 at_el0(u64 (*fn)(void))
 {
-	esr = 0;
+	esr = traps = 0;
 	exception_hook = keep;
 	call_el0((void (*)(u64, u64))((u64)fn + UVA), 0, 0, (u64)user_stack + UVA + sizeof(user_stack));
 	exception_hook = NULL;
@@ -100,6 +102,19 @@ static void el0_by_sctlr(void)
 	by_bit(i_wfi, SCTLR_NTWI, ESR(1, 0x1e00000));
 	by_bit(i_wfe, SCTLR_NTWE, ESR(1, 0x1e00001));
 	check_eq(at_el0(r_dczid), 0x14); /* DZP while DZE is clear */
+}
+
+/* A WFE traps only where the event register is clear; it clears it. Set by the exception return, SEVL, SEV. */
+extern const char event_is_clear[];
+EL0_DO(i_event, "wfe\nsevl\nwfe\nsev\nwfe\n.globl event_is_clear\nevent_is_clear: wfe")
+
+static void el0_event_register(void)
+{
+	msr(sctlr_el1, mrs(sctlr_el1) & ~SCTLR_NTWE);
+	isb();
+	at_el0(i_event);
+	check_eq(traps, 1);
+	check_eq(trap_pc, (u64)event_is_clear);
 }
 
 static void by_cntkctl(u64 (*fn)(void), u64 bits, u64 want)
@@ -221,6 +236,7 @@ void guest_main(u64 cpu)
 	identity();
 	counter();
 	el0_by_sctlr();
+	el0_event_register();
 	el0_counters();
 	el0_undefined();
 	el0_allowed();
