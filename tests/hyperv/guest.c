@@ -156,7 +156,7 @@ static void on_alarm(int sig)
 	kuse_signal_notify();
 }
 
-/* A guest that does not come out is interrupted; again where the machine was too busy to get us into KVM_RUN. */
+/* A guest that does not come out is interrupted; again where the machine was too busy to get us into it. */
 static int run_for(unsigned ms)
 {
 	struct sigaction sa = { .sa_handler = on_alarm };
