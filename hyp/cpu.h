@@ -37,6 +37,7 @@ struct hyp_tlb_entry {
 #define HYP_TLB_NONE(slot) (0x8000000000000000ull | (u64)((slot) ^ 1u) << 12)
 #define HYP_TLBE_GLOBAL 1ull
 #define HYP_ITLBE_RW 2ull /* R/W is set on every level of the page's translation */
+#define HYP_ITLBE_COMPARED 4ull /* its blocks were compared with its bytes since it is here */
 #define HYP_TLB_BITS 11
 #define HYP_TLB_SIZE (1 << HYP_TLB_BITS)
 #define HYP_TLB_SLOT_SHIFT 5 /* log2(sizeof(struct hyp_tlb_entry)) */
@@ -86,7 +87,7 @@ struct hyp_large_entry {
 struct hyp_itlb_entry {
 	u64 tag;
 	u8 *host;
-	gpa_t gpa; /* | HYP_TLBE_GLOBAL | HYP_ITLBE_RW */
+	gpa_t gpa; /* | HYP_TLBE_GLOBAL | HYP_ITLBE_RW | HYP_ITLBE_COMPARED */
 };
 #define HYP_ITLB_SIZE 256
 

@@ -27,19 +27,38 @@ static u64 code_at(struct hyp_cpu *cpu, u32 off)
 	return (u64)cpu->engine->rx + off;
 }
 
+static struct hyp_itlb_entry *fetched_page(struct hyp_cpu *cpu, u64 pc)
+{
+	struct hyp_itlb_entry *e = &cpu->itlb[cpu->tlb_part][(pc >> PAGE_SHIFT) & (HYP_ITLB_SIZE - 1)];
+
+	return e->tag == (pc & PAGE_MASK) ? e : NULL;
+}
+
+/*
+ * The client may have changed the page (hyp_as_client_ran). A page of the kernel's that was not flushed since
+ * it was compared needs no second look: a client raises an interrupt for every request it answers, and each
+ * block whose place in the jump cache is another's comes here.
+ */
+static void compare_page(struct hyp_cpu *cpu, u64 pc, gpa_t gpa, const u8 *host)
+{
+	struct hyp_itlb_entry *e = fetched_page(cpu, pc);
+	const u64 known = HYP_TLBE_GLOBAL | HYP_ITLBE_COMPARED;
+
+	if (e && (e->gpa & PAGE_MASK) != (gpa & PAGE_MASK))
+		e = NULL; /* mapped anew: the block's second page is not the one fetched */
+	if (e && (e->gpa & known) == known)
+		return;
+	tcache_compare_page(cpu, gpa, (const u8 *)((u64)host & PAGE_MASK));
+	if (e)
+		e->gpa |= HYP_ITLBE_COMPARED;
+}
+
 static void compare_second_page(struct hyp_cpu *cpu, const struct hyp_block *b)
 {
 	const u8 *page = hyp_phys_ptr(cpu, b->gpa2 & PAGE_MASK, false);
 
 	if (page)
-		tcache_compare_page(cpu, b->gpa2, page);
-}
-
-static const struct hyp_itlb_entry *fetched_page(struct hyp_cpu *cpu, u64 pc)
-{
-	const struct hyp_itlb_entry *e = &cpu->itlb[cpu->tlb_part][(pc >> PAGE_SHIFT) & (HYP_ITLB_SIZE - 1)];
-
-	return e->tag == (pc & PAGE_MASK) ? e : NULL;
+		compare_page(cpu, b->pc + PAGE_SIZE, b->gpa2, page);
 }
 
 /* Block at linear address pc under the current mode; translated if need be. NULL with *ret: X86_FAULT
@@ -52,7 +71,7 @@ static struct hyp_block *find_block(struct hyp_cpu *cpu, u64 pc, u32 key, enum x
 
 	if (!host)
 		return NULL;
-	tcache_compare_page(cpu, gpa, (const u8 *)((u64)host & PAGE_MASK));
+	compare_page(cpu, pc, gpa, host);
 	b = tcache_lookup(cpu->engine, pc, gpa, key);
 	if (b && b->gpa2 != TCACHE_NO_GPA)
 		compare_second_page(cpu, b);
