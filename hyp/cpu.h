@@ -141,6 +141,7 @@ struct hyp_cpu {
 	u64 seg_end[2];
 	u64 addend[HYP_MAX_CHECKS]; /* host - linear address, of a block's planned checks without a cell */
 	u8 vec[HYP_VECS][HYP_VEC_BYTES] __attribute__((aligned(64))); /* registers of a gather (helpers_vec.c) */
+	s32 turns;      /* backward branches of code without cells until the next look (heat.c) */
 	u64 host_rsp;   /* stack of hyp_enter while translated code runs */
 	u64 resume;     /* where emitted code called hyp_leave from */
 	u64 ax_flags;   /* guest arithmetic flags: AH as LAHF has them, AL = OF */

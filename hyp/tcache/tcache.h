@@ -48,6 +48,9 @@ struct hyp_insn_map {
 #define INSN_MAP_SPILLED(r) ((r) << 12) /* host register r's guest value is in scratch[1]; 0: none */
 
 #define TCACHE_WATCHED 16u
+#define TCACHE_HOT 64u
+#define TCACHE_LOOKS 16u
+#define TCACHE_NO_CELL 1024u
 
 struct hyp_engine {
 	u8 *rw, *rx; /* the two views */
@@ -56,11 +59,19 @@ struct hyp_engine {
 	u32 next;    /* first free byte */
 	int fd;
 	u32 stub_jc_miss, stub_leave;
-	u32 cell_stub[HYP_TLB_PARTS * 4]; /* see CELL_STUB */
+	u32 cell_stub[HYP_TLB_PARTS * 2]; /* see CELL_STUB */
 	u32 fast_stub[2];  /* see HYP_FAST_STUBS */
 	u32 str_stub[24]; /* see HYP_FAST_STR */
 	u16 n_cells[HYP_TLB_PARTS];         /* handed out last */
 	u64 unplanned[256];                 /* see hyp_cell_failed */
+	/* heat.c: pages found executing; by hash, hot pages and places whose cells were taken, a bit each */
+	struct tcache_look {
+		u64 page;
+		u32 n;
+	} look[TCACHE_LOOKS];
+	u64 hot[TCACHE_HOT];
+	u64 no_cell[TCACHE_NO_CELL];
+	bool always_hot; /* KUSE_HYP_ENGINE=hot: cells from the beginning */
 
 	struct hyp_block *blocks;
 	u32 n_blocks, max_blocks;

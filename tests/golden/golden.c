@@ -40,6 +40,7 @@ struct sequence {
 	__asm__(".pushsection .rodata\ngolden_" #name ":\n" text "; ud2\ngolden_end_" #name ":\n.popsection\n");
 #include "tests/golden/kernel64.inc"
 #include "tests/golden/user64.inc"
+#include "tests/golden/user64_cold.inc"
 #undef SEQ
 #define SEQ(name, text) \
 	__asm__(".pushsection .rodata\n.code32\ngolden_" #name ":\n" text "; ud2\ngolden_end_" #name \
@@ -51,11 +52,15 @@ struct sequence {
 #include "tests/golden/kernel64.inc"
 #include "tests/golden/user32.inc"
 #include "tests/golden/user64.inc"
+#include "tests/golden/user64_cold.inc"
 #undef SEQ
 
 #define SEQ(name, text) { #name, golden_##name, golden_end_##name },
 static const struct sequence user64[] = {
 #include "tests/golden/user64.inc"
+};
+static const struct sequence user64_cold[] = {
+#include "tests/golden/user64_cold.inc"
 };
 static const struct sequence kernel64[] = {
 #include "tests/golden/kernel64.inc"
@@ -72,11 +77,13 @@ static const struct group {
 	u32 key;
 	const struct sequence *seq;
 	size_t n;
+	bool hot;
 } groups[] = {
-	{ "user64", 0x401000, HYP_TLB_USER | KEY_VECTOR, user64, ARRAY_SIZE(user64) },
+	{ "user64", 0x401000, HYP_TLB_USER | KEY_VECTOR, user64, ARRAY_SIZE(user64), true },
+	{ "user64_cold", 0x401000, HYP_TLB_USER | KEY_VECTOR, user64_cold, ARRAY_SIZE(user64_cold), false },
 	{ "kernel64", 0xffffffff81001000, HYP_TLB_KERNEL | KEY_VECTOR | KEY_CPL0 | KEY_SMAP, kernel64,
-	  ARRAY_SIZE(kernel64) },
-	{ "user32", 0x8049000, HYP_TLB_USER | KEY_VECTOR | KEY_CODE32, user32, ARRAY_SIZE(user32) },
+	  ARRAY_SIZE(kernel64), false },
+	{ "user32", 0x8049000, HYP_TLB_USER | KEY_VECTOR | KEY_CODE32, user32, ARRAY_SIZE(user32), true },
 };
 
 /* ---- names -------------------------------------------------------------------------------------- */
@@ -185,8 +192,7 @@ static void place_name(struct listing *l, u32 at, char *text, size_t len)
 				 8u << (i & 3));
 	for (unsigned i = 0; i < ARRAY_SIZE(e->cell_stub); i++)
 		if (e->cell_stub[i] == at)
-			snprintf(text, len, "cell_%s_%s", i % CELL_STUBS == CELL_FILL ? "fill" : "pass",
-				 i / CELL_STUBS % 2 ? "w" : "r");
+			snprintf(text, len, "cell_fill_%s", i % 2 ? "w" : "r");
 }
 
 /* The guest's: a distance from the block. */
@@ -412,6 +418,7 @@ static void print_sequence(struct listing *l, const struct sequence *s, u8 *ram)
 	memset(ram + GPA, 0x90, 2 * PAGE_SIZE);
 	memcpy(ram + GPA, s->code, len);
 	hyp_engine_flush(l->cpu);
+	l->cpu->engine->always_hot = l->group->hot;
 	memset(l->cpu->engine->n_cells, 0, sizeof(l->cpu->engine->n_cells));
 	l->b = xlate_block(l->cpu, l->group->pc, GPA, ram + GPA, l->group->key);
 	l->n_labels = l->n_cells = 0;

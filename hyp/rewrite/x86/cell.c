@@ -12,11 +12,11 @@
  * where the soft TLB needs its index first, a load that depends on it, and an addition: 12 cycles in front of
  * every load of a chain. Operands with an index go through [S1 + S2] with S2 the host page.
  *
- * The cold side jumps to a stub with S2 at a struct hyp_cell_ref. CELL_FILL looks into the soft TLB and
- * copies the entry to the cell; what it does not find goes to the handler of SITE_MEM. A place whose page
- * changes all the time (a random walk) is better off without a cell: every HYP_CELL_MISSES refills the
- * handler looks at the clock, and if they came faster than one in HYP_CELL_CYCLES cycles, the check is
- * overwritten with a jump to the cold side, and that goes to CELL_PASS.
+ * The cold side jumps to a stub with S2 at a struct hyp_cell_ref. The stub looks into the soft TLB and
+ * copies the entry to the cell; what it does not find goes to the handler of SITE_MEM. A refill costs some 70
+ * cycles, what is written above saves six. So a place whose page changes all the time is better off without a cell:
+ * every HYP_CELL_MISSES refills the handler looks at the clock, and if they came faster than one in
+ * HYP_CELL_CYCLES cycles, the cell is taken away (heat.c).
  *
  * Guest-live.
  */
@@ -27,16 +27,12 @@ _Static_assert(sizeof(struct hyp_cell_ref) == 10, "stubs step over it");
 _Static_assert(offsetof(struct hyp_cell_ref, cell) == 4 && offsetof(struct hyp_cell_ref, limit) == 6 &&
 		       offsetof(struct hyp_cell_ref, based) == 8,
 	       "stubs read it");
-_Static_assert(sizeof(struct hyp_large_entry) == 32 && HYP_LARGE_SHIFT == 21 && HYP_LARGE_VALID == 1 &&
-		       offsetof(struct hyp_large_entry, host) == 8,
-	       "large_lookup reads it");
 
-#define HYP_CELL_CYCLES 300
-#define HYP_CELL_NEVER 0x7fffffff
+#define HYP_CELL_CYCLES 3000
 
 /*
- * S1: address (less the cell's tag, in CELL_FILL). Found: S1 = offset in the page; CELL_FILL resumes where S2
- * is loaded, CELL_PASS behind that with S2 in place. Not found: on behind the reference with S1 = address.
+ * S1: address less the cell's tag. Found: S1 = offset in the page, on where S2 is loaded. Not found: on behind the
+ * reference with S1 = address.
  */
 __asm__(".text\n"
 	".macro cell_lookup cells tlb tag\n"
@@ -102,61 +98,13 @@ __asm__(".text\n"
 	"	pop %rax\n"
 	"	cell_missed\n"
 	".endm\n"
-	/* Not in the soft TLB: a read may still find its large page. As cell_lookup, or on behind. */
-	".macro large_lookup large\n"
-	"	mov %gs:cell_gva, %r13\n"
-	"	mov %r13, %r14\n"
-	"	shr $16, %r13\n" /* 21 bits of offset; entries of 32 bytes */
-	"	and $large_index, %r13d\n"
-	"	and $-2097152, %r14\n"
-	"	or $1, %r14\n"
-	"	cmp %r14, %gs:\\large(%r13)\n"
-	"	jne 7f\n"
-	"	mov %gs:cell_gva, %r14\n"
-	"	mov %gs:cell_ref, %rcx\n"
-	"	and $4095, %r14d\n"
-	"	movzwl 6(%rcx), %ecx\n"
-	"	cmp %ecx, %r14d\n"
-	"	ja 7f\n"
-	"	mov %gs:cell_gva, %rcx\n"
-	"	and $0x1ff000, %ecx\n"
-	"	add %gs:\\large+8(%r13), %rcx\n"
-	"	mov %rcx, %r13\n"
-	".endm\n"
-	".macro cell_pass name cells tlb tag fills large=0\n"
-	".globl \\name\n.hidden \\name\n"
-	"\\name:\n"
-	"	mov %rcx, %gs:cell_rcx\n"
-	"	mov %r13, %gs:cell_ref\n"
-	"	cell_lookup \\cells \\tlb \\tag\n"
-	"5:	mov %gs:cell_ref, %rcx\n"
-	"	cmpb $0, 8(%rcx)\n"
-	"	je 1f\n"
-	"	add %r14, %r13\n"
-	"	sub %gs:cell_gva, %r13\n"
-	"1:	push %rax\n"
-	"	movslq (%rcx), %rax\n"
-	"	lea 9(%rcx,%rax), %rcx\n"
-	"	pop %rax\n"
-	"	mov %rcx, %gs:cell_ref\n"
-	"	mov %gs:cell_rcx, %rcx\n"
-	"	jmp *%gs:cell_ref\n"
-	".ifnc \\large,0\n"
-	"9:	large_lookup \\large\n"
-	"	jmp 5b\n"
-	"7:\n"
-	".endif\n"
-	"	cell_missed\n"
-	".endm\n"
-	".macro cell_stubs part cells tlb fills large\n"
+	".macro cell_stubs part cells tlb fills\n"
 	"	cell_fill hyp_cell_fill_\\part\\()r \\cells \\tlb 0 \\fills\n"
 	"	cell_fill hyp_cell_fill_\\part\\()w \\cells \\tlb 8 \\fills\n"
-	"	cell_pass hyp_cell_pass_\\part\\()r \\cells \\tlb 0 \\fills \\large\n"
-	"	cell_pass hyp_cell_pass_\\part\\()w \\cells \\tlb 8 \\fills\n"
 	".endm\n"
-	"	cell_stubs 0 cell_cells0 cell_tlb0 cell_fills0 cell_large0\n"
-	"	cell_stubs 1 cell_cells1 cell_tlb1 cell_fills1 cell_large1\n"
-	"	cell_stubs 2 cell_cells2 cell_tlb2 cell_fills2 cell_large2\n"
+	"	cell_stubs 0 cell_cells0 cell_tlb0 cell_fills0\n"
+	"	cell_stubs 1 cell_cells1 cell_tlb1 cell_fills1\n"
+	"	cell_stubs 2 cell_cells2 cell_tlb2 cell_fills2\n"
 	".globl hyp_cell_stubs_end\n.hidden hyp_cell_stubs_end\n"
 	"hyp_cell_stubs_end:\n");
 
@@ -173,19 +121,15 @@ __attribute__((used)) static void offsets(void)
 	OFF("tlb0", tlb[0]);
 	OFF("tlb1", tlb[1]);
 	OFF("tlb2", tlb[2]);
-	OFF("large0", large[0]);
-	OFF("large1", large[1]);
-	OFF("large2", large[2]);
 	OFF("fills0", cell_fills[0]);
 	OFF("fills1", cell_fills[1]);
 	OFF("fills2", cell_fills[2]);
 #undef OFF
 	__asm__ volatile(".set cell_bits, %c0\n.set cell_mask, %c1\n.set cell_fills_max, %c2"
 			 : : "i"(HYP_TLB_BITS), "i"((HYP_TLB_SIZE - 1) << HYP_TLB_SLOT_SHIFT), "i"(HYP_FILLS_MAX));
-	__asm__ volatile(".set large_index, %c0" : : "i"((HYP_LARGE_SIZE - 1) << 5));
 }
 
-#define STUB(part, rw) extern const char hyp_cell_fill_##part##rw[], hyp_cell_pass_##part##rw[]
+#define STUB(part, rw) extern const char hyp_cell_fill_##part##rw[]
 STUB(0, r);
 STUB(0, w);
 STUB(1, r);
@@ -194,52 +138,23 @@ STUB(2, r);
 STUB(2, w);
 #undef STUB
 
-#define STUB(part, rw) hyp_cell_fill_##part##rw, hyp_cell_pass_##part##rw
-const char *const hyp_cell_stubs[HYP_TLB_PARTS * 2 * CELL_STUBS] = {
+#define STUB(part, rw) hyp_cell_fill_##part##rw
+const char *const hyp_cell_stubs[HYP_TLB_PARTS * 2] = {
 	STUB(0, r), STUB(0, w), STUB(1, r), STUB(1, w), STUB(2, r), STUB(2, w),
 };
 
-static u64 host_tsc(void)
-{
-	u32 lo, hi;
-
-	__asm__ volatile("rdtsc" : "=a"(lo), "=d"(hi));
-	return (u64)hi << 32 | lo;
-}
-
-/*
- * The check becomes a jump to the cold side, which starts 12 bytes before the reference. That of a planned
- * check goes on filling its cell: only the comparison goes.
- */
-static void demote(struct hyp_engine *e, const struct hyp_cell_ref *ref, const struct hyp_site *site)
-{
-	u32 at = (u32)((u8 *)ref - e->rx), check = at + (u32)ref->resume - CELL_CHECK_LEN;
-	u32 stub = e->cell_stub[CELL_STUB(site->ac_part, site->write, CELL_PASS)];
-
-	((struct hyp_cell_ref *)(e->rw + at))->demoted = 1;
-	if (site->kind == SITE_CHECK)
-		check += CELL_SUB_LEN;
-	else
-		*(u32 *)(e->rw + at - 4) = stub - at;
-	e->rw[check] = 0xe9;
-	*(u32 *)(e->rw + check + 1) = at - 12 - (check + 5);
-}
-
-void hyp_cell_judge(struct hyp_cpu *cpu, const struct hyp_cell_ref *ref, const struct hyp_site *site)
+void hyp_cell_judge(struct hyp_cpu *cpu, const struct hyp_cell_ref *ref, struct hyp_block *b,
+		    const struct hyp_site *site)
 {
 	struct hyp_cell *c = &cpu->cell[site->ac_part][ref->cell];
 	u32 now;
 
 	if (c->misses >= 0)
 		return;
-	c->misses = ref->demoted ? HYP_CELL_NEVER : HYP_CELL_MISSES;
-	if (ref->demoted)
-		return;
-	now = (u32)(host_tsc() >> 10);
-	if (now - c->since < HYP_CELL_MISSES * HYP_CELL_CYCLES >> 10 && ref->cell != HYP_CELL_STACK) {
-		demote(cpu->engine, ref, site);
-		cpu->stats[HYP_STAT_demoted]++;
-	}
+	c->misses = HYP_CELL_MISSES;
+	now = hyp_cell_now();
+	if (now - c->since < HYP_CELL_MISSES * HYP_CELL_CYCLES >> 10 && ref->cell != HYP_CELL_STACK)
+		hyp_take_cell(cpu, b, b->pc + site->guest_off);
 	c->since = now;
 }
 

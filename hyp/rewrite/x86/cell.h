@@ -11,23 +11,28 @@ struct hyp_cell_ref {
 	u16 cell;
 	u16 limit;  /* greatest offset in the page that does not cross its end */
 	u8 based;   /* 1: the operand becomes [its own base + S2]; 0: [S1 + S2] */
-	u8 demoted; /* the place does without its cell */
+	u8 unused;
 } __attribute__((packed));
 
 #define HYP_CELL_MISSES 255
 
-/* Bytes of the check before `resume` (sub, cmp, ja), and of its first instruction. */
-#define CELL_CHECK_LEN 22
-#define CELL_SUB_LEN 9
+/* The time as a cell has it. */
+static inline u32 hyp_cell_now(void)
+{
+	u32 lo, hi;
 
-/* Stubs that look the page up in the soft TLB; S2 = reference. Flags are dead or in RAX. */
-enum { CELL_FILL, CELL_PASS, CELL_STUBS }; /* fill the cell; leave it alone (demoted places) */
-#define CELL_STUB(part, write, kind) (((part) * 2 + (write)) * CELL_STUBS + (kind))
+	__asm__ volatile("rdtsc" : "=a"(lo), "=d"(hi));
+	return (u32)(((u64)hi << 32 | lo) >> 10);
+}
+
+/* Stubs that look the page up in the soft TLB and fill the cell; S2 = reference. Flags are dead or in RAX. */
+#define CELL_STUB(part, write) ((part) * 2 + (write))
 extern const char hyp_cell_stubs_end[]; /* they begin with hyp_cell_stubs[0] */
-extern const char *const hyp_cell_stubs[HYP_TLB_PARTS * 2 * CELL_STUBS];
+extern const char *const hyp_cell_stubs[HYP_TLB_PARTS * 2];
 
-/* A place missed and is about to go on at host page `p`: is its cell worth keeping? Guest-live. */
-void hyp_cell_judge(struct hyp_cpu *cpu, const struct hyp_cell_ref *ref, const struct hyp_site *site);
+/* A place of block b missed: is its cell worth keeping? Guest-live. */
+void hyp_cell_judge(struct hyp_cpu *cpu, const struct hyp_cell_ref *ref, struct hyp_block *b,
+		    const struct hyp_site *site);
 
 /* Copies the soft-TLB entry of gva's page to the cell of a SITE_CHECK (ref NULL: it has none, and only the
  * entry is wanted); false: there is no entry that would do. */

@@ -152,6 +152,16 @@ static u32 current_key(struct hyp_cpu *cpu)
 	return key;
 }
 
+/* Interrupted on the way to s.rip. */
+static int interrupted(struct hyp_cpu *cpu)
+{
+	const struct hyp_itlb_entry *e = fetched_page(cpu, cpu->s.rip);
+
+	if (e)
+		hyp_heat(cpu, e->gpa);
+	return X86_OK;
+}
+
 /* Goes to the direct entry of the block at s.rip. */
 static int look_up_rip(struct hyp_cpu *cpu, u64 *code)
 {
@@ -160,7 +170,7 @@ static int look_up_rip(struct hyp_cpu *cpu, u64 *code)
 	struct hyp_block *b;
 
 	if (cpu->attention)
-		return X86_OK;
+		return interrupted(cpu);
 	b = find_block(cpu, cpu->s.rip, key, &ret);
 	if (!b)
 		return ret == X86_FAULT ? X86_FAULT : interpret(cpu);
@@ -204,7 +214,7 @@ static void resume_access(struct hyp_cpu *cpu, const struct hyp_site *site, u64 
 		return;
 	if (ref->based)
 		cpu->scratch[5] = (u64)p - gva;
-	hyp_cell_judge(cpu, ref, site);
+	hyp_cell_judge(cpu, ref, block_of(cpu, site), site);
 }
 
 /* What fails is the range, not yet an access: the instruction the check stands before is interpreted. */
@@ -236,7 +246,7 @@ static int site_check(struct hyp_cpu *cpu, const struct hyp_site *site, u64 *cod
 	if (!p || b->dead || !hyp_cell_refill(cpu, ref, site, gva))
 		return give_check_up(cpu, site, cr2);
 	if (ref)
-		hyp_cell_judge(cpu, ref, site);
+		hyp_cell_judge(cpu, ref, b, site);
 	cpu->scratch[4] = (u64)p;
 	*code = cpu->resume + sizeof(*site);
 	return GO_ON;
@@ -400,9 +410,14 @@ static int site_edge(struct hyp_cpu *cpu, const struct hyp_site *site, u64 *code
 
 static int site_poll(struct hyp_cpu *cpu, const struct hyp_site *site, u64 *code)
 {
-	cpu->stats[HYP_STAT_polls]++;
 	cpu->s.rip = ((const struct hyp_edge_site *)site)->target;
 	sync_flags(cpu);
+	hyp_heat(cpu, block_of(cpu, site)->gpa);
+	if (cpu->turns < 0) {
+		cpu->turns = HYP_TURNS;
+		return go_to_rip(cpu, code);
+	}
+	cpu->stats[HYP_STAT_polls]++;
 	return X86_OK;
 }
 

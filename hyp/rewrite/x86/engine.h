@@ -107,6 +107,16 @@ void xlate_destroy(struct hyp_engine *e);
 /* Writes the ways to the stubs of cell.c and fast.c at e->base, and moves e->base behind them. */
 void xlate_stubs(struct hyp_engine *e);
 
+/* heat.c: which user code has page cells. Does the code in gpa's page? Unless the place was seen to miss all the time. */
+bool hyp_is_hot(const struct hyp_engine *e, gpa_t gpa);
+bool hyp_has_no_cell(const struct hyp_engine *e, u64 pc);
+/* The guest was found executing in gpa's page: often enough, and the page's blocks are dropped, to be made anew with
+ * cells. */
+void hyp_heat(struct hyp_cpu *cpu, gpa_t gpa);
+/* The instruction at pc, of block b, goes without a cell from now on; the block is dropped. */
+void hyp_take_cell(struct hyp_cpu *cpu, struct hyp_block *b, u64 pc);
+#define HYP_TURNS 16384 /* backward branches in code without cells between two looks at where they are */
+
 /* tramp.c */
 void hyp_enter(struct hyp_cpu *cpu, u64 code);
 extern const char hyp_leave[], hyp_leave_tail[], hyp_leave_end[]; /* hyp_enter is in front of them */

@@ -303,6 +303,7 @@ static struct hyp_block *translate(struct hyp_cpu *cpu, u64 pc, gpa_t gpa, const
 	x->code_size = key & KEY_CODE32 ? 32 : 64;
 	x->b->pc = pc;
 	x->b->gpa = gpa;
+	x->hot = x->part == HYP_TLB_USER && hyp_is_hot(x->eng, gpa);
 	x->b->key = key;
 	decode_block(x, pc);
 	if (!x->n && !decode_straddler(x, pc))

@@ -61,6 +61,7 @@ struct xlate {
 	u32 block_idx;
 	u32 key;
 	unsigned part, code_size;
+	bool hot; /* heat.c */
 	u64 page; /* linear page of the block */
 	const u8 *page_host;
 	struct insn *cur;
@@ -178,7 +179,7 @@ struct memref x_stack(struct xlate *x, s32 disp, bool write, bool live);
 /* A register of S1 and S2 that the operand does not need (any more). */
 int x_spare(struct xlate *x, struct memref *m);
 void x_to_s1(struct xlate *x, struct memref *m);
-bool x_has_cells(const struct xlate *x); /* does the current partition use cells? (The stack does always.) */
+bool x_has_cells(const struct xlate *x); /* does the block use cells? (The stack does always.) */
 bool x_check_is_stack(const struct check *p);
 void x_planned_checks(struct xlate *x, unsigned i); /* those that stand before instruction i */
 void x_emit_cell_cold(struct xlate *x, struct cold *c);

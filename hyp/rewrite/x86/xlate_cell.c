@@ -19,10 +19,11 @@ static u16 new_cell(struct xlate *x)
 	c = &x->cpu->cell[x->part][*n];
 	hyp_cell_empty(c);
 	c->misses = HYP_CELL_MISSES;
+	c->since = hyp_cell_now();
 	return *n;
 }
 
-/* S1 = address: the three instructions that hyp_cell_judge knows by their length. */
+/* S1 = address */
 static struct cold *look(struct xlate *x, u16 cell, unsigned size)
 {
 	struct cold *c;
@@ -60,7 +61,7 @@ void x_emit_cell_cold(struct xlate *x, struct cold *c)
 {
 	struct hyp_cell_ref ref = { .cell = c->cell, .limit = (u16)(PAGE_SIZE - c->site.size), .based = c->based };
 	bool write = c->site.write || c->cell == HYP_CELL_STACK; /* whose page must be writable */
-	u32 stub = x->eng->cell_stub[CELL_STUB(c->site.ac_part, write, CELL_FILL)];
+	u32 stub = x->eng->cell_stub[CELL_STUB(c->site.ac_part, write)];
 
 	e_bytes(&x->e, "\x4c\x8d\x2d\x05\0\0\0", 7);
 	e_1(&x->e, 0xe9);
@@ -95,7 +96,12 @@ static bool uses_stack_cell(const struct xlate *x, const struct insn *in)
 
 bool x_has_cells(const struct xlate *x)
 {
-	return x->part == HYP_TLB_USER;
+	return x->hot;
+}
+
+static bool has_cell(const struct xlate *x, const struct insn *in)
+{
+	return x_has_cells(x) && !hyp_has_no_cell(x->eng, in->pc);
 }
 
 /* ---- with a plan ------------------------------------------------------------------------------ */
@@ -121,7 +127,7 @@ static void keep_addend(struct xlate *x, struct check *p)
 static void planned_check(struct xlate *x, struct check *p)
 {
 	struct address a = { p->base_reg, p->index_reg, p->scale, true, p->lo };
-	bool live = x->cur->live_in, cell = x_check_is_stack(p) || x_has_cells(x), hold;
+	bool live = x->cur->live_in, cell = x_check_is_stack(p) || has_cell(x, x->cur), hold;
 	struct cold *c;
 
 	x_address_of(x, &a);
@@ -177,7 +183,7 @@ struct memref x_operand(struct xlate *x, const struct insn *in, unsigned size, b
 	if (in->check[0] >= 0)
 		return planned_operand(x, in, in->check[0]);
 	x_address(x, in);
-	if ((!x_has_cells(x) && !uses_stack_cell(x, in)) || size > CELL_MAX_SIZE) {
+	if ((!has_cell(x, in) && !uses_stack_cell(x, in)) || size > CELL_MAX_SIZE) {
 		x_check(x, size, write, in->live_in);
 		return (struct memref){ S1, NO_REG, 0 };
 	}

@@ -38,18 +38,29 @@ static u32 jmp(struct xlate *x)
 	return rel32(x);
 }
 
-/* cmp dword gs:[attention], 0; jne cold(POLL target) */
-static void poll(struct xlate *x, u64 target, bool live)
+static void poll_site(struct xlate *x, u8 cc, u64 target, bool live)
 {
-	struct cold *c;
+	struct cold *c = x_cold(x, SITE_POLL, jcc(x, cc));
 
-	e_bytes(&x->e, "\x65\x83\x3c\x25", 4);
-	e_4(&x->e, OFF(attention));
-	e_1(&x->e, 0);
-	c = x_cold(x, SITE_POLL, jcc(x, 5));
 	c->site = x_site(x, SITE_POLL, x->cur);
 	c->target = target;
 	c->restore_flags = live;
+}
+
+/* cmp dword gs:[attention], 0; jne cold(POLL target)
+ * and in user code without cells, which may have to get some: sub dword gs:[turns], 1; js cold(POLL target) */
+static void poll(struct xlate *x, u64 target, bool live)
+{
+	e_bytes(&x->e, "\x65\x83\x3c\x25", 4);
+	e_4(&x->e, OFF(attention));
+	e_1(&x->e, 0);
+	poll_site(x, 5, target, live);
+	if (x->hot || x->part != HYP_TLB_USER)
+		return;
+	e_bytes(&x->e, "\x65\x83\x2c\x25", 4);
+	e_4(&x->e, OFF(turns));
+	e_1(&x->e, 1);
+	poll_site(x, 8, target, live);
 }
 
 /* rcx is 0: skip the `n` bytes that follow */
