@@ -254,13 +254,16 @@ static void faults(void)
 
 void guest_main(u64 cpu)
 {
-	exclusives();
-	exclusive_sizes();
-	lse();
-	cas();
-	casp();
-	pairs();
-	faults();
+	for (u32 k = 0; k < 2; k++) { /* as Device memory; then as what translated code accesses itself */
+		exclusives();
+		exclusive_sizes();
+		lse();
+		cas();
+		casp();
+		pairs();
+		if (k == 0)
+			faults();
+	}
 	misaligned();
 	without_ram();
 	done();

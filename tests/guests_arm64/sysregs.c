@@ -104,7 +104,7 @@ static void el0_by_sctlr(void)
 	check_eq(at_el0(r_dczid), 0x14); /* DZP while DZE is clear */
 }
 
-/* A WFE traps only where the event register is clear; it clears it. Set by the exception return, SEVL, SEV. */
+/* A WFE traps where the event register is clear, and clears it; the exception return, SEVL, SEV set it. */
 extern const char event_is_clear[];
 EL0_DO(i_event, "wfe\nsevl\nwfe\nsev\nwfe\n.globl event_is_clear\nevent_is_clear: wfe")
 

@@ -121,8 +121,8 @@ static bool op_vdup(struct em *x, const struct ir_insn *i)
 }
 
 /*
- * The host's rounds end with the key, A64's begin with it: a zero key gives the steps alone. MixColumns has no
- * instruction of its own: a round, behind what undoes its first half.
+ * The host's rounds end with the key, A64's begin with it: a zero key gives the steps alone. MixColumns has
+ * no instruction of its own: a round, behind what undoes its first half.
  */
 static bool op_vaes(struct em *x, const struct ir_insn *i)
 {

@@ -174,8 +174,8 @@ static bool store_excl(struct hyp_cpu *cpu, gva_t gva, u32 mem, const u64 val[2]
 	}
 	if (!place_atomic(cpu, gva, mem, ARM64_ACC_W, val, &p))
 		return false;
+	host_cas(p, size, cpu->ex_val, val, old); /* the host may refuse the place: a guard leaves here */
 	cpu->s.exclusive = 0;
-	host_cas(p, size, cpu->ex_val, val, old);
 	*failed = old[0] != cpu->ex_val[0] || (size == 16 && old[1] != cpu->ex_val[1]);
 	return true;
 }
