@@ -230,6 +230,11 @@ static bool step(const struct run *r, const struct ir_insn *i, union ir_val *out
 	case IR_FENCE: fence(i); break;
 	case IR_CALL: out->x[0] = do_call(r, i); break;
 	case IR_CALLX: out->x[0] = do_call(r, i); return r->cpu->leave == ARM64_GO_ON;
+	case IR_TRAPNZ:
+		if (!(r->val[i->a].x[0] & i->cc))
+			break;
+		hyp_arm64_raise(r->cpu, (u32)i->imm, 0);
+		return false;
 	case IR_BCC:
 	case IR_BNZ:
 	case IR_BZ:

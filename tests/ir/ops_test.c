@@ -343,6 +343,25 @@ static void leaving(void **state)
 	fake_cpu_free(cpu);
 }
 
+static void trapping(void **state)
+{
+	struct hyp_cpu *cpu = fake_cpu();
+
+	for (u64 x = 0; x < 0x200; x++) {
+		struct ir_block *b = fake_block(0);
+
+		ir_add_insn(b, (struct ir_insn){
+				       .op = IR_TRAPNZ, .a = ir_const(b, IR_I64, x), .cc = 0x8f, .imm = 0x9a000000 });
+		end_with(b, ir_const(b, IR_I64, 0));
+		cpu->leave = 0;
+		run(cpu, b);
+		assert_int_equal(cpu->leave, x & 0x8f ? ARM64_RAISED : 0);
+		assert_int_equal(cpu->s.pc, x & 0x8f ? FAKE_PC : 0x1000);
+	}
+	assert_int_equal(cpu->exc.esr, 0x9a000000);
+	fake_cpu_free(cpu);
+}
+
 static void vectors(void **state)
 {
 	struct hyp_cpu *cpu = fake_cpu();
@@ -393,7 +412,7 @@ int main(void)
 		cmocka_unit_test(conditions), cmocka_unit_test(loads_and_stores),
 		cmocka_unit_test(a_fault_leaves_earlier_state), cmocka_unit_test(exclusives),
 		cmocka_unit_test(atomics), cmocka_unit_test(compare_and_swap),
-		cmocka_unit_test(calls), cmocka_unit_test(leaving),
+		cmocka_unit_test(calls), cmocka_unit_test(leaving), cmocka_unit_test(trapping),
 		cmocka_unit_test(vectors), cmocka_unit_test(malformed_blocks_are_refused),
 	};
 

@@ -290,6 +290,11 @@ static void usual_sequence(struct ir_block *b)
 		ir_add_insn(b, (struct ir_insn){ .op = IR_BCC, .a = f, .cc = (u8)below(14), .imm = FAKE_PC + 64 });
 }
 
+static void trap(struct ir_block *b)
+{
+	ir_add_insn(b, (struct ir_insn){ .op = IR_TRAPNZ, .a = pick(b, IR_I64), .cc = (u8)(1 << below(8)), .imm = FAKE_ESR });
+}
+
 static void call_op(struct ir_block *b)
 {
 	bool state_too = below(2);
@@ -348,7 +353,7 @@ static void random_block(struct ir_block *b)
 		case 0: access_op(b); break;
 		case 1: below(3) ? usual_sequence(b) : below(3) ? exclusive_pair(b) : aes_round(b); break;
 		case 2: below(4) ? usual_sequence(b) : call_op(b); break;
-		default: random_op(b); break;
+		default: below(50) ? random_op(b) : trap(b); break;
 		}
 	}
 	random_end(b);

@@ -104,7 +104,7 @@ struct em_cold {
 	u64 target;
 	u32 guest;
 };
-enum { COLD_MEM, COLD_EDGE, COLD_CROSS, COLD_LEAVE, COLD_FP, COLD_SPIN };
+enum { COLD_MEM, COLD_EDGE, COLD_CROSS, COLD_LEAVE, COLD_RAISE, COLD_FP, COLD_SPIN };
 
 struct em {
 	struct emit e;

@@ -106,6 +106,8 @@ void em_cold_flow(struct em *x, const struct em_cold *c)
 		go_across(x, c->target);
 	else if (c->kind == COLD_LEAVE)
 		em_exit(x, (struct em_site){ .kind = SITE_LEAVE, .target = c->target });
+	else if (c->kind == COLD_RAISE)
+		em_exit(x, (struct em_site){ .kind = SITE_RAISE, .target = c->target, .patch = c->guest });
 	else
 		em_exit(x, (struct em_site){ .kind = SITE_EDGE, .target = c->target, .patch = c->from });
 }
@@ -139,6 +141,24 @@ static void op_branch_zero(struct em *x, const struct ir_insn *i)
 		e_rr(&x->e, w, 0x85, r, r);
 	}
 	branch(x, nz ? CC_NE : CC_E, (u64)i->imm);
+}
+
+/* test byte, cc */
+static void op_trap(struct em *x, const struct ir_insn *i)
+{
+	struct em_cold *c;
+	int r;
+
+	em_clobber_flags(x);
+	r = em_use(x, i->a);
+	e_1(&x->e, (u8)(0x40 | r >> 3)); /* also for what would be AH, CH, DH, BH */
+	e_1(&x->e, 0xf6);
+	e_1(&x->e, (u8)(0xc0 | (r & 7)));
+	e_1(&x->e, i->cc);
+	c = em_cold(x, COLD_RAISE);
+	c->from = em_jcc(x, CC_NE);
+	c->target = (u64)i->imm;
+	c->guest = x->guest;
 }
 
 /* ---- calls into C ---- */
@@ -190,6 +210,7 @@ void em_op_flow(struct em *x, const struct ir_insn *i)
 	case IR_INSN: x->guest = (u32)i->imm; break;
 	case IR_CALL:
 	case IR_CALLX: op_call(x, i); break;
+	case IR_TRAPNZ: op_trap(x, i); break;
 	case IR_BCC:
 		if (i->cc >= IR_AL)
 			x->failed = true;

@@ -70,6 +70,7 @@ struct lift {
 	u64 pc;       /* of the instruction being lifted */
 	u32 key;      /* HYP_KEY_*: el, what traps, FP enabled (hyp/sys/arm64/cpu.h) */
 	bool end;     /* set by the lifter: the block ends here */
+	bool sp_aligned; /* the stack pointer is known to be, by a check before */
 };
 
 /* Lifts from `code` (host address of pc's bytes, `avail` of them readable, page end at most) up to the end

@@ -20,8 +20,31 @@ u16 lift_get(struct lift *l, enum ir_type t, unsigned n)
 	return n == 31 ? lift_const(l, t, 0) : lift_get_sp(l, t, n);
 }
 
+u16 lift_base(struct lift *l, unsigned n)
+{
+	u16 v = lift_get_sp(l, IR_I64, n);
+
+	if (n == 31 && l->key & HYP_KEY_SPALIGN && !l->sp_aligned) {
+		ir_add_insn(l->b, (struct ir_insn){ .op = IR_TRAPNZ, .a = v, .cc = 15,
+						    .imm = (s64)A64_ESR(A64_EC_SP_ALIGN, 0) });
+		l->sp_aligned = true;
+	}
+	return v;
+}
+
+/* Is v SP moved by a multiple of 16? Nearly all that compilers do with it. */
+static bool keeps_alignment(const struct lift *l, enum ir_type t, u16 v)
+{
+	const struct ir_insn *i = &l->b->ir[v], *n = &l->b->ir[i->a], *by = &l->b->ir[i->b];
+
+	return t == IR_I64 && (i->op == IR_ADD || i->op == IR_SUB) && n->op == IR_GET && n->imm == 31 &&
+	       by->op == IR_CONST && !(by->imm & 15);
+}
+
 void lift_set_sp(struct lift *l, enum ir_type t, unsigned n, u16 v)
 {
+	if (n == 31 && l->sp_aligned)
+		l->sp_aligned = keeps_alignment(l, t, v);
 	if (t == IR_I32)
 		v = ir1(l->b, IR_WIDEN, IR_I64, v);
 	lift_imm_op(l, IR_SET, IR_VOID, v, n);

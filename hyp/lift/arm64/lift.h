@@ -16,6 +16,7 @@ struct hyp_cpu;
 
 /* Exception classes of ESR_ELx (D17.2.37). */
 #define A64_EC_FP 0x07u
+#define A64_EC_SP_ALIGN 0x26u
 #define A64_EC_SVC 0x15u
 #define A64_EC_BRK 0x3cu
 #define A64_ESR(ec, iss) ((u32)(ec) << 26 | 1u << 25 | (iss))
@@ -54,6 +55,9 @@ static inline void lift_setf(struct lift *l, u16 f)
 {
 	ir1(l->b, IR_SETF, IR_VOID, f);
 }
+
+/* The same as the base of an access, for which SP must be aligned where SCTLR_EL1 says so. */
+u16 lift_base(struct lift *l, unsigned n);
 
 /* a shifted by a constant; by: 0 LSL, 1 LSR, 2 ASR, 3 ROR. */
 u16 lift_shift(struct lift *l, enum ir_type t, u16 a, unsigned by, unsigned amount);

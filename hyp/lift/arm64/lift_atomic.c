@@ -9,7 +9,7 @@
 
 static u16 access(struct lift *l, struct ir_insn insn, const struct a64_insn *i, u16 mem)
 {
-	insn.a = lift_get_sp(l, IR_I64, F(i, Rn));
+	insn.a = lift_base(l, F(i, Rn));
 	insn.mem = mem | IR_MEM_ALIGN;
 	return ir_add_insn(l->b, insn);
 }

@@ -112,7 +112,7 @@ static bool multi(struct lift *l, const struct a64_insn *i, bool post)
 
 	if (!g.regs || (g.regs > 1 && g.size == 3 && !F(i, Q)))
 		return false;
-	g.addr = lift_get_sp(l, IR_I64, F(i, Rn));
+	g.addr = lift_base(l, F(i, Rn));
 	if (g.regs == 1)
 		whole(l, i, &g);
 	else
@@ -186,7 +186,7 @@ static bool single(struct lift *l, const struct a64_insn *i, bool post)
 		g.size = 2 + size;
 		index = size ? F(i, Q) : index >> 2;
 	}
-	g.addr = lift_get_sp(l, IR_I64, F(i, Rn));
+	g.addr = lift_base(l, F(i, Rn));
 	if (kind == 3)
 		replicate(l, i, &g);
 	else

@@ -2,7 +2,7 @@
 /*
  * Loads and stores of general and vector registers in every addressing mode. A mode is an address (value and
  * constant offset) and perhaps a new base; the transfer is the same for all. The base is written after the
- * access, which may fault. Not yet: the SP alignment check (SCTLR_EL1.SA, SA0).
+ * access, which may fault.
  */
 #include "hyp/lift/arm64/lift.h"
 
@@ -91,7 +91,7 @@ static bool transfer(struct lift *l, const struct a64_insn *i, struct access *a,
 
 static void base(struct lift *l, const struct a64_insn *i, struct access *a, s64 offset)
 {
-	a->addr = lift_get_sp(l, IR_I64, F(i, Rn));
+	a->addr = lift_base(l, F(i, Rn));
 	a->offset = offset;
 }
 
@@ -166,7 +166,7 @@ bool lift_ldtr(struct lift *l, const struct a64_insn *i)
 static void base_reg(struct lift *l, const struct a64_insn *i, struct access *a, unsigned scale)
 {
 	u16 m = lift_extend(l, IR_I64, F(i, Rm), F(i, option), F(i, S) ? scale : 0);
-	a->addr = ir2(l->b, IR_ADD, IR_I64, lift_get_sp(l, IR_I64, F(i, Rn)), m);
+	a->addr = ir2(l->b, IR_ADD, IR_I64, lift_base(l, F(i, Rn)), m);
 }
 
 bool lift_ldr_reg(struct lift *l, const struct a64_insn *i)

@@ -99,6 +99,7 @@ struct hyp_jc_entry {
 #define HYP_KEY_FP 16u    /* CPACR_EL1.FPEN lets FP/SIMD through at this EL */
 #define HYP_KEY_ALIGN 32u /* SCTLR_EL1.A */
 #define HYP_KEY_DEBUG 64u /* single step: one instruction a block */
+#define HYP_KEY_SPALIGN 128u /* SCTLR_EL1.SA or SA0: the stack pointer as a base is checked */
 #define HYP_KEY_RMODE(x) ((x) << 8) /* FPCR: RMode, FZ, DN, AHP as needed by lifters; bits 8..13 */
 #define HYP_KEY_EL0_TRAPS(x) \
 	((x) << 14)                         /* SCTLR_EL1.UCT, UCI, DZE, nTWI, nTWE, CNTKCTL.EL0VCTEN, UMA

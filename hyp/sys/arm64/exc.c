@@ -66,6 +66,8 @@ void hyp_mode_update(struct hyp_cpu *cpu)
 	switch_sp(cpu);
 	if (s->sr[ARM64_SR_SCTLR_EL1] & SCTLR_A)
 		key |= HYP_KEY_ALIGN;
+	if (s->sr[ARM64_SR_SCTLR_EL1] & (el ? SCTLR_SA : SCTLR_SA0))
+		key |= HYP_KEY_SPALIGN;
 	if (unlikely(s->sr[ARM64_SR_MDSCR_EL1] & (MDSCR_SS | MDSCR_MDE)) && arm64_debug_key(cpu))
 		key |= HYP_KEY_DEBUG;
 	cpu->key = key;

@@ -43,6 +43,8 @@ enum {
 /* ---- control registers ------------------------------------------------------------------------- */
 #define SCTLR_M (1ull << 0)
 #define SCTLR_A (1ull << 1)
+#define SCTLR_SA (1ull << 3)
+#define SCTLR_SA0 (1ull << 4)
 #define SCTLR_UMA (1ull << 9)
 #define SCTLR_DZE (1ull << 14)
 #define SCTLR_UCT (1ull << 15)
