@@ -25,14 +25,15 @@ static unsigned partition(const struct ir_block *b, u32 mem)
 	return b->key & HYP_KEY_PAN ? HYP_TLB_EL1_PAN : HYP_TLB_EL1;
 }
 
-/* Host address where the soft TLB has it and nothing is unusual, else NULL. */
+/* Host address where the soft TLB has it and nothing is unusual, else NULL. The tag is the first byte's: the
+ * page before it may have the same slot (the index is folded). */
 static inline u8 *fast_ptr(const struct run *r, u32 mem, u64 gva, bool write)
 {
 	const struct hyp_tlb_entry *e = &r->cpu->tlb[partition(r->b, mem)][hyp_tlb_slot(gva)];
 	u64 tag = write ? e->write_tag : e->read_tag, last = IR_MEM_SIZE(mem) - 1;
 	bool aligned = mem & IR_MEM_ALIGN || r->b->key & HYP_KEY_ALIGN;
 
-	if (((gva + last) & PAGE_MASK) != tag || (aligned && gva & last))
+	if (gva - tag > PAGE_SIZE - 1 - last || (aligned && gva & last))
 		return NULL;
 	return (u8 *)(gva + e->addend);
 }

@@ -172,6 +172,24 @@ static void crossing(void)
 	check_eq(taken[0].far, VA + 4096);
 }
 
+/* The same where both pages have one place in a TLB with a folded index (hyp_tlb_slot). */
+static void crossing_with_one_slot(void)
+{
+	u64 border = 3ul << 37, at = border - 4;
+
+	map(border - 4096, b, NORMAL);
+	map(border, a, NORMAL);
+	tlbi_all();
+	*(volatile u32 *)(b + 4092) = 0x55667788;
+	*(volatile u32 *)a = 0x11223344;
+	check_eq(load(border) & 0xffffffff, 0x11223344);
+	check_eq(load(at), 0x1122334455667788);
+	store(border + 8, 0);
+	store(at, 0x99aabbccddeeff00);
+	check_eq(*(volatile u32 *)(b + 4092), 0xddeeff00);
+	check_eq(*(volatile u32 *)a, 0x99aabbcc);
+}
+
 static void alignment(void)
 {
 	u64 sctlr = mrs(sctlr_el1);
@@ -351,6 +369,7 @@ void guest_main(u64 cpu)
 	blocks();
 	asids();
 	crossing();
+	crossing_with_one_slot();
 	alignment();
 	hardware_update();
 	address_translation();
