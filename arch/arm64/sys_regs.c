@@ -79,13 +79,21 @@ bool access_set_way(struct kvm_vcpu *vcpu, struct sys_reg_params *p, const struc
 	return p->write;
 }
 
+/* OSLSR_EL1 is set to val; the CPU hears of the lock. */
+static void write_oslsr(struct kvm_vcpu *vcpu, u64 val)
+{
+	vcpu->arch.sys_regs[KVM_SR_OSLSR] = val;
+	arm64s(vcpu)->os_lock = val & OSLSR_OSLK;
+	hyp_arm64_state_changed(vcpu->hyp);
+}
+
 bool access_oslar(struct kvm_vcpu *vcpu, struct sys_reg_params *p, const struct sys_reg_desc *r)
 {
-	u64 *oslsr = &vcpu->arch.sys_regs[KVM_SR_OSLSR];
+	u64 oslsr = vcpu->arch.sys_regs[KVM_SR_OSLSR];
 
 	if (!p->write)
 		return false;
-	*oslsr = (*oslsr & ~OSLSR_OSLK) | (p->val & 1 ? OSLSR_OSLK : 0);
+	write_oslsr(vcpu, (oslsr & ~OSLSR_OSLK) | (p->val & 1 ? OSLSR_OSLK : 0));
 	return true;
 }
 
@@ -207,6 +215,11 @@ void reset_slot(struct kvm_vcpu *vcpu, const struct sys_reg_desc *r)
 	vcpu->arch.sys_regs[r->slot] = r->val;
 }
 
+void reset_oslsr(struct kvm_vcpu *vcpu, const struct sys_reg_desc *r)
+{
+	write_oslsr(vcpu, r->val);
+}
+
 void reset_cpu(struct kvm_vcpu *vcpu, const struct sys_reg_desc *r)
 {
 	hyp_arm64_set_sr(vcpu->hyp, r->sys, r->val);
@@ -270,7 +283,10 @@ static int set_slot(struct kvm_vcpu *vcpu, const struct sys_reg_desc *r, u64 val
 /* Only the lock bit can be changed. */
 static int set_oslsr(struct kvm_vcpu *vcpu, const struct sys_reg_desc *r, u64 val)
 {
-	return (val ^ r->val) & ~OSLSR_OSLK ? -EINVAL : set_slot(vcpu, r, val);
+	if ((val ^ r->val) & ~OSLSR_OSLK)
+		return -EINVAL;
+	write_oslsr(vcpu, val);
+	return 0;
 }
 
 #define CLIDR_RES0 (~((1ull << 47) - 1))

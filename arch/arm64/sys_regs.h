@@ -54,7 +54,7 @@ sys_reg_access access_cpu, access_slot, access_undef, access_raz_wi, access_writ
 	access_oslar, access_oslsr, access_dbgauthstatus, access_lor, access_ccsidr, access_clidr,
 	access_timer, access_gic, access_set_way;
 typedef void sys_reg_reset(struct kvm_vcpu *vcpu, const struct sys_reg_desc *r);
-sys_reg_reset reset_slot, reset_cpu, reset_mpidr, reset_clidr, reset_ctr, reset_midr;
+sys_reg_reset reset_slot, reset_cpu, reset_oslsr, reset_mpidr, reset_clidr, reset_ctr, reset_midr;
 extern const struct sys_reg_user user_cpu, user_slot, user_mpidr, user_oslsr, user_clidr, user_invariant,
 	user_ptrauth;
 

@@ -77,7 +77,7 @@ const struct sys_reg_desc sys_reg_table[] = {
 	DBG(15),
 	RAZ_WI(MDRAR_EL1, 2, 0, 1, 0, 0),
 	ROW(OSLAR_EL1, 2, 0, 1, 0, 4, access_oslar),
-	ROW(OSLSR_EL1, 2, 0, 1, 1, 4, access_oslsr, reset_slot, &user_oslsr, BIT(3), KVM_SR_OSLSR),
+	ROW(OSLSR_EL1, 2, 0, 1, 1, 4, access_oslsr, reset_oslsr, &user_oslsr, BIT(3), KVM_SR_OSLSR),
 	RAZ_WI(OSDLR_EL1, 2, 0, 1, 3, 4),
 	RAZ_WI(DBGPRCR_EL1, 2, 0, 1, 4, 4),
 	RAZ_WI(DBGCLAIMSET_EL1, 2, 0, 7, 8, 6),

@@ -214,6 +214,29 @@ static void os_lock(void **state)
 	fails(EINVAL, set_one(m.vcpu, SYS(2, 0, 1, 1, 4), &val));
 }
 
+/* The guest's own breakpoint, at EL1, where the code comes twice: under the lock, and without. */
+static void os_lock_holds_breakpoints(void **state)
+{
+	machine_vectors(&m);
+	machine_asm(&m, MSR(2, 0, 1, 0, 4, 1), MSR(2, 0, 0, 0, 4, 2), MSR(2, 0, 0, 0, 5, 3),
+		    MSR(2, 0, 0, 2, 2, 4), DAIFCLR(8), ISB, NOP, MRS(5, 2, 0, 1, 1, 4), REPORT(5),
+		    MSR(2, 0, 1, 0, 4, 31), BR(2));
+	set_reg(m.vcpu, X(1), 1);
+	set_reg(m.vcpu, X(2), CODE + 6 * 4);
+	set_reg(m.vcpu, X(3), 1 | 1 << 1 | 15 << 5);      /* E, EL1, four bytes */
+	set_reg(m.vcpu, X(4), 1 << 15 | 1 << 13);         /* MDE, KDE */
+	assert_int_equal(machine_report(&m, 0), 8 | 2);
+	assert_int_equal(machine_report(&m, 0), 0x31u << 26 | 1u << 25 | 0x22);
+	assert_int_equal(reg(m.vcpu, SYS(2, 0, 1, 1, 4)), 8);
+	set_reg(m.vcpu, SYS(2, 0, 1, 1, 4), 8 | 2); /* locked by user space */
+	machine_words(&m, NULL, 0);
+	set_reg(m.vcpu, PC, CODE + 5 * 4);
+	assert_int_equal(machine_report(&m, 0), 8 | 2);
+	set_reg(m.vcpu, SYS(2, 0, 1, 1, 4), 8 | 2);
+	ok(vcpu_init(m.vcpu, FEATURES_PSCI));
+	assert_int_equal(reg(m.vcpu, SYS(2, 0, 1, 1, 4)), 8);
+}
+
 static void firmware_registers(void **state)
 {
 	uint64_t val = 0x10001;
@@ -268,7 +291,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(list_arguments), T(list_has_no_register_twice), T(read_and_write_back), T(core_registers),
 		T(stack_pointers), T(pstate_modes), T(errors), T(invariants), T(id_registers), T(cache_registers),
-		T(os_lock), T(firmware_registers), T(guest_sees_them),
+		T(os_lock), T(os_lock_holds_breakpoints), T(firmware_registers), T(guest_sees_them),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

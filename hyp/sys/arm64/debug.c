@@ -19,11 +19,15 @@
 #define WCR_STORE (1ull << 4)
 #define DEBUG_FSC 0x22u
 
-/* Debug exceptions of EL0 are on; those of EL1 by KDE where PSTATE.D is clear. What goes to KVM is always
- * on. */
+/* Debug exceptions of EL0 are on; those of EL1 by KDE where PSTATE.D is clear; neither under the OS lock.
+ * What goes to KVM is always on. */
 bool arm64_debug_enabled(const struct hyp_cpu *cpu, unsigned el, u32 pstate)
 {
-	if (cpu->s.hcr & ARM64_HCR_TDE || !el)
+	if (cpu->s.hcr & ARM64_HCR_TDE)
+		return true;
+	if (cpu->s.os_lock)
+		return false;
+	if (!el)
 		return true;
 	return cpu->s.sr[ARM64_SR_MDSCR_EL1] & MDSCR_KDE && !(pstate & ARM64_PSR_D);
 }

@@ -86,6 +86,7 @@ struct arm64_state {
 	struct arm64_debug_regs {
 		u64 bcr[16], bvr[16], wcr[16], wvr[16];
 	} dbg;
+	bool os_lock; /* OSLSR_EL1.OSLK: holds back debug exceptions to EL1, all but BRK's */
 
 	/*
 	 * Performance monitor: while `on`, n[] grows by what happens at EL0 and at EL1; an exception and a return
