@@ -13,9 +13,9 @@
  * KVM_CAP_HALT_POLL says; a guest that polls by itself turns it off (MSR_KVM_POLL_CONTROL).
  *
  * The kernel polls while no other task wants its CPU. That cannot be seen from here; so now and then the
- * poll yields, and gives up where the yield took long: somebody else has run. The next halts then sleep
- * at once, since who is woken comes before who yields. A client under seccomp may not know sched_yield: there
- * nothing polls.
+ * poll yields, and gives up where the yield took long: somebody else has run. The next halts then sleep at
+ * once, since who is woken comes before who yields: 16 of them, twice as many each time it happens again.
+ * A client under seccomp may not know sched_yield: there nothing polls.
  */
 #include <sched.h>
 #include "virt/kvm_arch.h"
@@ -28,6 +28,7 @@
 #define SPINS 32           /* between two looks at the clock: half a microsecond to two */
 #define YIELD_LOST_NS 5000 /* a yield to nobody takes a tenth of that */
 #define LOST_HALTS 16      /* that sleep at once when others have run */
+#define LOST_MAX 6         /* doublings, if that goes on */
 
 static bool confined; /* sched_yield may kill this process */
 
@@ -46,6 +47,12 @@ static bool woken(struct kvm_vcpu *vcpu)
 	return false;
 }
 
+static void lost(struct kvm_vcpu *vcpu)
+{
+	vcpu->halt_poll_skip = LOST_HALTS << vcpu->halt_poll_lost;
+	vcpu->halt_poll_lost += vcpu->halt_poll_lost < LOST_MAX;
+}
+
 /* True: woken. False: the time is up, or others want the CPU. */
 static bool spin_until(struct kvm_vcpu *vcpu, u64 stop)
 {
@@ -57,9 +64,12 @@ static bool spin_until(struct kvm_vcpu *vcpu, u64 stop)
 		now = kvm_clock_monotonic_ns();
 		sched_yield();
 		then = kvm_clock_monotonic_ns();
-		if (then - now > YIELD_LOST_NS)
-			vcpu->halt_poll_skip = LOST_HALTS;
-	} while (then < stop && !vcpu->halt_poll_skip && !__atomic_load_n(&confined, __ATOMIC_RELAXED));
+		if (then - now > YIELD_LOST_NS) {
+			lost(vcpu);
+			return false;
+		}
+		vcpu->halt_poll_lost = 0;
+	} while (then < stop && !__atomic_load_n(&confined, __ATOMIC_RELAXED));
 	return false;
 }
 

@@ -283,6 +283,7 @@ struct kvm_vcpu {
 	u32 wait;            /* futex: 0 running, or KVM_WAIT_*: about to sleep, asleep, polling */
 	u32 halt_poll_ns;    /* how long it polls before it sleeps; own thread */
 	u32 halt_poll_skip;  /* so many halts do not */
+	u32 halt_poll_lost;  /* polls in a row that were given up because others wanted the CPU */
 	bool sigset_active;
 	u64 sigset;
 	u32 signal_pending;  /* set by kuse_signal_notify on the thread inside KVM_RUN */
