@@ -6,24 +6,11 @@
 static u64 user_stack[256] __attribute__((aligned(16)));
 static u64 *root;
 
-#define UVA 0x8000000000ul /* user code and data: the image again, EL0's */
-
-static u64 user(const void *p) { return (u64)p + UVA; }
 #define U_SP (user(user_stack) + sizeof(user_stack))
 
 static void (*user_fn(void (*fn)(u64, u64)))(u64, u64) { return (void (*)(u64, u64))user((const void *)fn); }
 
 static void el0(void (*fn)(u64, u64), u64 a, u64 b) { call_el0(user_fn(fn), a, b, U_SP); }
-
-/* The image is seen by EL0 at UVA too, writable: code there is not EL1's. */
-static void map_user(void)
-{
-	u64 *l1 = alloc_page();
-
-	l1[1] = 0x40000000 | PTE_BLOCK | PTE_NORMAL | PTE_USER | PTE_NG | PTE_PXN;
-	root[1] = (u64)l1 | PTE_TABLE;
-	dsb();
-}
 
 /* ---- from EL1 --------------------------------------------------------------------------------------- */
 
@@ -304,7 +291,7 @@ static void calls(void)
 void guest_main(u64 cpu)
 {
 	root = mmu_on(0);
-	map_user();
+	map_user(root);
 	svc_brk();
 	undefined();
 	aborts();

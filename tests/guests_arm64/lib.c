@@ -101,6 +101,15 @@ void *alloc_page(void)
 	return p;
 }
 
+void map_user(u64 *root)
+{
+	u64 *l1 = alloc_page();
+
+	l1[1] = 0x40000000 | PTE_BLOCK | PTE_NORMAL | PTE_USER | PTE_NG | PTE_PXN;
+	root[1] = (u64)l1 | PTE_TABLE;
+	dsb();
+}
+
 void tlbi_all(void)
 {
 	__asm__ volatile("dsb sy; tlbi vmalle1is; dsb sy; isb" : : : "memory");

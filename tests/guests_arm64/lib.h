@@ -114,6 +114,10 @@ u64 *mmu_on(u64 tcr_extra);
 /* The TTBR0 tables get this page (level 3 descriptor); tables are made as needed. */
 u64 *map_page(u64 *root, u64 va, u64 desc);
 void mmu_use(u64 *l0, u64 tcr_extra); /* these tables on another CPU */
+/* The image is seen by EL0 at UVA too, writable: code there is not EL1's. */
+#define UVA 0x8000000000ul
+void map_user(u64 *root);
+static inline u64 user(const void *p) { return (u64)p + UVA; }
 void *alloc_page(void);
 void tlbi_all(void);
 void cpu_wait(volatile u64 *word, u64 value);

@@ -3,8 +3,6 @@
  * image's user mapping. */
 #include "tests/guests_arm64/lib.h"
 
-#define UVA 0x8000000000ul
-
 static u64 user_stack[256] __attribute__((aligned(16)));
 static u64 esr, el0_result, traps, trap_pc;
 
@@ -225,11 +223,7 @@ static void counter(void)
 
 void guest_main(u64 cpu)
 {
-	u64 *root = mmu_on(0), *l1 = alloc_page();
-
-	l1[1] = 0x40000000 | PTE_BLOCK | PTE_NORMAL | PTE_USER | PTE_NG | PTE_PXN;
-	root[1] = (u64)l1 | PTE_TABLE;
-	dsb();
+	map_user(mmu_on(0));
 	msr(cpacr_el1, 3ul << 20);
 	isb();
 	read_back();

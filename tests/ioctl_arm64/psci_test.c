@@ -2,6 +2,8 @@
 /* PSCI: CPUs on and off, the machine off and reset, by HVC and SMC. */
 #include <linux/psci.h>
 #include <pthread.h>
+#include <signal.h>
+#include <sys/time.h>
 #include "tests/ioctl_arm64/arm64.h"
 
 #define NOT_SUPPORTED ((uint64_t)-1)
@@ -144,6 +146,37 @@ static void cpu_on(void **state)
 	assert_int_equal(s.mp_state, KVM_MP_STATE_RUNNABLE);
 }
 
+static uint32_t mp_state(int vcpu)
+{
+	struct kvm_mp_state s;
+
+	ok(IOCTL(vcpu, KVM_GET_MP_STATE, &s));
+	return s.mp_state;
+}
+
+/* By 32-bit number the upper halves of the arguments do not count. */
+static void cpu_on_32(void **state)
+{
+	assert_int_equal(call(PSCI_0_2_FN_CPU_ON, 0xffffffff00000001, 0xffffffff80008000, 0), 0);
+	assert_int_equal(call(PSCI_0_2_FN_CPU_ON, 1, 0x80008000, 0), ALREADY_ON);
+	assert_int_equal(mp_state(second), KVM_MP_STATE_RUNNABLE);
+	second_run->immediate_exit = 1;
+	fails(EINTR, IOCTL(second, KVM_RUN, 0));
+	assert_int_equal(reg(second, PC), 0x80008000);
+	assert_int_equal(call(PSCI_0_2_FN64_CPU_ON, 0xffffffff00000001, RAM_BASE, 0), INVALID_PARAMS);
+}
+
+/* Standby: over as soon as an interrupt is pending, masked or not. */
+static void cpu_suspend(void **state)
+{
+	struct kvm_irq_level line = { .irq = KVM_ARM_IRQ_TYPE_CPU << KVM_ARM_IRQ_TYPE_SHIFT, .level = 1 };
+
+	ok(IOCTL(m.vm, KVM_IRQ_LINE, &line));
+	assert_int_equal(call(PSCI_0_2_FN_CPU_SUSPEND, 0, RAM_BASE, 0), 0);
+	assert_int_equal(call(PSCI_0_2_FN64_CPU_SUSPEND, 0x10000, RAM_BASE, 0), 0);
+	assert_int_equal(mp_state(m.vcpu), KVM_MP_STATE_RUNNABLE);
+}
+
 static void leaves_with_event(uint32_t type)
 {
 	ok(machine_run(&m));
@@ -176,6 +209,10 @@ static void system_reset(void **state)
 	set_args(PSCI_1_1_FN64_SYSTEM_RESET2, 0, 0, 0);
 	leaves_with_event(KVM_SYSTEM_EVENT_RESET);
 	assert_int_equal(m.run->system_event.data[0], KVM_SYSTEM_EVENT_RESET_FLAG_PSCI_RESET2);
+	ok(vcpu_init(m.vcpu, FEATURES_PSCI));
+	assert_int_equal(call(PSCI_1_1_FN_SYSTEM_RESET2, 0x7fffffff, 0, 0), INVALID_PARAMS);
+	set_args(PSCI_1_1_FN_SYSTEM_RESET2, 0x80000001, 7, 0); /* a vendor's */
+	leaves_with_event(KVM_SYSTEM_EVENT_RESET);
 }
 
 static void system_suspend(void **state)
@@ -188,6 +225,40 @@ static void system_suspend(void **state)
 	leaves_with_event(KVM_SYSTEM_EVENT_SUSPEND);
 	assert_int_equal(reg(m.vcpu, X(0)), PSCI_1_0_FN64_SYSTEM_SUSPEND);
 	assert_int_equal(reg(m.vcpu, X(2)), 7);
+}
+
+static void on_alarm(int sig)
+{
+	kuse_signal_notify();
+}
+
+/* Version 0.1 has its own numbers, and only these. m.mem serves as the memory of another VM. */
+static void calls_of_0_1(void **state)
+{
+	struct kvm_userspace_memory_region ram = { .guest_phys_addr = RAM_BASE, .memory_size = MEM_SIZE,
+						   .userspace_addr = (uintptr_t)m.mem };
+	struct itimerval soon = { .it_value.tv_usec = 20000 };
+	struct machine old = { .mem = m.mem, .vm = IOCTL(m.kvm, KVM_CREATE_VM, 0) }, psci_0_2 = m;
+
+	ok(IOCTL(old.vm, KVM_SET_USER_MEMORY_REGION, &ram));
+	old.vcpu = IOCTL(old.vm, KVM_CREATE_VCPU, 0);
+	old.run = k_mmap(8192, old.vcpu, 0);
+	ok(vcpu_init(old.vcpu, 0));
+	m = old;
+	assert_int_equal(call(PSCI_0_2_FN_PSCI_VERSION, 0, 0, 0), NOT_SUPPORTED);
+	assert_int_equal(call(KVM_PSCI_FN_CPU_SUSPEND, 0, 0, 0), NOT_SUPPORTED);
+	assert_int_equal(call(KVM_PSCI_FN_MIGRATE, 0, 0, 0), NOT_SUPPORTED);
+	assert_int_equal(call(KVM_PSCI_FN_CPU_ON, 5, RAM_BASE, 0), INVALID_PARAMS);
+	assert_int_equal(call(KVM_PSCI_FN_CPU_ON, 0, RAM_BASE, 0), INVALID_PARAMS); /* ALREADY_ON is of 0.2 */
+	set_args(KVM_PSCI_FN_CPU_OFF, 0, 0, 0);
+	signal(SIGALRM, on_alarm);
+	setitimer(ITIMER_REAL, &soon, NULL);
+	fails(EINTR, machine_run(&m));
+	assert_int_equal(mp_state(m.vcpu), KVM_MP_STATE_STOPPED);
+	m = psci_0_2;
+	munmap(old.run, 8192);
+	ok(k_close(old.vcpu));
+	ok(k_close(old.vm));
 }
 
 /* Without the feature PSCI_0_2: version 0.1 with KVM's own numbers. */
@@ -209,8 +280,8 @@ static void version_0_1(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(by_smc), T(versions), T(features), T(affinity_info), T(cpu_on), T(system_off), T(system_reset),
-		T(system_suspend), T(version_0_1),
+		T(by_smc), T(versions), T(features), T(affinity_info), T(cpu_on), T(cpu_on_32), T(cpu_suspend), T(system_off), T(system_reset),
+		T(system_suspend), T(version_0_1), T(calls_of_0_1),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
