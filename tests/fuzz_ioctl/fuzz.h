@@ -6,7 +6,7 @@
  * memory, on which one to three threads perform random operations, most of them plausible (a structure that
  * was just read, with a few words changed), some of them not (bad pointers, wrong descriptors, wrong
  * numbers). What may be found wrong:
- *   - an errno that Linux's ioctl cannot return (ops.c has the lists),
+ *   - an errno that Linux's ioctl cannot return (rows.h),
  *   - success where the argument could not be read or written,
  *   - a crash, or an access beyond the argument (arguments end where an unmapped page begins), or a hang,
  *   - after everything is closed: descriptors, threads, mappings or heap that were not there before.
@@ -16,7 +16,6 @@
 
 #include <errno.h>
 #include "tests/fuzz/driver.h"
-#include "uapi/kuse_kvm.h"
 #include "virt/sys.h"
 
 #define NR_KVM 2
@@ -24,6 +23,7 @@
 #define NR_VCPU 6
 #define NR_EVENT 4
 #define NR_OTHER 8
+#define NR_DEVICE 4
 #define NR_BLOCK 4
 #define BLOCK_PAGES 32
 #define PAGE 4096ul
@@ -40,7 +40,8 @@ struct run_map {
 
 /* What threads of a case share. Descriptors are -1 where there is none; races on them are wanted. */
 struct world {
-	int kvm[NR_KVM], vm[NR_VM], vcpu[NR_VCPU], event[NR_EVENT], other[NR_OTHER];
+	int kvm[NR_KVM], vm[NR_VM], vcpu[NR_VCPU], event[NR_EVENT], other[NR_OTHER],
+		device[NR_DEVICE];
 	struct run_map run[NR_VCPU];
 	struct block block[NR_BLOCK];
 	bool racing; /* more than one thread: descriptors may be closed and reused under an operation */
@@ -75,5 +76,10 @@ int world_pick(struct ctx *c, const int *slots, unsigned n);    /* a descriptor 
 
 /* ops.c */
 void random_op(struct ctx *c);
+
+/* x86/, arm64/ */
+extern const char program_name[];
+extern const size_t arch_code_step; /* bytes from one to the next */
+void arch_code(struct ctx *c, u8 *at); /* a small guest of at most 64 bytes */
 
 #endif

@@ -95,7 +95,7 @@ static int start(void)
 }
 
 static const struct fuzz_program program = {
-	.name = "fuzz_ioctl", .ops = 60, .start = start, .run_case = run_case, .finish = kuse_exit
+	.name = program_name, .ops = 60, .start = start, .run_case = run_case, .finish = kuse_exit
 };
 
 int main(int argc, char **argv)

@@ -18,12 +18,9 @@ static void none(int *slots, unsigned n)
 		slots[i] = -1;
 }
 
-/* Small guests: OUT, HLT, a device access, a loop, CPUID and RDMSR, INT. Or noise. */
+/* Small guests, or noise. */
 static void fill_block(struct ctx *c, u8 *mem)
 {
-	static const u8 code[] = { 0xe6, 0x10, 0xec, 0xa1, 0x00, 0xf0, 0x0f, 0xa2, 0x0f, 0x32, 0xcd, 0x20,
-				   0xf4, 0xff, 0x06, 0x10, 0x00, 0xf3, 0xab, 0x0f, 0x01, 0xc1, 0xeb, 0xfe };
-
 	for (size_t at = 0; at < BLOCK_PAGES * PAGE; at += 8) {
 		u64 v = rnd(c);
 
@@ -31,8 +28,8 @@ static void fill_block(struct ctx *c, u8 *mem)
 			v = 0;
 		memcpy(mem + at, &v, 8);
 	}
-	for (size_t at = 0; at < BLOCK_PAGES * PAGE; at += PAGE)
-		memcpy(mem + at + 16 * rnd_below(c, 64), code + rnd_below(c, 8), sizeof(code) - 8);
+	for (size_t at = 0; at < BLOCK_PAGES * PAGE; at += arch_code_step)
+		arch_code(c, mem + at + 16 * rnd_below(c, arch_code_step / 64));
 }
 
 /*
@@ -82,6 +79,7 @@ void world_up(struct world *w, struct ctx *c)
 	none(w->vcpu, NR_VCPU);
 	none(w->event, NR_EVENT);
 	none(w->other, NR_OTHER);
+	none(w->device, NR_DEVICE);
 	for (unsigned i = 0; i < NR_BLOCK; i++)
 		block_up(c, &w->block[i], i);
 	w->kvm[0] = kuse_open(O_RDWR | O_CLOEXEC);
@@ -112,7 +110,7 @@ int world_pick(struct ctx *c, const int *slots, unsigned n)
 /* Closes all descriptors, in an order of its own. */
 static void close_all(struct world *w, struct ctx *c)
 {
-	int *all[NR_KVM + NR_VM + NR_VCPU + NR_EVENT + NR_OTHER];
+	int *all[NR_KVM + NR_VM + NR_VCPU + NR_EVENT + NR_OTHER + NR_DEVICE];
 	unsigned n = 0;
 
 	for (unsigned i = 0; i < NR_KVM; i++)
@@ -125,6 +123,8 @@ static void close_all(struct world *w, struct ctx *c)
 		all[n++] = &w->event[i];
 	for (unsigned i = 0; i < NR_OTHER; i++)
 		all[n++] = &w->other[i];
+	for (unsigned i = 0; i < NR_DEVICE; i++)
+		all[n++] = &w->device[i];
 	while (n) {
 		unsigned i = (unsigned)rnd_below(c, n);
 
