@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The exceptions that exceptions.c and debug.c see from EL1 only, from EL0 and while SP_EL0 is used: interrupts,
- * breakpoint, watchpoint; and software step at EL1.
+ * The exceptions that exceptions.c and debug.c see from EL1 only, from EL0 and while SP_EL0 is used:
+ * interrupts, breakpoint, watchpoint; and software step at EL1.
  */
 #include "tests/guests_arm64/lib.h"
 
@@ -33,7 +33,8 @@ static void unmask(struct frame *f, u64 vector)
 	exception_hook = keep_first;
 }
 
-/* Runs fn at EL0, interrupts unmasked from its SVC #1 on; exceptions are counted, the SVC that ends it too. */
+/* Runs fn at EL0, interrupts unmasked from its SVC #1 on; exceptions are counted, the SVC that ends it,
+ * too. */
 static u64 at_el0(void (*fn)(u64, u64), u64 a, u64 b)
 {
 	exception_hook = unmask;

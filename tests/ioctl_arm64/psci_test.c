@@ -280,8 +280,9 @@ static void version_0_1(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(by_smc), T(versions), T(features), T(affinity_info), T(cpu_on), T(cpu_on_32), T(cpu_suspend), T(system_off), T(system_reset),
-		T(system_suspend), T(version_0_1), T(calls_of_0_1),
+		T(by_smc),      T(versions),     T(features),       T(affinity_info), T(cpu_on),
+		T(cpu_on_32),   T(cpu_suspend),  T(system_off),     T(system_reset),  T(system_suspend),
+		T(version_0_1), T(calls_of_0_1),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
