@@ -83,7 +83,8 @@ static bool is_gzip(const struct image *image)
 	return image_has(image, 0, 18) && memcmp(image->data, "\x1f\x8b", 2) == 0;
 }
 
-/* The whole member into a buffer that grows; 0, or zlib's error. */
+/* The whole member into a buffer that grows; 0, or zlib's error (of data: more than IMAGE_MAX,
+ * too). */
 static int inflate_all(const struct image *in, struct image *out)
 {
 	z_stream z = {.next_in = in->data, .avail_in = (uInt)in->size};
@@ -92,11 +93,12 @@ static int inflate_all(const struct image *in, struct image *out)
 
 	while (ret == Z_OK) {
 		if (out->size == room) {
-			u8 *more = realloc(out->data, room = room ? room * 2 : 64u << 20);
+			u8 *more;
 
-			if (!more || room > IMAGE_MAX) {
-				out->data = more ?: out->data;
-				ret = Z_MEM_ERROR;
+			room = room ? room * 2 : 64u << 20;
+			more = room > IMAGE_MAX ? NULL : realloc(out->data, room);
+			if (!more) {
+				ret = room > IMAGE_MAX ? Z_DATA_ERROR : Z_MEM_ERROR;
 				break;
 			}
 			out->data = more;
@@ -119,7 +121,7 @@ static int gz_load(struct vm *vm, const struct image *image)
 		ret = vm_end(vm, VM_END_HOST_MEMORY, 0, "the host is out of memory unpacking kernel '%s'",
 			     image->path);
 	else if (ret)
-		ret = boot_refuse(vm, image, "is damaged: it cannot be gunzipped");
+		ret = boot_refuse(vm, image, "is damaged or too large: it cannot be gunzipped");
 	else if (!is_image(&plain))
 		ret = boot_refuse(vm, image, "is gzip-compressed, but what is inside is no arm64 Image");
 	else
