@@ -90,6 +90,7 @@ struct hyp_itlb_entry {
 	gpa_t gpa; /* | HYP_TLBE_GLOBAL | HYP_ITLBE_RW | HYP_ITLBE_COMPARED */
 };
 #define HYP_ITLB_SIZE 256
+#define HYP_REUSE_PAGES 64
 
 /* A short list of TLB slots; n > HYP_FILLS_MAX: too many to list. */
 #define HYP_FILLS_MAX 1000
@@ -192,6 +193,15 @@ struct hyp_cpu {
 		bool overflow;
 		gpa_t page[64];
 	} inval;
+	u64 storing; /* mem/store.c: filter of pages; atomic, own thread writes */
+	/* pages with translations that are written to, by page number (mem/reuse.c) */
+	struct hyp_reuse {
+		u64 page;   /* number + 1; 0: free */
+		u32 stores; /* that hit no translation, since the last that did */
+		u32 limit;  /* stores after which the mark goes */
+		u64 when;   /* host TSC when it went last */
+		bool gone;  /* it is not known to have come back since */
+	} reuse[HYP_REUSE_PAGES];
 	struct hyp_engine *engine; /* rewrite/x86: code cache, jump cache */
 	struct x86_interp *interp; /* sys/x86/interp.c: decode cache, stubs; x86_interp_make() */
 	u64 *stats; /* [HYP_NSTATS], own_stats or where hyp_stats_move said */

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * guest_hyp [--expect-shutdown] [--timeout S] [--engine E] [--max-interpreted N] guest.elf
+ * guest_hyp [--expect-shutdown] [--timeout S] [--engine E] [--max COUNTER=N]... guest.elf
  *
  * Runs one of tests/guests on a bare hyp_cpu, without KVM: what the silicon alone must get right. This
  * file plays the hypervisor: serial port, debug exit, the MSRs that are only registers, CPUID of
  * the host with what hyp needs to know about it. No interrupt controllers: guests that need them run
- * under guest_run. Exit status as there; 119 where more than N instructions came to the interpreter.
+ * under guest_run. Exit status as there; 119 where a counter of hyp/stats.inc is above its maximum.
  */
 #include <cpuid.h>
 #include <getopt.h>
@@ -23,28 +23,53 @@
 #define RAM_SIZE (64ul << 20)
 
 static bool expect_shutdown;
-static u64 max_interpreted = ~0ull - 1;
+static struct maximum {
+	const char *name; /* up to '=' */
+	u64 value;
+} maxima[8];
+static unsigned n_maxima;
 static struct hyp_cpu *cpu;
 static struct x86_state *s;
 
-static u64 interpreted(void)
+static u64 counter(const struct maximum *m)
 {
 	const struct hyp_stat_desc *desc;
 	const u64 *values;
 	size_t n = hyp_stats(cpu, &desc, &values);
 
 	for (size_t i = 0; i < n; i++)
-		if (!strcmp(desc[i].name, "interpreted"))
+		if (!strncmp(desc[i].name, m->name, strlen(desc[i].name)) &&
+		    m->name[strlen(desc[i].name)] == '=')
 			return values[i];
 	return ~0ull;
 }
 
+static bool within_maxima(void)
+{
+	bool good = true;
+
+	for (unsigned i = 0; i < n_maxima; i++) {
+		if (counter(&maxima[i]) <= maxima[i].value)
+			continue;
+		printf("more than %s: %llu\n", maxima[i].name, (unsigned long long)counter(&maxima[i]));
+		good = false;
+	}
+	return good;
+}
+
+static void add_maximum(const char *arg)
+{
+	const char *eq = strchr(arg, '=');
+
+	if (!eq || n_maxima == ARRAY_SIZE(maxima))
+		exit(120);
+	maxima[n_maxima++] = (struct maximum){ arg, strtoull(eq + 1, NULL, 0) };
+}
+
 static _Noreturn void stop(int status)
 {
-	if (!status && interpreted() > max_interpreted) {
-		printf("%llu instructions interpreted\n", (unsigned long long)interpreted());
+	if (!status && !within_maxima())
 		status = 119;
-	}
 	fflush(stdout);
 	_exit(status);
 }
@@ -247,7 +272,7 @@ static void on_alarm(int sig)
 static const char *parse(int argc, char **argv)
 {
 	static const struct option opt[] = { { "expect-shutdown", 0, 0, 'x' }, { "timeout", 1, 0, 't' },
-					     { "engine", 1, 0, 'e' }, { "max-interpreted", 1, 0, 'i' }, { 0 } };
+					     { "engine", 1, 0, 'e' }, { "max", 1, 0, 'm' }, { 0 } };
 	int k, seconds = 20;
 
 	while ((k = getopt_long(argc, argv, "", opt, NULL)) != -1) {
@@ -255,7 +280,7 @@ static const char *parse(int argc, char **argv)
 		case 'x': expect_shutdown = true; break;
 		case 't': seconds = atoi(optarg); break;
 		case 'e': setenv("KUSE_HYP_ENGINE", optarg, 1); break;
-		case 'i': max_interpreted = strtoull(optarg, NULL, 0); break;
+		case 'm': add_maximum(optarg); break;
 		default: exit(120);
 		}
 	}

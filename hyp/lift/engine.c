@@ -279,12 +279,13 @@ static const u8 *page_ptr(struct hyp_cpu *cpu, gpa_t gpa)
 }
 
 /* Contents decide, not the fact that somebody wrote: IC is issued for whole pages of which little changed. */
-void hyp_engine_invalidate(struct hyp_cpu *cpu, gpa_t gpa, unsigned size)
+bool hyp_engine_invalidate(struct hyp_cpu *cpu, gpa_t gpa, unsigned size)
 {
 	struct lift_page *p = page_slot(cpu->engine, gpa);
 
 	if (p->frame)
 		look_at_page(cpu, p, page_ptr(cpu, gpa & PAGE_MASK));
+	return p->frame;
 }
 
 void hyp_engine_flush(struct hyp_cpu *cpu)

@@ -343,6 +343,7 @@ static void mark_page_written(struct hyp_as *as, gpa_t gpa, size_t len)
 
 void hyp_as_mark_written(struct hyp_as *as, gpa_t gpa, size_t len)
 {
+	__atomic_thread_fence(__ATOMIC_SEQ_CST); /* what was written is there before the flags are looked at */
 	while (len) {
 		size_t chunk = MIN(len, PAGE_SIZE - (gpa & ~PAGE_MASK));
 
@@ -397,6 +398,7 @@ static bool cpu_copy_piece(struct hyp_cpu *cpu, gpa_t gpa, void *buf, size_t len
 	if (!hva)
 		return false;
 	memcpy(write ? hva : buf, write ? buf : hva, len);
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	if (write && pf && *pf & HYP_PF_CODE)
 		hyp_as_code_written(cpu, cpu->as, gpa, (unsigned)len);
 	return true;

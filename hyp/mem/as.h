@@ -13,6 +13,11 @@
  * whoever comes second sees the other's bit. Views share them, which can only drop too many translations;
  * the dirty flag, which may not be shared, is there once a view.
  *
+ * What holds for a page at any time (the protocol is told above hyp_as_mark_code, in sync.c):
+ *   - a CPU with a write entry: WTLB is set, or that CPU has been asked to sync and has not answered;
+ *   - a CPU with translations: CODE is set, or the page is in that CPU's queue of pages to drop;
+ *   - no CPU has both.
+ *
  * Lock order: as->lock is a leaf. A CPU that takes it inside hyp_cpu_run answers its own sync
  * requests while it waits, so two CPUs that sync each other cannot deadlock.
  */
@@ -37,6 +42,7 @@ struct hyp_map {
 #define HYP_PF_WTLB 2u  /* some CPU may hold a write entry for it */
 #define HYP_PF_DIRTY 4u /* already reported to ops->mark_dirty since the last rearm; << view */
 #define HYP_PF_PRIVATE 16u /* hyp_as_set_private */
+#define HYP_PF_LEAVING 32u /* CODE is about to go, unless somebody marks the page meanwhile */
 
 #define HYP_PF_CHUNK_SHIFT 30 /* one chunk of flags covers 1 GiB */
 #define HYP_PF_CHUNKS (1u << (48 - HYP_PF_CHUNK_SHIFT))
@@ -103,16 +109,21 @@ void hyp_cpu_drop_queued(struct hyp_cpu *cpu);
 void hyp_as_add_cpu(struct hyp_as *as, struct hyp_cpu *cpu);
 void hyp_as_del_cpu(struct hyp_as *as, struct hyp_cpu *cpu);
 
-/* The page of gpa is about to be translated by cpu: from now on every guest store to it is seen.
- * Guest-live. */
+/* The page of gpa is about to be translated by cpu: from now on every guest store to it is seen. May answer
+ * a sync request, so that host addresses the caller has are void if its soft TLB is empty now. Guest-live. */
 void hyp_as_mark_code(struct hyp_cpu *cpu, gpa_t gpa);
 
+/* Drops all translations of gpa's page and takes its mark back. False, with the mark in place: this cannot be
+ * done now. cpu must not be translating. Guest-live. */
+bool hyp_as_unmark_code(struct hyp_cpu *cpu, gpa_t gpa);
+
 /* A store of size bytes hits a page flagged HYP_PF_CODE. Drops overlapping translations of `cpu` (may
- * be NULL) and asks all others to drop those of the page. Guest-live. */
-void hyp_as_code_written(struct hyp_cpu *cpu, struct hyp_as *as, gpa_t gpa, unsigned size);
+ * be NULL) and asks all others to drop those of the page. Did `cpu` have any? Guest-live. */
+bool hyp_as_code_written(struct hyp_cpu *cpu, struct hyp_as *as, gpa_t gpa, unsigned size);
 
 /* ---- provided by the engine (tcache/) ---- */
-void hyp_engine_invalidate(struct hyp_cpu *cpu, gpa_t gpa, unsigned size); /* guest-live */
+/* True: there were translations of these bytes, or next to them. Guest-live. */
+bool hyp_engine_invalidate(struct hyp_cpu *cpu, gpa_t gpa, unsigned size);
 void hyp_engine_flush(struct hyp_cpu *cpu);                                /* guest-live */
 
 #endif

@@ -144,12 +144,17 @@ static void sync_one(struct hyp_cpu *c, struct hyp_cpu *self)
 	}
 }
 
-void hyp_as_sync(struct hyp_as *as, struct hyp_cpu *self)
+static void sync_others(struct hyp_as *as, struct hyp_cpu *self)
 {
-	as_lock(as, self);
 	for (struct hyp_cpu *c = as->cpus; c; c = c->as_next)
 		if (c != self)
 			sync_one(c, self);
+}
+
+void hyp_as_sync(struct hyp_as *as, struct hyp_cpu *self)
+{
+	as_lock(as, self);
+	sync_others(as, self);
 	as_unlock(as);
 }
 
@@ -164,22 +169,64 @@ static void drop_write_entries(struct hyp_cpu *cpu, gpa_t gpa)
 				cpu->tlb[p][i].write_tag = HYP_TLB_NONE(i);
 }
 
+/*
+ * Marking a page, and taking the mark back. The page's flags change by atomic operations only, so that all
+ * CPUs agree on their order; the queues (queue_inval) are sequentially consistent with them.
+ *
+ * mark:    CODE is set and LEAVING cleared before the first byte of code is read. If WTLB was set, somebody
+ *          may have write entries: under as->lock all drop theirs, and WTLB is cleared. CODE alone means
+ *          that this is over, and nothing is to be done. Who finds CODE and WTLB comes in the middle of
+ *          another CPU's mark, and waits for the lock.
+ * store:   CODE: the slow way. Otherwise WTLB is set first, then the entry may be cached (mem/tlb.c).
+ * unmark:  under as->lock: LEAVING is set; own translations go, the page is put in every other CPU's queue;
+ *          CODE and LEAVING are exchanged for WTLB (the store that is about to be made), if both are there
+ *          still.
+ *
+ * Why no CPU is left with translations of an unmarked page, unless the page is in its queue: a translation
+ * that began before LEAVING was set is finished before that CPU looks at its queue, and goes then. One that
+ * begins later, as all do after the queue was emptied, clears LEAVING, and the page stays marked.
+ *
+ * Why that is enough: stores are not seen any more from the exchange on. The queues were filled before it,
+ * so whoever learns of such a store from another one finds HYP_ATTN_INVAL set when it serializes itself, as
+ * the architecture asks of who runs code that another CPU has modified. A CPU that stores to the page itself
+ * must see it at once: it caches no write entry while something is in its own queue, and drops what the
+ * store hits. A block with code in two pages is in the lists of both, and goes with either.
+ *
+ * WTLB is cleared, and CODE taken away, under the lock only: otherwise a slow marker could clear the WTLB of
+ * a store that came after somebody else had marked and unmarked the page.
+ *
+ * Nothing of this concerns memory that the client changes without KVM (a device's DMA): a CPU compares the
+ * code it has with what is there (hyp_as_client_ran), and of an unmarked page it has none.
+ */
+static u8 set_code(u8 *pf)
+{
+	u8 old = __atomic_load_n(pf, __ATOMIC_SEQ_CST);
+
+	while (!__atomic_compare_exchange_n(pf, &old, (u8)((old | HYP_PF_CODE) & ~HYP_PF_LEAVING), false,
+					    __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+		;
+	return old;
+}
+
 void hyp_as_mark_code(struct hyp_cpu *cpu, gpa_t gpa)
 {
-	u8 *pf = hyp_as_pf(cpu->as, gpa);
-	u8 old;
+	const u8 mask = HYP_PF_CODE | HYP_PF_WTLB | HYP_PF_LEAVING;
+	struct hyp_as *as = cpu->as;
+	u8 *pf = hyp_as_pf(as, gpa);
 
-	if (!pf || __atomic_load_n(pf, __ATOMIC_ACQUIRE) & HYP_PF_CODE)
+	if (!pf || (__atomic_load_n(pf, __ATOMIC_SEQ_CST) & mask) == HYP_PF_CODE)
 		return;
-	if (!cpu->as->code_seen[gpa >> HYP_PF_CHUNK_SHIFT])
-		__atomic_store_n(&cpu->as->code_seen[gpa >> HYP_PF_CHUNK_SHIFT], 1, __ATOMIC_SEQ_CST);
-	old = __atomic_fetch_or(pf, HYP_PF_CODE, __ATOMIC_SEQ_CST);
-	if (!(old & HYP_PF_WTLB))
+	if (!as->code_seen[gpa >> HYP_PF_CHUNK_SHIFT])
+		__atomic_store_n(&as->code_seen[gpa >> HYP_PF_CHUNK_SHIFT], 1, __ATOMIC_SEQ_CST);
+	if (!(set_code(pf) & HYP_PF_WTLB))
 		return;
-	drop_write_entries(cpu, gpa);
-	if (cpu->as->cpus != cpu || cpu->as_next)
-		hyp_as_sync(cpu->as, cpu);
-	__atomic_fetch_and(pf, (u8)~HYP_PF_WTLB, __ATOMIC_SEQ_CST);
+	as_lock(as, cpu);
+	if (set_code(pf) & HYP_PF_WTLB) { /* once more: it may have been marked and unmarked meanwhile */
+		drop_write_entries(cpu, gpa);
+		sync_others(as, cpu);
+		__atomic_fetch_and(pf, (u8)~HYP_PF_WTLB, __ATOMIC_SEQ_CST);
+	}
+	as_unlock(as);
 }
 
 /* A set, not a queue: a free slot from the page's own on, or one that holds the page already (whoever
@@ -218,11 +265,34 @@ void hyp_cpu_drop_queued(struct hyp_cpu *cpu)
 		hyp_engine_flush(cpu);
 }
 
-void hyp_as_code_written(struct hyp_cpu *cpu, struct hyp_as *as, gpa_t gpa, unsigned size)
+bool hyp_as_code_written(struct hyp_cpu *cpu, struct hyp_as *as, gpa_t gpa, unsigned size)
 {
-	if (cpu)
-		hyp_engine_invalidate(cpu, gpa, size);
+	bool hit = cpu && hyp_engine_invalidate(cpu, gpa, size);
+
 	for (struct hyp_cpu *c = as->cpus; c; c = c->as_next)
 		if (c != cpu)
 			queue_inval(c, gpa & PAGE_MASK);
+	return hit;
+}
+
+/* The lock is only tried: who waits for it answers sync requests, and our caller has looked addresses up. */
+bool hyp_as_unmark_code(struct hyp_cpu *cpu, gpa_t gpa)
+{
+	const u8 both = HYP_PF_CODE | HYP_PF_LEAVING;
+	struct hyp_as *as = cpu->as;
+	u8 *pf = hyp_as_pf(as, gpa), v;
+	bool done = false;
+
+	if (__atomic_exchange_n(&as->lock, 1, __ATOMIC_ACQUIRE))
+		return false;
+	__atomic_fetch_or(pf, HYP_PF_LEAVING, __ATOMIC_SEQ_CST);
+	hyp_as_code_written(cpu, as, gpa & PAGE_MASK, PAGE_SIZE);
+	v = __atomic_load_n(pf, __ATOMIC_SEQ_CST);
+	while (!done && (v & (both | HYP_PF_WTLB)) == both)
+		done = __atomic_compare_exchange_n(pf, &v, (u8)((v & ~both) | HYP_PF_WTLB), false,
+						   __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+	if (!done)
+		__atomic_fetch_and(pf, (u8)~HYP_PF_LEAVING, __ATOMIC_SEQ_CST);
+	as_unlock(as);
+	return done;
 }

@@ -11,6 +11,7 @@
  * still.
  */
 #include "hyp/mem/guard.h"
+#include "hyp/mem/reuse.h"
 #include "hyp/sys/x86/sys.h"
 
 /* The halves of the address space are apart: a user's page is not to be taken for one of the kernel's. */
@@ -54,27 +55,57 @@ static u8 *host_of(struct hyp_cpu *cpu, const struct hyp_region *r, gpa_t gpa)
 	return r->private_hva + (gpa - r->gpa);
 }
 
-/* What must happen before the first store to a page: dirty logging, dropping translations.
- * Returns whether a write entry may be cached. */
-static bool prepare_write(struct hyp_cpu *cpu, const struct hyp_region *r, gpa_t gpa, unsigned size)
+enum write {
+	WRITE_CACHED, /* a write entry may be cached */
+	WRITE_SLOW,   /* not so */
+	WRITE_HITS,   /* not so: into the code of translations of ours, which are gone now */
+	WRITE_SPARES, /* not so: the page is marked, but none of ours were hit */
+};
+
+/* Sets WTLB unless the page has code; the flags as they were. */
+static u8 note_write(u8 *pf)
+{
+	u8 v = __atomic_load_n(pf, __ATOMIC_SEQ_CST);
+
+	while (!(v & (HYP_PF_CODE | HYP_PF_WTLB)) &&
+	       !__atomic_compare_exchange_n(pf, &v, v | HYP_PF_WTLB, false, __ATOMIC_SEQ_CST,
+					    __ATOMIC_SEQ_CST))
+		;
+	return v;
+}
+
+/* What must happen before the first store to a page: dirty logging, dropping translations. */
+static enum write prepare_write(struct hyp_cpu *cpu, const struct hyp_region *r, gpa_t gpa, unsigned size)
 {
 	u8 *pf = hyp_as_pf(cpu->as, gpa), dirty = (u8)(HYP_PF_DIRTY << cpu->view);
 
 	if (!pf)
-		return false;
+		return WRITE_SLOW;
 	if (r->flags & HYP_REGION_LOG_DIRTY && !(__atomic_load_n(pf, __ATOMIC_SEQ_CST) & dirty) &&
 	    !(__atomic_fetch_or(pf, dirty, __ATOMIC_SEQ_CST) & dirty)) {
 		if (cpu->as->ops.mark_dirty &&
 		    cpu->as->ops.mark_dirty(cpu->as->opaque, cpu, r->id, gpa & PAGE_MASK))
 			__atomic_fetch_or(&cpu->attention, HYP_ATTN_KICK, __ATOMIC_SEQ_CST);
 	}
-	if (__atomic_load_n(pf, __ATOMIC_ACQUIRE) & HYP_PF_CODE) {
-		hyp_as_code_written(cpu, cpu->as, gpa, size);
-		return false;
+	if (note_write(pf) & HYP_PF_CODE) {
+		cpu->stats[HYP_STAT_code_stores]++;
+		hyp_store_begins(cpu, gpa);
+		return hyp_as_code_written(cpu, cpu->as, gpa, size) ? WRITE_HITS : WRITE_SPARES;
 	}
-	if (*pf & HYP_PF_WTLB)
-		return true;
-	return !(__atomic_fetch_or(pf, HYP_PF_WTLB, __ATOMIC_SEQ_CST) & HYP_PF_CODE);
+	if (unlikely(__atomic_load_n(&cpu->attention, __ATOMIC_SEQ_CST) & HYP_ATTN_INVAL)) {
+		hyp_engine_invalidate(cpu, gpa, size); /* the page may be one in our queue (sync.c) */
+		return WRITE_SLOW;
+	}
+	return WRITE_CACHED;
+}
+
+static bool may_cache_write(struct hyp_cpu *cpu, const struct hyp_region *r, gpa_t gpa, unsigned size)
+{
+	enum write w = prepare_write(cpu, r, gpa, size);
+
+	if (unlikely(w == WRITE_HITS || w == WRITE_SPARES))
+		hyp_reuse_note(cpu, gpa, w == WRITE_HITS);
+	return w == WRITE_CACHED;
 }
 
 /* Remembers that entries of large pages exist near gva. */
@@ -199,7 +230,7 @@ u8 *hyp_mem_ptr_size(struct hyp_cpu *cpu, gva_t gva, unsigned acc, unsigned size
 		large_fill(cpu, part, gva, &w, r);
 	}
 	fill(cpu, part, gva, &w, host);
-	if (acc & X86_ACC_W && prepare_write(cpu, r, w.gpa, size) && w.writable)
+	if (acc & X86_ACC_W && may_cache_write(cpu, r, w.gpa, size) && w.writable)
 		e->write_tag = gva & PAGE_MASK;
 	return host;
 }

@@ -202,14 +202,16 @@ void tcache_compare_watched(struct hyp_cpu *cpu)
 	}
 }
 
-void hyp_engine_invalidate(struct hyp_cpu *cpu, gpa_t gpa, unsigned size)
+bool hyp_engine_invalidate(struct hyp_cpu *cpu, gpa_t gpa, unsigned size)
 {
 	struct hyp_engine *e = cpu->engine;
 	struct tcache_page *p = page_slot(e, gpa);
 	u64 mask = granules(gpa & ~PAGE_MASK, size ? size : 1);
 
-	if (p->frame && p->granules & mask)
-		page_kill(e, p, mask);
+	if (!p->frame || !(p->granules & mask))
+		return false;
+	page_kill(e, p, mask);
+	return true;
 }
 
 void hyp_engine_flush(struct hyp_cpu *cpu)

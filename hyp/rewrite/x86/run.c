@@ -8,6 +8,7 @@
  * which is delivered here and nowhere else.
  */
 #include "hyp/mem/guard.h"
+#include "hyp/mem/reuse.h"
 #include "hyp/rewrite/x86/run.h"
 
 u32 hyp_block_key(struct hyp_cpu *cpu)
@@ -53,8 +54,10 @@ static bool answer_attention(struct hyp_cpu *cpu)
 	u32 a = __atomic_fetch_and(&cpu->attention, HYP_ATTN_SYNC, __ATOMIC_SEQ_CST);
 
 	hyp_cpu_answer_sync(cpu);
-	if (a & HYP_ATTN_INVAL)
+	if (a & HYP_ATTN_INVAL) {
+		hyp_stores_over(cpu);
 		hyp_cpu_drop_queued(cpu);
+	}
 	if (a & HYP_ATTN_FLUSH)
 		hyp_tlb_flush_nonglobal(cpu);
 	return a & HYP_ATTN_KICK;

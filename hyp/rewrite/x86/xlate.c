@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
-#include "hyp/mem/as.h"
+#include "hyp/mem/reuse.h"
 #include "hyp/rewrite/x86/xlate.h"
 
 int xlate_create(struct hyp_engine *e)
@@ -65,6 +65,15 @@ static void decode_block(struct xlate *x, u64 pc)
 	}
 }
 
+/* May code be made of gpa's page now? Not if a store to it is on its way, nor if the host address of pc's
+ * page is void: a sync request was answered, which empties the soft TLB. */
+static bool mark_page(struct hyp_cpu *cpu, gpa_t gpa, u64 pc)
+{
+	hyp_as_mark_code(cpu, gpa);
+	return !hyp_stores_pending(cpu, gpa) &&
+	       cpu->itlb[cpu->tlb_part][pc >> PAGE_SHIFT & (HYP_ITLB_SIZE - 1)].tag == (pc & PAGE_MASK);
+}
+
 /* The first instruction spans two pages. */
 static bool decode_straddler(struct xlate *x, u64 pc)
 {
@@ -81,7 +90,8 @@ static bool decode_straddler(struct xlate *x, u64 pc)
 		x->cpu->s.cr2 = cr2;
 		return false;
 	}
-	hyp_as_mark_code(x->cpu, gpa2);
+	if (!mark_page(x->cpu, gpa2, pc))
+		return false;
 	memcpy(buf, x->page_host + (pc & ~PAGE_MASK), head);
 	memcpy(buf + head, next, sizeof(buf) - head);
 	x->b->gpa2 = gpa2;
@@ -295,7 +305,8 @@ static struct hyp_block *translate(struct hyp_cpu *cpu, u64 pc, gpa_t gpa, const
 {
 	struct xlate *x = cpu->engine->xlate;
 
-	hyp_as_mark_code(cpu, gpa);
+	if (!mark_page(cpu, gpa, pc))
+		return NULL;
 	hyp_fpu_put(cpu);
 	begin(x, cpu, pc, host);
 	x->key = key;
