@@ -80,7 +80,7 @@ static const struct group {
 	bool hot;
 } groups[] = {
 	{ "user64", 0x401000, HYP_TLB_USER | KEY_VECTOR, user64, ARRAY_SIZE(user64), true },
-	{ "user64_cold", 0x401000, HYP_TLB_USER | KEY_VECTOR, user64_cold, ARRAY_SIZE(user64_cold), false },
+	{ "user64_cold", 0x7f1234567000, HYP_TLB_USER | KEY_VECTOR, user64_cold, ARRAY_SIZE(user64_cold), false },
 	{ "kernel64", 0xffffffff81001000, HYP_TLB_KERNEL | KEY_VECTOR | KEY_CPL0 | KEY_SMAP, kernel64,
 	  ARRAY_SIZE(kernel64), false },
 	{ "user32", 0x8049000, HYP_TLB_USER | KEY_VECTOR | KEY_CODE32, user32, ARRAY_SIZE(user32), true },
@@ -103,7 +103,7 @@ static const struct {
 	FIELD(s.want_irq_window), FIELD(s.want_nmi_window), FIELD(s.want_smi_window), FIELD(s.cr2),
 	FIELD(s.cr3), FIELD(s.cr4), FIELD(s.cr0), FIELD(s.seg[X86_ES].base), FIELD(s.seg[X86_CS].base),
 	FIELD(s.seg[X86_SS].base), FIELD(s.seg[X86_DS].base), FIELD(s.seg[X86_FS].base),
-	FIELD(s.seg[X86_GS].base), FIELD(s.seg[X86_CS].sel), FIELD(s.seg[X86_SS].sel), FIELD(attention),
+	FIELD(s.seg[X86_GS].base), FIELD(s.seg[X86_CS].sel), FIELD(s.seg[X86_SS].sel), FIELD(attention), FIELD(turns),
 	FIELD(df), ARRAY(scratch), ARRAY(seg_end), ARRAY(addend), FIELD(host_rsp), FIELD(resume),
 	FIELD(ax_flags), FIELD(tlb_part), FIELD(jc_mask), FIELD(jc_miss), ARRAY(jc), ARRAY(tlb),
 	ARRAY(vec),

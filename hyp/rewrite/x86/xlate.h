@@ -16,6 +16,7 @@
 /* Code out of the hot line, emitted after the block's body. */
 struct cold {
 	u32 from;   /* rel32 that jumps here */
+	u32 from2;  /* another one, or 0 */
 	u32 resume; /* where to go on; 0: nowhere */
 	bool restore_flags;
 	u32 resume_check; /* with a cell: behind the look, the cell's number, how the operand is addressed */

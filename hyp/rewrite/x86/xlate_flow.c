@@ -38,31 +38,6 @@ static u32 jmp(struct xlate *x)
 	return rel32(x);
 }
 
-static void poll_site(struct xlate *x, u8 cc, u64 target, bool live)
-{
-	struct cold *c = x_cold(x, SITE_POLL, jcc(x, cc));
-
-	c->site = x_site(x, SITE_POLL, x->cur);
-	c->target = target;
-	c->restore_flags = live;
-}
-
-/* cmp dword gs:[attention], 0; jne cold(POLL target)
- * and in user code without cells, which may have to get some: sub dword gs:[turns], 1; js cold(POLL target) */
-static void poll(struct xlate *x, u64 target, bool live)
-{
-	e_bytes(&x->e, "\x65\x83\x3c\x25", 4);
-	e_4(&x->e, OFF(attention));
-	e_1(&x->e, 0);
-	poll_site(x, 5, target, live);
-	if (x->hot || x->part != HYP_TLB_USER)
-		return;
-	e_bytes(&x->e, "\x65\x83\x2c\x25", 4);
-	e_4(&x->e, OFF(turns));
-	e_1(&x->e, 1);
-	poll_site(x, 8, target, live);
-}
-
 /* rcx is 0: skip the `n` bytes that follow */
 static void jrcxz(struct xlate *x, u8 n)
 {
@@ -70,12 +45,63 @@ static void jrcxz(struct xlate *x, u8 n)
 	e_1(&x->e, n);
 }
 
+#define ENTRY_MISS_LEN 8 /* mov rcx, s2; jmp rel32 */
+
+static struct cold *poll_cold(struct xlate *x, u32 from, u64 target, bool restore_flags)
+{
+	struct cold *c = x_cold(x, SITE_POLL, from);
+
+	c->site = x_site(x, SITE_POLL, x->cur);
+	c->target = target;
+	c->restore_flags = restore_flags;
+	return c;
+}
+
+/* User code without cells counts its turns: it may have to get some. */
+static bool counts_turns(const struct xlate *x)
+{
+	return x->part == HYP_TLB_USER && !x->hot;
+}
+
+/* cmp dword gs:[attention], 0; jne cold(POLL target); sub dword gs:[turns], 1; js cold(POLL target) */
+static void poll(struct xlate *x, u64 target, bool live)
+{
+	struct cold *c;
+
+	e_bytes(&x->e, "\x65\x83\x3c\x25", 4);
+	e_4(&x->e, OFF(attention));
+	e_1(&x->e, 0);
+	c = poll_cold(x, jcc(x, 5), target, live);
+	if (!counts_turns(x))
+		return;
+	e_bytes(&x->e, "\x65\x83\x2c\x25", 4);
+	e_4(&x->e, OFF(turns));
+	e_1(&x->e, 1);
+	c->from2 = jcc(x, 8);
+}
+
+/* mov s2, rcx; mov ecx, gs:[attention]; jrcxz on; mov rcx, s2; jmp cold(POLL target); on: mov rcx, s2 */
+static void poll_beside_flags(struct xlate *x, u64 target)
+{
+	e_mov_rr(&x->e, S2, X86_RCX);
+	e_gs(&x->e, false, 0x8b, X86_RCX, OFF(attention));
+	jrcxz(x, ENTRY_MISS_LEN);
+	e_mov_rr(&x->e, X86_RCX, S2);
+	poll_cold(x, jmp(x), target, false);
+	e_mov_rr(&x->e, X86_RCX, S2);
+}
+
 /* mov rcx, s2; jmp cold: the way out of x_entry */
-#define ENTRY_MISS_LEN 8
 static void entry_miss(struct xlate *x)
 {
 	e_mov_rr(&x->e, X86_RCX, S2);
 	x_cold(x, SITE_JC_MISS, jmp(x));
+}
+
+static void jmp_back(struct xlate *x, u32 to)
+{
+	e_1(&x->e, 0xeb);
+	e_1(&x->e, (u8)(to - (x_here(x) + 1)));
 }
 
 /*
@@ -86,6 +112,7 @@ static void entry_miss(struct xlate *x)
 void x_entry(struct xlate *x)
 {
 	struct hyp_block *b = x->b;
+	u32 miss = 0;
 
 	b->ind = x_here(x);
 	e_mov_rr(&x->e, S2, X86_RCX);
@@ -96,11 +123,15 @@ void x_entry(struct xlate *x)
 		e_mov_ri(&x->e, X86_RCX, -b->pc);
 		e_lea(&x->e, true, X86_RCX, X86_RCX, S1, 1, 0);
 		jrcxz(x, ENTRY_MISS_LEN);
+		miss = x_here(x);
 		entry_miss(x);
 		e_gs(&x->e, false, 0x8b, X86_RCX, OFF(attention));
 	}
-	jrcxz(x, ENTRY_MISS_LEN);
-	entry_miss(x);
+	jrcxz(x, miss ? 2 : ENTRY_MISS_LEN);
+	if (miss)
+		jmp_back(x, miss);
+	else
+		entry_miss(x);
 	e_mov_rr(&x->e, X86_RCX, S2);
 	b->direct = x_here(x);
 }
@@ -162,12 +193,15 @@ void x_edge(struct xlate *x, u64 target)
 		return;
 	}
 	if (target <= x->cur->pc) {
-		bool live = x_live_at(x, target);
+		bool live = x_live_at(x, target), save = live && counts_turns(x);
 
-		if (live)
+		if (save)
 			x_save_flags(x);
-		poll(x, target, live);
-		if (live)
+		if (live && !save)
+			poll_beside_flags(x, target);
+		else
+			poll(x, target, save);
+		if (save)
 			x_restore_flags(x);
 	}
 	edge_cold(x, jmp(x), target);

@@ -211,9 +211,11 @@ void x_leave(struct xlate *x, u8 kind, const struct insn *in)
 
 static void emit_one_cold(struct xlate *x, struct cold *c)
 {
-	u32 rel = x_here(x) - (c->from + 4);
+	u32 rel = x_here(x) - (c->from + 4), rel2 = x_here(x) - (c->from2 + 4);
 
 	memcpy(x->eng->rw + c->from, &rel, 4);
+	if (c->from2)
+		memcpy(x->eng->rw + c->from2, &rel2, 4);
 	x_note_tail(x, c->site.guest_off);
 	if (c->has_cell)
 		x_emit_cell_cold(x, c);
