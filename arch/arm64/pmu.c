@@ -103,7 +103,7 @@ static const struct {
 /* The sum that a counter is fed from, or -1: one of the guest's own, an unknown event, or a filtered one. */
 static int source_of(struct kvm_vcpu *vcpu, u32 idx)
 {
-	const u64 *filter = vcpu->kvm->arch.pmu.filter;
+	const u64 *filter = __atomic_load_n(&vcpu->kvm->arch.pmu.filter, __ATOMIC_ACQUIRE);
 	u32 event = event_of(vcpu, idx);
 
 	if (filter && !(filter[event / 64] >> event % 64 & 1))

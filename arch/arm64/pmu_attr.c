@@ -124,7 +124,7 @@ static const u16 events[] = { PMU_SW_INCR, PMU_EXC_TAKEN, PMU_EXC_RETURN, PMU_CP
 
 u64 kvm_pmu_get_pmceid(struct kvm_vcpu *vcpu, bool pmceid1)
 {
-	const u64 *filter = vcpu->kvm->arch.pmu.filter;
+	const u64 *filter = __atomic_load_n(&vcpu->kvm->arch.pmu.filter, __ATOMIC_ACQUIRE);
 	u64 val = 0;
 
 	for (size_t i = 0; i < ARRAY_SIZE(events) && !pmceid1; i++)

@@ -40,6 +40,7 @@ static uint64_t value(void)
 }
 
 static struct machine m;
+static uint32_t features; /* of this round's vCPU */
 static int gic = -1, its = -1;
 static uint64_t buffer[2048];
 
@@ -104,7 +105,7 @@ static void some_ioctl(void)
 		unsigned long c = vcpu_calls[rnd() % 7];
 
 		if (c == KVM_ARM_VCPU_INIT && rnd() % 4)
-			vcpu_init(m.vcpu, FEATURES_PSCI);
+			vcpu_init(m.vcpu, features);
 		else
 			IOCTL(m.vcpu, c, buffer);
 	} else {
@@ -119,7 +120,9 @@ static uint32_t word(void)
 {
 	uint32_t w = (uint32_t)rnd();
 
-	switch (rnd() % 8) {
+	switch (rnd() % 9) {
+	case 8: /* the performance monitor's registers: op1 3, CRn 9 or 14, CRm 8 and up */
+		return 0xd51b0800u | (w & 0x2007ff) | (rnd() & 1 ? 0x9000 : 0xe000);
 	case 0: /* system registers and instructions */
 		return 0xd5000000u | (w & 0x3fffff);
 	case 1: /* loads and stores, by x24..x31 */
@@ -163,10 +166,25 @@ static void run_garbage(void)
 	}
 }
 
+/* With its interrupt where there is a GIC; without this a vCPU that has one does not run. */
+static void monitor_on(void)
+{
+	int irq = 23;
+	struct kvm_device_attr a = { .group = KVM_ARM_VCPU_PMU_V3_CTRL, .attr = KVM_ARM_VCPU_PMU_V3_IRQ,
+				     .addr = (uintptr_t)&irq };
+
+	IOCTL(m.vcpu, KVM_SET_DEVICE_ATTR, &a);
+	a.attr = KVM_ARM_VCPU_PMU_V3_INIT;
+	ok(IOCTL(m.vcpu, KVM_SET_DEVICE_ATTR, &a));
+}
+
 static void round_of(uint64_t s)
 {
 	seed = s * 0x9e3779b97f4a7c15ull + 1;
-	machine_up(&m, rnd() & 1 ? IRQCHIP : NO_IRQCHIP);
+	features = FEATURES_PSCI | (rnd() & 1) << KVM_ARM_VCPU_PMU_V3;
+	machine_up_with(&m, rnd() & 1 ? IRQCHIP : NO_IRQCHIP, features);
+	if (features != FEATURES_PSCI && rnd() % 8)
+		monitor_on();
 	for (int i = 0; i < 40; i++) {
 		switch (rnd() % 5) {
 		case 0:
@@ -182,7 +200,7 @@ static void round_of(uint64_t s)
 			some_ioctl();
 			break;
 		default:
-			vcpu_init(m.vcpu, FEATURES_PSCI);
+			vcpu_init(m.vcpu, features);
 			run_garbage();
 		}
 	}
