@@ -69,9 +69,11 @@ static void decode_block(struct xlate *x, u64 pc)
  * page is void: a sync request was answered, which empties the soft TLB. */
 static bool mark_page(struct hyp_cpu *cpu, gpa_t gpa, u64 pc)
 {
+	const u64 *tag = &cpu->itlb[cpu->tlb_part][pc >> PAGE_SHIFT & (HYP_ITLB_SIZE - 1)].tag,
+		  fetched = *tag;
+
 	hyp_as_mark_code(cpu, gpa);
-	return !hyp_stores_pending(cpu, gpa) &&
-	       cpu->itlb[cpu->tlb_part][pc >> PAGE_SHIFT & (HYP_ITLB_SIZE - 1)].tag == (pc & PAGE_MASK);
+	return !hyp_stores_pending(cpu, gpa) && *tag == fetched;
 }
 
 /* The first instruction spans two pages. */
