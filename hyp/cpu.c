@@ -2,7 +2,6 @@
 /* Creation of x86 CPUs (hyp.h). */
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "hyp/mem/signal.h"
 #include "hyp/rewrite/x86/engine.h"
@@ -20,19 +19,13 @@ void hyp_exit(void)
 
 /* ---- CPUs --------------------------------------------------------------------------------------- */
 
-static size_t cpu_bytes(void)
-{
-	return ALIGN_UP(sizeof(struct hyp_cpu), PAGE_SIZE);
-}
-
 struct hyp_cpu *hyp_cpu_create(struct hyp_as *as, u32 id)
 {
 	static const u32 mxcsr_default = 0x1f80;
 	const char *engine = getenv("KUSE_HYP_ENGINE");
-	struct hyp_cpu *cpu = mmap(NULL, cpu_bytes(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
-				   0);
+	struct hyp_cpu *cpu = hyp_pages_alloc_huge(sizeof(*cpu));
 
-	if (cpu == MAP_FAILED)
+	if (!cpu)
 		return NULL;
 	cpu->id = id;
 	cpu->as = as;
@@ -40,12 +33,12 @@ struct hyp_cpu *hyp_cpu_create(struct hyp_as *as, u32 id)
 	cpu->jc_mask = HYP_JC_SIZE - 1;
 	cpu->s.tsc_ratio = 1ull << 48;
 	if (tcache_create(cpu)) {
-		munmap(cpu, cpu_bytes());
+		hyp_pages_free_huge(cpu, sizeof(*cpu));
 		return NULL;
 	}
 	if (!x86_interp_make(cpu)) {
 		tcache_destroy(cpu);
-		munmap(cpu, cpu_bytes());
+		hyp_pages_free_huge(cpu, sizeof(*cpu));
 		return NULL;
 	}
 	cpu->engine->interp_only = engine && !strcmp(engine, "interp");
@@ -66,7 +59,7 @@ void hyp_cpu_destroy(struct hyp_cpu *cpu)
 	hyp_as_del_cpu(cpu->as, cpu);
 	tcache_destroy(cpu);
 	x86_interp_free(cpu);
-	munmap(cpu, cpu_bytes());
+	hyp_pages_free_huge(cpu, sizeof(*cpu));
 }
 
 size_t hyp_stats(struct hyp_cpu *cpu, const struct hyp_stat_desc **desc, const u64 **values)

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Creation and reset of arm64 CPUs (hyp.h, hyp/sys/arm64/state.h). */
 #include <string.h>
-#include <sys/mman.h>
 #include <x86intrin.h>
 
 #include "hyp/lift/engine.h"
+#include "hyp/mem/pages.h"
 #include "hyp/mem/signal.h"
 #include "hyp/sys/arm64/debug.h"
 #include "hyp/sys/arm64/sys.h"
@@ -25,24 +25,18 @@ void hyp_exit(void)
 
 /* ---- CPUs --------------------------------------------------------------------------------------- */
 
-static size_t cpu_bytes(void)
-{
-	return ALIGN_UP(sizeof(struct hyp_cpu), PAGE_SIZE);
-}
-
 struct hyp_cpu *hyp_cpu_create(struct hyp_as *as, u32 id)
 {
-	struct hyp_cpu *cpu = mmap(NULL, cpu_bytes(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
-				   0);
+	struct hyp_cpu *cpu = hyp_pages_alloc_huge(sizeof(*cpu));
 
-	if (cpu == MAP_FAILED)
+	if (!cpu)
 		return NULL;
 	cpu->id = id;
 	cpu->as = as;
 	cpu->stats = cpu->own_stats;
 	cpu->s.pa_bits = (u8)hyp_arm64_ipa_bits();
 	if (lift_engine_create(cpu)) {
-		munmap(cpu, cpu_bytes());
+		hyp_pages_free_huge(cpu, sizeof(*cpu));
 		return NULL;
 	}
 	arm64_sysreg_init(cpu);
@@ -57,7 +51,7 @@ void hyp_cpu_destroy(struct hyp_cpu *cpu)
 		return;
 	hyp_as_del_cpu(cpu->as, cpu);
 	lift_engine_destroy(cpu);
-	munmap(cpu, cpu_bytes());
+	hyp_pages_free_huge(cpu, sizeof(*cpu));
 }
 
 struct arm64_state *hyp_arm64_state(struct hyp_cpu *cpu)

@@ -11,6 +11,7 @@
 
 #include "hyp/ir/ir.h"
 #include "hyp/lift/engine.h"
+#include "hyp/mem/pages.h"
 
 #define LIFT_NONE 0xffffffffu
 
@@ -72,9 +73,9 @@ struct lift_engine {
 	struct ir_block *work;
 
 	/* code area: two views of one memfd */
-	u8 *rw, *rx;
+	struct hyp_code_area area;
+	u8 *rw, *rx; /* the area's */
 	u32 size, base, next;
-	int fd;
 	u32 stub[LIFT_STUBS]; /* offsets of what emit/x86/stubs.c made */
 	struct em *emit; /* working memory of hyp/emit */
 };

@@ -3,63 +3,21 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #include "hyp/emit/x86/emit.h"
 #include "hyp/lift/block.h"
 #include "hyp/mem/as.h"
 
-#define CODE_MB_DEFAULT 64u
-#define CODE_MB_MIN 1u
-#define CODE_MB_MAX 1024u
 #define ARENA_PER_CODE 4u /* IR is that much larger than host code */
 
-static void *reserve(size_t len)
-{
-	void *p = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-
-	return p == MAP_FAILED ? NULL : p;
-}
-
-static void release(void *p, size_t len)
-{
-	if (p && p != MAP_FAILED)
-		munmap(p, len);
-}
-
-static u32 code_size(void)
-{
-	const char *mb = getenv("KUSE_TCACHE_MB");
-	unsigned long n = mb ? strtoul(mb, NULL, 10) : CODE_MB_DEFAULT;
-
-	return (u32)(MAX(CODE_MB_MIN, MIN(n, CODE_MB_MAX)) << 20);
-}
-
-/* The same without a file: perf(1) looks into its map for code in anonymous memory only. */
-static int map_anonymous_code(struct lift_engine *e)
-{
-	e->rw = mmap(NULL, e->size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1,
-		     0);
-	if (e->rw == MAP_FAILED)
-		return -errno;
-	e->rx = mremap(e->rw, 0, e->size, MREMAP_MAYMOVE); /* of length 0: a second view */
-	return e->rx == MAP_FAILED || mprotect(e->rx, e->size, PROT_READ | PROT_EXEC) ? -errno : 0;
-}
-
-/* One memfd, two views: never a page that is writable and executable at one address. */
 static int map_code(struct lift_engine *e)
 {
-	const char *perf = getenv("KUSE_PERF_MAP");
+	int ret = hyp_code_map(&e->area);
 
-	if (perf && !strcmp(perf, "1"))
-		return map_anonymous_code(e);
-	e->fd = memfd_create("kuse-tcache", MFD_CLOEXEC);
-	if (e->fd < 0 || ftruncate(e->fd, e->size))
-		return -errno;
-	e->rw = mmap(NULL, e->size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, e->fd, 0);
-	e->rx = mmap(NULL, e->size, PROT_READ | PROT_EXEC, MAP_SHARED | MAP_NORESERVE, e->fd, 0);
-	return e->rw == MAP_FAILED || e->rx == MAP_FAILED ? -errno : 0;
+	e->rw = e->area.rw;
+	e->rx = e->area.rx;
+	e->size = e->area.size;
+	return ret;
 }
 
 static int alloc_tables(struct lift_engine *e)
@@ -67,12 +25,12 @@ static int alloc_tables(struct lift_engine *e)
 	e->max_blocks = e->size / 64;
 	e->max_maps = e->size / 8;
 	e->arena_size = (size_t)e->size * ARENA_PER_CODE;
-	e->blocks = reserve(e->max_blocks * sizeof(*e->blocks));
-	e->maps = reserve(e->max_maps * sizeof(*e->maps));
-	e->hash = reserve(sizeof(*e->hash) << LIFT_HASH_BITS);
-	e->pages = reserve(sizeof(*e->pages) << LIFT_PAGE_BITS);
-	e->arena = reserve(e->arena_size);
-	e->work = reserve(sizeof(*e->work));
+	e->blocks = hyp_pages_alloc_huge(e->max_blocks * sizeof(*e->blocks));
+	e->maps = hyp_pages_alloc(e->max_maps * sizeof(*e->maps));
+	e->hash = hyp_pages_alloc_huge(sizeof(*e->hash) << LIFT_HASH_BITS);
+	e->pages = hyp_pages_alloc(sizeof(*e->pages) << LIFT_PAGE_BITS);
+	e->arena = hyp_pages_alloc(e->arena_size);
+	e->work = hyp_pages_alloc(sizeof(*e->work));
 	e->emit = emit_create();
 	return e->emit && e->blocks && e->maps && e->hash && e->pages && e->arena && e->work ? 0 : -ENOMEM;
 }
@@ -92,12 +50,10 @@ int lift_engine_create(struct hyp_cpu *cpu)
 	if (!e)
 		return -ENOMEM;
 	cpu->engine = e;
-	e->fd = -1;
-	e->size = code_size();
 	e->interp_only = interp_wanted();
-	ret = alloc_tables(e);
+	ret = map_code(e);
 	if (!ret)
-		ret = map_code(e);
+		ret = alloc_tables(e);
 	if (ret) {
 		lift_engine_destroy(cpu);
 		return ret;
@@ -117,17 +73,14 @@ void lift_engine_destroy(struct hyp_cpu *cpu)
 
 	if (!e)
 		return;
-	release(e->blocks, e->max_blocks * sizeof(*e->blocks));
-	release(e->maps, e->max_maps * sizeof(*e->maps));
-	release(e->hash, sizeof(*e->hash) << LIFT_HASH_BITS);
-	release(e->pages, sizeof(*e->pages) << LIFT_PAGE_BITS);
-	release(e->arena, e->arena_size);
-	release(e->work, sizeof(*e->work));
+	hyp_pages_free_huge(e->blocks, e->max_blocks * sizeof(*e->blocks));
+	hyp_pages_free(e->maps, e->max_maps * sizeof(*e->maps));
+	hyp_pages_free_huge(e->hash, sizeof(*e->hash) << LIFT_HASH_BITS);
+	hyp_pages_free(e->pages, sizeof(*e->pages) << LIFT_PAGE_BITS);
+	hyp_pages_free(e->arena, e->arena_size);
+	hyp_pages_free(e->work, sizeof(*e->work));
 	emit_destroy(e->emit);
-	release(e->rw, e->size);
-	release(e->rx, e->size);
-	if (e->fd >= 0)
-		close(e->fd);
+	hyp_code_unmap(&e->area);
 	free(e);
 	cpu->engine = NULL;
 }

@@ -3,23 +3,16 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "hyp/mem/guard.h"
+#include "hyp/mem/pages.h"
 
 #define PF_CHUNK_BYTES ((1ul << HYP_PF_CHUNK_SHIFT) >> PAGE_SHIFT)
 
-static void *map_zeroed(size_t len)
-{
-	void *p = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-
-	return p == MAP_FAILED ? NULL : p;
-}
-
 static int alloc_parts(struct hyp_as *as)
 {
-	as->pf = map_zeroed(HYP_PF_CHUNKS * sizeof(u8 *));
-	as->code_seen = map_zeroed(HYP_PF_CHUNKS);
+	as->pf = hyp_pages_alloc(HYP_PF_CHUNKS * sizeof(u8 *));
+	as->code_seen = hyp_pages_alloc(HYP_PF_CHUNKS);
 	if (!as->pf || !as->code_seen)
 		return -ENOMEM;
 	for (unsigned v = 0; v < HYP_AS_VIEWS; v++) {
@@ -51,12 +44,9 @@ void hyp_as_destroy(struct hyp_as *as)
 	if (!as)
 		return;
 	for (u32 i = 0; as->pf && i < HYP_PF_CHUNKS; i++)
-		if (as->pf[i])
-			munmap(as->pf[i], PF_CHUNK_BYTES);
-	if (as->pf)
-		munmap(as->pf, HYP_PF_CHUNKS * sizeof(u8 *));
-	if (as->code_seen)
-		munmap(as->code_seen, HYP_PF_CHUNKS);
+		hyp_pages_free(as->pf[i], PF_CHUNK_BYTES);
+	hyp_pages_free(as->pf, HYP_PF_CHUNKS * sizeof(u8 *));
+	hyp_pages_free(as->code_seen, HYP_PF_CHUNKS);
 	for (unsigned v = 0; v < HYP_AS_VIEWS; v++)
 		hyp_map_free((struct hyp_map *)as->map[v]);
 	free(as);
@@ -70,7 +60,7 @@ static int reserve_flags(struct hyp_as *as, gpa_t gpa, u64 size)
 	for (u64 c = gpa >> HYP_PF_CHUNK_SHIFT; c <= (gpa + size - 1) >> HYP_PF_CHUNK_SHIFT; c++) {
 		if (as->pf[c])
 			continue;
-		u8 *chunk = map_zeroed(PF_CHUNK_BYTES);
+		u8 *chunk = hyp_pages_alloc(PF_CHUNK_BYTES);
 
 		if (!chunk)
 			return -ENOMEM;

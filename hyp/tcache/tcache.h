@@ -14,6 +14,7 @@
 #define KUSE_HYP_TCACHE_H
 
 #include "hyp/cpu.h"
+#include "hyp/mem/pages.h"
 
 #define TCACHE_NONE 0xffffffffu
 #define TCACHE_NO_GPA (~0ull)
@@ -53,11 +54,11 @@ struct hyp_insn_map {
 #define TCACHE_NO_CELL 1024u
 
 struct hyp_engine {
-	u8 *rw, *rx; /* the two views */
+	struct hyp_code_area area;
+	u8 *rw, *rx; /* its two views */
 	u32 size;    /* bytes of code area */
 	u32 base;    /* first byte behind the fixed stubs */
 	u32 next;    /* first free byte */
-	int fd;
 	u32 stub_jc_miss, stub_leave;
 	u32 cell_stub[HYP_TLB_PARTS * 2]; /* see CELL_STUB */
 	u32 fast_stub[2];  /* see HYP_FAST_STUBS */

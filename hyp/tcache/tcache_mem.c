@@ -3,59 +3,20 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #include "hyp/mem/as.h"
 #include "hyp/rewrite/x86/engine.h"
 #include "hyp/tcache/tcache.h"
 #include "hyp/tcache/tcache_priv.h"
 
-#define CODE_MB_DEFAULT 64u
-#define CODE_MB_MIN 1u
-#define CODE_MB_MAX 1024u
-
-static void *reserve(size_t len)
-{
-	void *p = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-
-	return p == MAP_FAILED ? NULL : p;
-}
-
-static u32 code_size(void)
-{
-	const char *mb = getenv("KUSE_TCACHE_MB");
-	unsigned long n = mb ? strtoul(mb, NULL, 10) : CODE_MB_DEFAULT;
-
-	return (u32)(MAX(CODE_MB_MIN, MIN(n, CODE_MB_MAX)) << 20);
-}
-
-/* The same without a file: perf(1) looks into its map for code in anonymous memory only. */
-static int map_anonymous_code(struct hyp_engine *e)
-{
-	e->rw = mmap(NULL, e->size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1,
-		     0);
-	if (e->rw == MAP_FAILED)
-		return -errno;
-	e->rx = mremap(e->rw, 0, e->size, MREMAP_MAYMOVE); /* of length 0: a second view */
-	return e->rx == MAP_FAILED || mprotect(e->rx, e->size, PROT_READ | PROT_EXEC) ? -errno : 0;
-}
-
-/* One memfd, two views: never a page that is writable and executable at one address. */
 static int map_code(struct hyp_engine *e)
 {
-	const char *perf = getenv("KUSE_PERF_MAP");
+	int ret = hyp_code_map(&e->area);
 
-	if (perf && !strcmp(perf, "1"))
-		return map_anonymous_code(e);
-	e->fd = memfd_create("kuse-tcache", MFD_CLOEXEC);
-	if (e->fd < 0)
-		return -errno;
-	if (ftruncate(e->fd, e->size))
-		return -errno;
-	e->rw = mmap(NULL, e->size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, e->fd, 0);
-	e->rx = mmap(NULL, e->size, PROT_READ | PROT_EXEC, MAP_SHARED | MAP_NORESERVE, e->fd, 0);
-	return e->rw == MAP_FAILED || e->rx == MAP_FAILED ? -errno : 0;
+	e->rw = e->area.rw;
+	e->rx = e->area.rx;
+	e->size = e->area.size;
+	return ret;
 }
 
 /* leave:   jmp [rip] -> hyp_leave        jc_miss:   call leave; site */
@@ -81,10 +42,10 @@ static int alloc_tables(struct hyp_engine *e)
 {
 	e->max_blocks = e->size / 64;
 	e->max_maps = e->size / 8;
-	e->blocks = reserve(e->max_blocks * sizeof(*e->blocks));
-	e->maps = reserve(e->max_maps * sizeof(*e->maps));
-	e->hash = reserve((1u << TCACHE_HASH_BITS) * sizeof(*e->hash));
-	e->pages = reserve((1u << TCACHE_PAGE_BITS) * sizeof(*e->pages));
+	e->blocks = hyp_pages_alloc_huge(e->max_blocks * sizeof(*e->blocks));
+	e->maps = hyp_pages_alloc(e->max_maps * sizeof(*e->maps));
+	e->hash = hyp_pages_alloc_huge((1u << TCACHE_HASH_BITS) * sizeof(*e->hash));
+	e->pages = hyp_pages_alloc((1u << TCACHE_PAGE_BITS) * sizeof(*e->pages));
 	return e->blocks && e->maps && e->hash && e->pages ? 0 : -ENOMEM;
 }
 
@@ -96,8 +57,6 @@ int tcache_create(struct hyp_cpu *cpu)
 	if (!e)
 		return -ENOMEM;
 	cpu->engine = e;
-	e->fd = -1;
-	e->size = code_size();
 	ret = map_code(e);
 	if (!ret)
 		ret = alloc_tables(e);
@@ -113,12 +72,6 @@ int tcache_create(struct hyp_cpu *cpu)
 	return 0;
 }
 
-static void unmap(void *p, size_t len)
-{
-	if (p && p != MAP_FAILED)
-		munmap(p, len);
-}
-
 void tcache_destroy(struct hyp_cpu *cpu)
 {
 	struct hyp_engine *e = cpu->engine;
@@ -126,14 +79,11 @@ void tcache_destroy(struct hyp_cpu *cpu)
 	if (!e)
 		return;
 	xlate_destroy(e);
-	unmap(e->blocks, e->max_blocks * sizeof(*e->blocks));
-	unmap(e->maps, e->max_maps * sizeof(*e->maps));
-	unmap(e->hash, (1u << TCACHE_HASH_BITS) * sizeof(*e->hash));
-	unmap(e->pages, (1u << TCACHE_PAGE_BITS) * sizeof(*e->pages));
-	unmap(e->rw, e->size);
-	unmap(e->rx, e->size);
-	if (e->fd >= 0)
-		close(e->fd);
+	hyp_pages_free_huge(e->blocks, e->max_blocks * sizeof(*e->blocks));
+	hyp_pages_free(e->maps, e->max_maps * sizeof(*e->maps));
+	hyp_pages_free_huge(e->hash, (1u << TCACHE_HASH_BITS) * sizeof(*e->hash));
+	hyp_pages_free(e->pages, (1u << TCACHE_PAGE_BITS) * sizeof(*e->pages));
+	hyp_code_unmap(&e->area);
 	free(e);
 	cpu->engine = NULL;
 }
