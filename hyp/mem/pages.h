@@ -7,8 +7,8 @@
 
 /* Zeroed memory, taken from the host page by page as it is touched; NULL: none. */
 void *hyp_pages_alloc(size_t len);
-/* The same for what is touched everywhere and all the time: aligned to 2 MiB, and in huge pages where the host has
- * any. Freed with the same len. */
+/* The same for what is touched everywhere and all the time: aligned to 2 MiB, and in huge pages where the
+ * host has any. Freed with the same len. */
 void *hyp_pages_alloc_huge(size_t len);
 void hyp_pages_free(void *p, size_t len);
 void hyp_pages_free_huge(void *p, size_t len);

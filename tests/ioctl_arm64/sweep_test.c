@@ -113,7 +113,8 @@ static void reads_with_gic(void **state)
 	assert_true(undefined[enc(3, 0, 12, 12, 1)]);  /* ICC_EOIR1_EL1: write-only */
 }
 
-/* With a performance monitor: its registers have values but for the write-only one and counters there are not. */
+/* With a performance monitor: its registers have values but for the write-only one and counters there are
+ * not. */
 static void reads_with_pmu(void **state)
 {
 	uint32_t first = enc(3, 3, 0, 0, 0) / PIECE * PIECE;

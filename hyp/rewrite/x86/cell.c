@@ -9,14 +9,14 @@
  *	mov s2, gs:[cell.addend]	; nothing before this is on the way of the data: the branch is
  *	op [base + s2 + disp]		; predicted, and the address is base + a value from memory
  *
- * where the soft TLB needs its index first, a load that depends on it, and an addition: 12 cycles in front of
- * every load of a chain. Operands with an index go through [S1 + S2] with S2 the host page.
+ * where the soft TLB needs its index first, a load that depends on it, and an addition: 12 cycles in
+ * front of every load of a chain. Operands with an index go through [S1 + S2] with S2 the host page.
  *
  * The cold side jumps to a stub with S2 at a struct hyp_cell_ref. The stub looks into the soft TLB and
- * copies the entry to the cell; what it does not find goes to the handler of SITE_MEM. A refill costs some 70
- * cycles, what is written above saves six. So a place whose page changes all the time is better off without a cell:
- * every HYP_CELL_MISSES refills the handler looks at the clock, and if they came faster than one in
- * HYP_CELL_CYCLES cycles, the cell is taken away (heat.c).
+ * copies the entry to the cell; what it does not find goes to the handler of SITE_MEM. A refill costs
+ * some 70 cycles, what is written above saves six. So a place whose page changes all the time is better
+ * off without a cell: every HYP_CELL_MISSES refills the handler looks at the clock, and if they came
+ * faster than one in HYP_CELL_CYCLES cycles, the cell is taken away (heat.c).
  *
  * Guest-live.
  */
@@ -31,8 +31,8 @@ _Static_assert(offsetof(struct hyp_cell_ref, cell) == 4 && offsetof(struct hyp_c
 #define HYP_CELL_CYCLES 3000
 
 /*
- * S1: address less the cell's tag. Found: S1 = offset in the page, on where S2 is loaded. Not found: on behind the
- * reference with S1 = address.
+ * S1: address less the cell's tag. Found: S1 = offset in the page, on where S2 is loaded. Not found: on
+ * behind the reference with S1 = address.
  */
 __asm__(".text\n"
 	".macro cell_lookup cells tlb tag\n"

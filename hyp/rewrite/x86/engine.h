@@ -107,11 +107,12 @@ void xlate_destroy(struct hyp_engine *e);
 /* Writes the ways to the stubs of cell.c and fast.c at e->base, and moves e->base behind them. */
 void xlate_stubs(struct hyp_engine *e);
 
-/* heat.c: which user code has page cells. Does the code in gpa's page? Unless the place was seen to miss all the time. */
+/* heat.c: which user code has page cells. Does the code in gpa's page? Unless the place was seen to miss
+ * all the time. */
 bool hyp_is_hot(const struct hyp_engine *e, gpa_t gpa);
 bool hyp_has_no_cell(const struct hyp_engine *e, u64 pc);
-/* The guest was found executing in gpa's page: often enough, and the page's blocks are dropped, to be made anew with
- * cells. */
+/* The guest was found executing in gpa's page: often enough, and the page's blocks are dropped, to be
+ * made anew with cells. */
 void hyp_heat(struct hyp_cpu *cpu, gpa_t gpa);
 /* The instruction at pc, of block b, goes without a cell from now on; the block is dropped. */
 void hyp_take_cell(struct hyp_cpu *cpu, struct hyp_block *b, u64 pc);
