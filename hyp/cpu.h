@@ -38,7 +38,7 @@ struct hyp_tlb_entry {
 #define HYP_TLBE_GLOBAL 1ull
 #define HYP_ITLBE_RW 2ull /* R/W is set on every level of the page's translation */
 #define HYP_ITLBE_COMPARED 4ull /* its blocks were compared with its bytes since it is here */
-#define HYP_TLB_BITS 11
+#define HYP_TLB_BITS 13
 #define HYP_TLB_SIZE (1 << HYP_TLB_BITS)
 #define HYP_TLB_SLOT_SHIFT 5 /* log2(sizeof(struct hyp_tlb_entry)) */
 

@@ -2,15 +2,16 @@
 /*
  * Which user code gets page cells (cell.c). A tight loop runs up to four times as fast with them; a large
  * program half as fast: thousands of places share the cells, and nearly every access refills one that another
- * place has taken. So code begins with the soft TLB in line, as the kernel's has it always, and two things are
- * watched.
+ * place has taken. So code begins with the soft TLB in line, as the kernel's has it always, and two things
+ * are watched.
  *
  * Where the guest is found, whenever a loop answers the attention word (the guest's own timer interrupt sees
  * to that), and every HYP_TURNS backward branches of code without cells. A page that gets more than one look
  * in TCACHE_LOOKS is hot: the counters are those of Misra and Gries, who find every frequent element with
  * as many. Its blocks are dropped, and what of it runs again gets cells.
  *
- * Places that refill their cells all the time (hyp_cell_judge) lose them for good: their blocks are made anew.
+ * Places that refill their cells all the time (hyp_cell_judge) lose them for good, and their blocks are
+ * made anew.
  *
  * Guest-live.
  */

@@ -30,7 +30,7 @@ struct hyp_tlb_entry {
 /* Bits 55:48 neither all 0 nor all 1: no address has that, whatever its top byte. */
 #define HYP_TLB_NONE(slot) (0x0080000000000000ull | (u64)((slot) ^ 1u) << 12)
 #define HYP_TLBE_GLOBAL 1ull
-#define HYP_TLB_BITS 13
+#define HYP_TLB_BITS 14
 #define HYP_TLB_SIZE (1 << HYP_TLB_BITS)
 #define HYP_TLB_SLOT_SHIFT 5
 
