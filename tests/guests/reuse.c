@@ -5,7 +5,7 @@
  * many). The same for code that spans two pages, through an alias, and for code beside data that both stay
  * in use.
  */
-#include "guest/lib/guest.h"
+#include "tests/guests/reuse.h"
 
 #define LIFE (1u << 24) /* cycles a page is data at least: longer than REUSE_SOON in hyp/mem/reuse.c */
 #define ROUNDS 8u
@@ -13,31 +13,7 @@
 
 static u8 *page, *plain;
 
-/* mov eax, imm32; ret */
-static void write_code(volatile u8 *p, u32 imm)
-{
-	p[0] = 0xb8;
-	*(volatile u32 *)(p + 1) = imm;
-	p[5] = 0xc3;
-}
-
 static u32 run(void *p, u32 arg) { return ((u32(*)(u32))p)(arg); }
-
-/* Cycles of WORDS stores. */
-static u64 cost_of(volatile u64 *p)
-{
-	u64 best = ~0ull;
-
-	for (u32 n = 0; n < 100; n++) {
-		u64 t = rdtsc();
-
-		for (u32 i = 0; i < WORDS; i++)
-			p[i] = n ^ i;
-		t = rdtsc() - t;
-		best = t < best ? t : best;
-	}
-	return best;
-}
 
 static void live_as_data(volatile u64 *p)
 {
@@ -52,7 +28,7 @@ static void live_as_data(volatile u64 *p)
 
 static void check_fast(void *p)
 {
-	u64 used = cost_of(p), never = cost_of((volatile u64 *)plain);
+	u64 used = cost_of(p, WORDS), never = cost_of((volatile u64 *)plain, WORDS);
 
 	if (used > never * 8)
 		print("%u cycles for %u stores, %u where no code was\n", (u32)used, WORDS, (u32)never);

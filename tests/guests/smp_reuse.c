@@ -5,7 +5,7 @@
  * once, on one page after the other: CPU 1 runs code that CPU 0 patches, each runs code that it has just
  * written itself, both store data beside it.
  */
-#include "guest/lib/guest.h"
+#include "tests/guests/reuse.h"
 
 /* Cycles that a page is data at least: more than REUSE_SOON, REUSE_LATER in hyp/mem/reuse.c. */
 #define LIFE (1u << 24)
@@ -20,31 +20,8 @@ static u8 *volatile current;
 static volatile u32 ap_up, turn, version, seen, stop;
 static volatile u64 wrong;
 
-/* mov eax, imm32; ret. The immediate is aligned if p + 1 is. */
-static void write_code(volatile u8 *p, u32 imm)
-{
-	p[0] = 0xb8;
-	*(volatile u32 *)(p + 1) = imm;
-	p[5] = 0xc3;
-}
-
 static u32 run(void *p) { return ((u32(*)(void))p)(); }
 static void serialize(void) { cpuid(0, 0); }
-
-static u64 cost_of(volatile u64 *p)
-{
-	u64 best = ~0ull;
-
-	for (u32 n = 0; n < 100; n++) {
-		u64 t = rdtsc();
-
-		for (u32 i = 0; i < WORDS; i++)
-			p[i] = n ^ i;
-		t = rdtsc() - t;
-		best = t < best ? t : best;
-	}
-	return best;
-}
 
 static void live_as_data(volatile u64 *p, u64 life)
 {
@@ -120,7 +97,7 @@ static void let_run(u32 what)
 
 static void check_fast(void *p)
 {
-	u64 used = cost_of(p), never = cost_of((volatile u64 *)plain);
+	u64 used = cost_of(p, WORDS), never = cost_of((volatile u64 *)plain, WORDS);
 
 	if (used > never * 8)
 		print("%u cycles for %u stores, %u where no code was\n", (u32)used, WORDS, (u32)never);
