@@ -50,6 +50,22 @@ static void crossing(void)
 	}
 }
 
+/* The second page is mapped anew, to where the instruction ends otherwise. */
+static void crossing_remapped(void)
+{
+	u64 first = page_alloc(), second[2] = { page_alloc(), page_alloc() }, va = GUEST_VA + 0x10000;
+
+	page_map(READ_CR(3), va, first, PTE_P | PTE_W, 12);
+	for (u32 i = 0; i < 2; i++) {
+		page_map(READ_CR(3), va + 4096, second[i], PTE_P | PTE_W, 12);
+		write_code((u8 *)va + 4096 - 3, (i + 1) * 0x01010101);
+	}
+	for (u32 i = 0; i < 100; i++) {
+		page_map(READ_CR(3), va + 4096, second[i & 1], PTE_P | PTE_W, 12);
+		CHECK_EQ(run((u8 *)va + 4096 - 3), ((i & 1) + 1) * 0x01010000 + 0x0202);
+	}
+}
+
 static void alias(void)
 {
 	volatile u8 *other = (volatile u8 *)GUEST_VA;
@@ -130,6 +146,7 @@ int guest_main(void)
 	many_times();
 	same_block();
 	crossing();
+	crossing_remapped();
 	alias();
 	remap();
 	by_string();

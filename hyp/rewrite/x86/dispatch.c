@@ -61,6 +61,28 @@ static void compare_second_page(struct hyp_cpu *cpu, const struct hyp_block *b)
 		compare_page(cpu, b->pc + PAGE_SIZE, b->gpa2, page);
 }
 
+/*
+ * The page behind a block that spans two is still the one it was made from. Where it cannot be had there is
+ * no such block for now: the interpreter raises the fault.
+ */
+static bool same_second_page(struct hyp_cpu *cpu, struct hyp_block *b)
+{
+	u64 cr2 = cpu->s.cr2;
+	enum x86_ret ret;
+	gpa_t gpa2;
+
+	if (!hyp_mem_ptr(cpu, (b->pc & PAGE_MASK) + PAGE_SIZE, X86_ACC_X, &gpa2, &ret)) {
+		cpu->fault.type = X86_EVENT_NONE;
+		cpu->s.cr2 = cr2;
+		return false;
+	}
+	if ((gpa2 & PAGE_MASK) != (b->gpa2 & PAGE_MASK))
+		tcache_kill(cpu->engine, b);
+	else
+		compare_second_page(cpu, b);
+	return true;
+}
+
 /* Block at linear address pc under the current mode; translated if need be. NULL with *ret: X86_FAULT
  * (fetch fault), X86_EXIT meaning "interpret it" (no RAM, or a second page that faults). */
 static struct hyp_block *find_block(struct hyp_cpu *cpu, u64 pc, u32 key, enum x86_ret *ret)
@@ -73,12 +95,12 @@ static struct hyp_block *find_block(struct hyp_cpu *cpu, u64 pc, u32 key, enum x
 		return NULL;
 	compare_page(cpu, pc, gpa, host);
 	b = tcache_lookup(cpu->engine, pc, gpa, key);
-	if (b && b->gpa2 != TCACHE_NO_GPA)
-		compare_second_page(cpu, b);
+	*ret = X86_EXIT;
+	if (b && !b->dead && b->gpa2 != TCACHE_NO_GPA && !same_second_page(cpu, b))
+		return NULL;
 	if (b && !b->dead)
 		return b;
 	b = xlate_block(cpu, pc, gpa, host, key);
-	*ret = X86_EXIT;
 	if (b) {
 		const struct hyp_itlb_entry *e = fetched_page(cpu, pc);
 
