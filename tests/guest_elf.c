@@ -19,6 +19,19 @@ static _Noreturn void fail(const char *path, const char *what)
 	_exit(120);
 }
 
+u8 *guest_ram(size_t size)
+{
+	int fd = memfd_create("guest-ram", MFD_CLOEXEC);
+	u8 *ram;
+
+	if (fd < 0 || ftruncate(fd, (off_t)size))
+		fail("guest RAM", "cannot make it");
+	ram = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (ram == MAP_FAILED)
+		fail("guest RAM", "cannot map it");
+	return ram;
+}
+
 static u32 find_entry(const u8 *notes, size_t len)
 {
 	u32 entry = 0;

@@ -298,9 +298,8 @@ int main(int argc, char **argv)
 	const char *path = parse(argc, argv);
 	struct hyp_as *as;
 
-	ram.hva = mmap(NULL, RAM_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (ram.hva == MAP_FAILED || hyp_init() || !(as = hyp_as_create(&ops, NULL)) ||
-	    hyp_as_replace(as, 0, NULL, &ram))
+	ram.hva = guest_ram(RAM_SIZE);
+	if (hyp_init() || !(as = hyp_as_create(&ops, NULL)) || hyp_as_replace(as, 0, NULL, &ram))
 		return 120;
 	cpu = hyp_cpu_create(as, 0);
 	if (!cpu)

@@ -58,8 +58,7 @@ static void make_vm(void)
 	if (kuse_ioctl(g.kvm, KVM_GET_API_VERSION, 0) != KVM_API_VERSION)
 		fail("API version");
 	g.vm = check(kuse_ioctl(g.kvm, KVM_CREATE_VM, 0), "KVM_CREATE_VM");
-	g.ram = mmap(NULL, RAM_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
-		     0);
+	g.ram = guest_ram(RAM_SIZE);
 	ram.userspace_addr = (u64)(uintptr_t)g.ram;
 	check(kuse_ioctl(g.vm, KVM_CREATE_IRQCHIP, 0), "KVM_CREATE_IRQCHIP");
 	check(kuse_ioctl(g.vm, KVM_CREATE_PIT2, (unsigned long)&pit), "KVM_CREATE_PIT2");

@@ -23,6 +23,8 @@ int guest_main(void);
 /* Code and data for ring 3: linked to the user page. Such functions call only such functions. */
 #define USER_TEXT __attribute__((section(".user.text"), noinline, used))
 #define USER_DATA __attribute__((section(".user.data"), used))
+/* The same as USER_TEXT, in pages of its own: for what tells of the CPU (CPUID, RDTSC). */
+#define USER_SPECIAL __attribute__((section(".user.special"), noinline, used))
 
 /* ---- console and verdict (console.c) ------------------------------------------------------- */
 #define DEBUG_EXIT_PORT 0xf4
@@ -101,7 +103,7 @@ struct frame {
 	u64 vector, error, rip, cs, rflags, rsp, ss;
 };
 enum { V_DE = 0, V_DB = 1, V_BP = 3, V_OF = 4, V_UD = 6, V_NM = 7, V_DF = 8, V_TS = 10, V_NP = 11,
-       V_SS = 12, V_GP = 13, V_PF = 14, V_AC = 17, V_USER_RETURN = 0x41 };
+       V_SS = 12, V_GP = 13, V_PF = 14, V_MF = 16, V_AC = 17, V_XM = 19, V_USER_RETURN = 0x41 };
 /* The last exception caught by trap_call. */
 struct trap { struct frame f; u64 cr2; };
 extern struct trap trap;
@@ -116,6 +118,12 @@ void trap_ist(u8 vector, u8 slot, u64 stack_top);
 /* Runs fn(arg) in ring 3 on a stack of its own. It ends by user_return(v) or an exception: the
  * vector (V_USER_RETURN for the first), details in `trap` (user_return's v is trap.f.rax). */
 int user_call(void (*fn)(u64), u64 arg);
+extern u64 user_rflags; /* ring 3 begins with these flags; 2 */
+/*
+ * From now on ring 3 is what it is under an operating system: interrupts are on, its code cannot be written
+ * and its data not executed, all of XCR0 and the FSGSBASE instructions are enabled.
+ */
+void user_as_os(void);
 #define user_return(v) asm volatile("int $0x41" : : "a"((u64)(v)) : "memory")
 struct tss64 {
 	u32 reserved0;

@@ -9,6 +9,7 @@ struct gate idt[256] __attribute__((aligned(16)));
 struct tss64 tss __attribute__((aligned(16)));
 struct trap trap;
 static void (*handler[256])(struct frame *);
+u64 user_rflags = 2;
 static u8 kernel_stack[8192] __attribute__((aligned(16)));
 static u8 user_stack[8192] __attribute__((aligned(16))) USER_DATA;
 
@@ -46,7 +47,7 @@ static void enter_user(u64 pack)
 {
 	u64 *a = (u64 *)pack;
 
-	user_enter(a[0], (u64)user_stack + sizeof(user_stack) - 8, a[1], 0x2);
+	user_enter(a[0], (u64)user_stack + sizeof(user_stack) - 8, a[1], user_rflags);
 }
 
 int user_call(void (*fn)(u64), u64 arg)
