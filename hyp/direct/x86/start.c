@@ -28,7 +28,7 @@
 #endif
 #define ARCH_SHSTK_DISABLE 0x5002
 #define START_SECONDS 10
-#define LISTENER_MIN 900 /* out of the way of clients that expect small numbers */
+#define FD_MIN 900
 
 static const int stop_signals[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGSYS, HYP_STUB_KICK };
 
@@ -201,15 +201,28 @@ static int start_wait_listener(struct hyp_stub *s)
 	return fd != STUB_STARTING ? fd : -ESRCH;
 }
 
-/* The listener is in our table too (CLONE_FILES), at the lowest free number. */
-static int start_move_listener(int fd)
+/*
+ * At a high number: clients expect the small ones, and the listener came at the lowest free one
+ * (CLONE_FILES).
+ */
+static int start_move_fd(int fd)
 {
-	long moved = STUB_SYSCALL(SYS_fcntl, (u64)fd, F_DUPFD_CLOEXEC, LISTENER_MIN);
+	long moved = STUB_SYSCALL(SYS_fcntl, (u64)fd, F_DUPFD_CLOEXEC, FD_MIN);
 
 	if (moved < 0)
 		return fd;
 	STUB_SYSCALL(SYS_close, (u64)fd);
 	return (int)moved;
+}
+
+int stub_open_pidfd(struct hyp_stub *s)
+{
+	long fd = STUB_SYSCALL(SYS_pidfd_open, (u64)s->pid, 0);
+
+	if (fd < 0)
+		return (int)fd;
+	s->pidfd = start_move_fd((int)fd);
+	return 0;
 }
 
 int stub_start(struct hyp_stub *s, int memfd)
@@ -230,6 +243,6 @@ int stub_start(struct hyp_stub *s, int memfd)
 	fd = start_wait_listener(s);
 	if (fd < 0) /* EINVAL: a kernel before 5.0 */
 		return fd == -EINVAL ? -ENOSYS : fd;
-	s->listener = start_move_listener(fd);
+	s->listener = start_move_fd(fd);
 	return 0;
 }

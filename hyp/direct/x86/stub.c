@@ -130,20 +130,20 @@ static void stub_answer(struct hyp_stub *s)
 	s->parked = false;
 }
 
-/* Before Linux 6.11 RECV waits for ever when nobody is left who could park. */
+/* Before Linux 6.11 RECV waits for ever when nobody is left who could park: see hyp_stub.pidfd. */
 static long stub_poll(const struct hyp_stub *s)
 {
-	struct pollfd p = { s->listener, POLLIN, 0 };
-	long ret = STUB_SYSCALL(SYS_poll, (u64)&p, 1, (u64)-1);
+	struct pollfd p[2] = { { s->listener, POLLIN, 0 }, { s->pidfd, POLLIN, 0 } };
+	long ret = STUB_SYSCALL(SYS_poll, (u64)p, 2, (u64)-1);
 
 	if (ret < 0)
 		return ret;
-	return p.revents & POLLIN ? 0 : -ESRCH;
+	return p[1].revents ? -ESRCH : 0;
 }
 
 static long stub_receive(struct hyp_stub *s, struct seccomp_notif *n)
 {
-	long ret = s->must_poll ? stub_poll(s) : 0;
+	long ret = s->pidfd >= 0 ? stub_poll(s) : 0;
 
 	memset(n, 0, sizeof(*n));
 	return ret ? ret : STUB_SYSCALL(SYS_ioctl, (u64)s->listener, SECCOMP_IOCTL_NOTIF_RECV, (u64)n);
@@ -448,15 +448,20 @@ static int stub_memory(struct hyp_stub *s)
 	return fd;
 }
 
-static void stub_features(struct hyp_stub *s)
+static bool recv_sees_death(void)
 {
 	struct utsname u;
 	unsigned major = 0, minor = 0;
 
+	return !uname(&u) && sscanf(u.release, "%u.%u", &major, &minor) == 2 &&
+	       (major > 6 || (major == 6 && minor >= 11));
+}
+
+static int stub_features(struct hyp_stub *s)
+{
 	s->sync_wake_up = !STUB_SYSCALL(SYS_ioctl, (u64)s->listener, SECCOMP_IOCTL_NOTIF_SET_FLAGS,
 					SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP);
-	s->must_poll = uname(&u) || sscanf(u.release, "%u.%u", &major, &minor) != 2 || major < 6 ||
-		       (major == 6 && minor < 11);
+	return recv_sees_death() ? 0 : stub_open_pidfd(s);
 }
 
 /* The first park, and away with the client's memory. */
@@ -486,8 +491,8 @@ static int stub_create(struct hyp_stub *s)
 	close(fd);
 	if (ret)
 		return ret;
-	stub_features(s);
-	return stub_first_park(s);
+	ret = stub_features(s);
+	return ret ? ret : stub_first_park(s);
 }
 
 struct hyp_stub *hyp_stub_create(void)
@@ -502,7 +507,7 @@ struct hyp_stub *hyp_stub_create(void)
 	s = calloc(1, sizeof(*s));
 	if (!s)
 		return NULL;
-	s->listener = s->pid = s->cpu = -1;
+	s->listener = s->pidfd = s->pid = s->cpu = -1;
 	ret = getrandom(s->secret, sizeof(s->secret), 0) == sizeof(s->secret) ? stub_create(s) : -EAGAIN;
 	if (!ret)
 		return s;
@@ -517,6 +522,8 @@ void hyp_stub_destroy(struct hyp_stub *s)
 		return;
 	if (s->pid > 0)
 		stub_reap(s);
+	if (s->pidfd >= 0)
+		STUB_SYSCALL(SYS_close, (u64)s->pidfd);
 	if (s->listener >= 0)
 		STUB_SYSCALL(SYS_close, (u64)s->listener);
 	if (s->shared && s->shared != MAP_FAILED)

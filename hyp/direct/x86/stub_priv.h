@@ -47,7 +47,8 @@ struct stub_template {
 struct hyp_stub {
 	int pid;      /* first: kick.c */
 	int listener; /* of the notifications */
-	bool dead, parked, sync_wake_up, must_poll;
+	int pidfd;    /* to poll beside it, -1: the kernel is new enough to tell the listener of the end */
+	bool dead, parked, sync_wake_up;
 	int cpu;          /* the stub is pinned to, -1: nowhere */
 	int queue_error;  /* first call that was refused when queued */
 	unsigned n_calls; /* in ctl->calls */
@@ -88,6 +89,7 @@ unsigned stub_filter(struct sock_filter *out, const u32 secret[2]);
 
 /* Makes the process, until its filter stands: sets pid and listener. 0 or -errno. */
 int stub_start(struct hyp_stub *s, int memfd);
+int stub_open_pidfd(struct hyp_stub *s);
 bool stub_exited(const struct hyp_stub *s);
 void stub_kill(struct hyp_stub *s);
 void stub_reap(struct hyp_stub *s);
