@@ -38,4 +38,5 @@ const struct accel accel_kuse = {
 	.munmap = kuse_munmap,
 	.notify_signal = kuse_signal_notify,
 	.explain = kuse_accel_explain,
+	.ram_file = MACHINE_RAM_FILE,
 };

@@ -23,6 +23,7 @@ struct accel {
 	void (*notify_signal)(void);
 	/* After open failed: one line, cause and remedy, into buf. NULL: strerror(errno) says it all. */
 	void (*explain)(char *buf, size_t len);
+	bool ram_file; /* guest RAM had better be a file: parts of it are mapped in other processes, too */
 };
 
 /* The host kernel's /dev/kvm. */

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Guest RAM: one reserved mapping, placed from GPA_RAM on and, what does not fit there, from 4 GiB up.
+ * Guest RAM: one reserved mapping, of a file (memory_file.c) or anonymous, placed from GPA_RAM on and, what
+ * does not fit there, from 4 GiB up.
  * memory_at is the only way from a guest-physical address to a pointer, and checks the whole range.
  */
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "vmm/vm.h"
 
@@ -25,6 +27,13 @@ static int memory_slot(struct vm *vm, u32 slot, gpa_t gpa, u64 size, u8 *host)
 	return 0;
 }
 
+static void close_file(struct vm_memory *mem)
+{
+	if (mem->fd >= 0)
+		close(mem->fd);
+	mem->fd = -1;
+}
+
 int memory_init(struct vm *vm)
 {
 	struct vm_memory *mem = &vm->mem;
@@ -32,10 +41,13 @@ int memory_init(struct vm *vm)
 	mem->size = vm->cfg->memory;
 	mem->low = MIN(mem->size, RAM_LOW_MAX);
 	mem->high = mem->size - mem->low;
-	mem->base = mmap(NULL, mem->size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
-			 -1, 0);
+	mem->fd = vm->accel->ram_file ? memory_file_create(mem->size) : -1;
+	mem->base = mmap(NULL, mem->size, PROT_READ | PROT_WRITE,
+			 MAP_NORESERVE | (mem->fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED), mem->fd,
+			 0);
 	if (mem->base == MAP_FAILED) {
 		mem->base = NULL;
+		close_file(mem);
 		return vm_end(vm, VM_END_HOST_MEMORY, 0,
 			      "cannot reserve %llu MiB of guest memory: %s; use a smaller --mem",
 			      (unsigned long long)mem->size >> 20, strerror(errno));
@@ -51,8 +63,10 @@ int memory_init(struct vm *vm)
 
 void memory_exit(struct vm *vm)
 {
-	if (vm->mem.base)
-		munmap(vm->mem.base, vm->mem.size);
+	if (!vm->mem.base)
+		return;
+	munmap(vm->mem.base, vm->mem.size);
+	close_file(&vm->mem);
 	vm->mem.base = NULL;
 }
 

@@ -81,6 +81,7 @@ struct io_range {
 
 struct vm_memory {
 	u8 *base;      /* one mapping: low part, then high part */
+	int fd;        /* the file mapped there; -1: anonymous memory */
 	u64 size;      /* bytes */
 	u64 low, high; /* bytes from GPA_RAM on, at most RAM_LOW_MAX; bytes from 4 GiB up */
 };
@@ -158,6 +159,8 @@ void vm_irq_line(struct vm *vm, u32 irq, bool level);
 /* memory.c */
 int memory_init(struct vm *vm);
 void memory_exit(struct vm *vm);
+/* memory_file.c: a new file of so many bytes for guest RAM, or -1. */
+int memory_file_create(u64 size);
 /* Guest RAM [gpa, gpa+len) as a pointer, or NULL when not all of it is RAM. */
 void *memory_at(struct vm *vm, gpa_t gpa, u64 len);
 int memory_write(struct vm *vm, gpa_t gpa, const void *data, u64 len);

@@ -13,6 +13,7 @@
 #define MACHINE_CPUS 2u /* unless --cpus says otherwise */
 #define MACHINE_HALT_SPINS 1 /* "b .": it uses a core (stuck.c) */
 #define MACHINE_PMU 1 /* --pmu */
+#define MACHINE_RAM_FILE 0 /* all code is translated */
 #define MACHINE_CONSOLE "console=ttyS0"
 #define MACHINE_EARLYCON "earlycon=uart8250,mmio,0x1000000"
 #define MACHINE_INITRAMFS "initramfs-arm64.cpio" /* its name in the cache */

@@ -12,6 +12,7 @@
 #define MACHINE_CPUS 1u /* unless --cpus says otherwise */
 #define MACHINE_HALT_SPINS 0 /* HLT: it uses no CPU time */
 #define MACHINE_PMU 0 /* --pmu */
+#define MACHINE_RAM_FILE 1 /* user code runs in processes of its own (hyp/direct) */
 #define MACHINE_CONSOLE "console=ttyS0 reboot=k"
 #define MACHINE_EARLYCON "earlyprintk=serial,ttyS0,115200"
 #define MACHINE_INITRAMFS "initramfs.cpio" /* its name in the cache */
