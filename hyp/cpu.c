@@ -43,6 +43,7 @@ struct hyp_cpu *hyp_cpu_create(struct hyp_as *as, u32 id)
 	}
 	cpu->engine->interp_only = engine && !strcmp(engine, "interp");
 	cpu->engine->always_hot = engine && !strcmp(engine, "hot");
+	cpu->engine->always_checks = engine && !strcmp(engine, "checked");
 	hyp_x86_reset(cpu, false);
 	memcpy(cpu->s.xsave + 24, &mxcsr_default, 4);
 	for (unsigned part = 0; part < HYP_TLB_PARTS; part++)

@@ -91,6 +91,7 @@ struct hyp_itlb_entry {
 };
 #define HYP_ITLB_SIZE 256
 #define HYP_REUSE_PAGES 64
+#define HYP_CHECKED_PAGES 16
 
 /* A short list of TLB slots; n > HYP_FILLS_MAX: too many to list. */
 #define HYP_FILLS_MAX 1000
@@ -201,7 +202,17 @@ struct hyp_cpu {
 		u32 limit;  /* stores after which the mark goes */
 		u64 when;   /* host TSC when it went last */
 		bool gone;  /* it is not known to have come back since */
+		u8 checks;  /* times that its code came to check itself, soon after each other */
+		u32 hits;   /* stores that did hit a translation */
+		u64 since;  /* host TSC when the last HYP_CHECK_HITS of them began */
+		u64 calm;   /* when its code ceased to check itself */
 	} reuse[HYP_REUSE_PAGES];
+	/* pages whose code checks itself because this CPU stored to it: until when (host TSC) */
+	struct hyp_checked {
+		gpa_t gpa;
+		u64 until;
+	} checked[HYP_CHECKED_PAGES];
+	u32 n_checked;
 	struct hyp_engine *engine; /* rewrite/x86: code cache, jump cache */
 	struct x86_interp *interp; /* sys/x86/interp.c: decode cache, stubs; x86_interp_make() */
 	u64 *stats; /* [HYP_NSTATS], own_stats or where hyp_stats_move said */

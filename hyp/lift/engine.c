@@ -288,6 +288,11 @@ bool hyp_engine_invalidate(struct hyp_cpu *cpu, gpa_t gpa, unsigned size)
 	return p->frame;
 }
 
+void hyp_engine_drop(struct hyp_cpu *cpu, gpa_t page)
+{
+	hyp_engine_invalidate(cpu, page, PAGE_SIZE);
+}
+
 void hyp_engine_flush(struct hyp_cpu *cpu)
 {
 	struct lift_engine *e = cpu->engine;

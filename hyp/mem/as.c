@@ -122,7 +122,8 @@ static bool drop_translations(struct hyp_as *as, gpa_t gpa, u64 size)
 		stop = chunk_end(gpa, end);
 		if (!__atomic_load_n(&as->code_seen[gpa >> HYP_PF_CHUNK_SHIFT], __ATOMIC_SEQ_CST))
 			continue;
-		while ((gpa = next_flagged(hyp_as_pf(as, gpa), gpa, stop, HYP_PF_CODE)) < stop) {
+		while ((gpa = next_flagged(hyp_as_pf(as, gpa), gpa, stop, HYP_PF_CODE | HYP_PF_CHECKED)) <
+		       stop) {
 			hyp_as_code_written(NULL, as, gpa, PAGE_SIZE);
 			any = true;
 			gpa += PAGE_SIZE;

@@ -17,6 +17,8 @@
  *   - a CPU with a write entry: WTLB is set, or that CPU has been asked to sync and has not answered;
  *   - a CPU with translations: CODE is set, or the page is in that CPU's queue of pages to drop;
  *   - no CPU has both.
+ * Translations that check themselves (HYP_PF_CHECK) are none in this sense: stores to their page are like any
+ * others. But they know where on the host the page is, so they go with the others when that changes.
  *
  * Lock order: as->lock is a leaf. A CPU that takes it inside hyp_cpu_run answers its own sync
  * requests while it waits, so two CPUs that sync each other cannot deadlock.
@@ -43,6 +45,8 @@ struct hyp_map {
 #define HYP_PF_DIRTY 4u /* already reported to ops->mark_dirty since the last rearm; << view */
 #define HYP_PF_PRIVATE 16u /* hyp_as_set_private */
 #define HYP_PF_LEAVING 32u /* CODE is about to go, unless somebody marks the page meanwhile */
+#define HYP_PF_CHECK 64u   /* translations made of this page check themselves from now on (reuse.c) */
+#define HYP_PF_CHECKED 128u /* and there may be such; stays */
 
 #define HYP_PF_CHUNK_SHIFT 30 /* one chunk of flags covers 1 GiB */
 #define HYP_PF_CHUNKS (1u << (48 - HYP_PF_CHUNK_SHIFT))
@@ -113,6 +117,12 @@ void hyp_as_del_cpu(struct hyp_as *as, struct hyp_cpu *cpu);
  * a sync request, so that host addresses the caller has are void if its soft TLB is empty now. Guest-live. */
 void hyp_as_mark_code(struct hyp_cpu *cpu, gpa_t gpa);
 
+/* Translations of gpa's page that begin from now on check themselves, until hyp_as_mark_again. It may be
+ * marked still, for others. Guest-live. */
+void hyp_as_check_code(struct hyp_as *as, gpa_t gpa);
+/* They do not any more; those that do go in time, cpu's at once. Guest-live. */
+void hyp_as_mark_again(struct hyp_cpu *cpu, gpa_t gpa);
+
 /* Drops all translations of gpa's page and takes its mark back. False, with the mark in place: this cannot be
  * done now. cpu must not be translating. Guest-live. */
 bool hyp_as_unmark_code(struct hyp_cpu *cpu, gpa_t gpa);
@@ -124,6 +134,8 @@ bool hyp_as_code_written(struct hyp_cpu *cpu, struct hyp_as *as, gpa_t gpa, unsi
 /* ---- provided by the engine (tcache/) ---- */
 /* True: there were translations of these bytes, or next to them. Guest-live. */
 bool hyp_engine_invalidate(struct hyp_cpu *cpu, gpa_t gpa, unsigned size);
+/* Drops the page's translations, because another CPU stored to it. Guest-live. */
+void hyp_engine_drop(struct hyp_cpu *cpu, gpa_t page);
 void hyp_engine_flush(struct hyp_cpu *cpu);                                /* guest-live */
 
 #endif

@@ -195,6 +195,12 @@ static void drop_write_entries(struct hyp_cpu *cpu, gpa_t gpa)
  * WTLB is cleared, and CODE taken away, under the lock only: otherwise a slow marker could clear the WTLB of
  * a store that came after somebody else had marked and unmarked the page.
  *
+ * Translations that check themselves (HYP_PF_CHECK) need none of this: whoever stored, they see it when
+ * they are entered. Whoever finds the flag before he translates marks nothing; whoever found it clear a
+ * moment before has marked the page, and it stays so until it is unmarked again. The map may not change
+ * under them, since they know where on the host the page is: HYP_PF_CHECKED, which stays, tells
+ * drop_translations that there may be some.
+ *
  * Nothing of this concerns memory that the client changes without KVM (a device's DMA): a CPU compares the
  * code it has with what is there (hyp_as_client_ran), and of an unmarked page it has none.
  */
@@ -208,6 +214,28 @@ static u8 set_code(u8 *pf)
 	return old;
 }
 
+static void note_code(struct hyp_as *as, gpa_t gpa)
+{
+	if (!as->code_seen[gpa >> HYP_PF_CHUNK_SHIFT])
+		__atomic_store_n(&as->code_seen[gpa >> HYP_PF_CHUNK_SHIFT], 1, __ATOMIC_SEQ_CST);
+}
+
+void hyp_as_check_code(struct hyp_as *as, gpa_t gpa)
+{
+	u8 *pf = hyp_as_pf(as, gpa);
+
+	if (!pf)
+		return;
+	note_code(as, gpa);
+	__atomic_fetch_or(pf, HYP_PF_CHECK | HYP_PF_CHECKED, __ATOMIC_SEQ_CST);
+}
+
+void hyp_as_mark_again(struct hyp_cpu *cpu, gpa_t gpa)
+{
+	__atomic_fetch_and(hyp_as_pf(cpu->as, gpa), (u8)~HYP_PF_CHECK, __ATOMIC_SEQ_CST);
+	hyp_as_code_written(cpu, cpu->as, gpa & PAGE_MASK, PAGE_SIZE);
+}
+
 void hyp_as_mark_code(struct hyp_cpu *cpu, gpa_t gpa)
 {
 	const u8 mask = HYP_PF_CODE | HYP_PF_WTLB | HYP_PF_LEAVING;
@@ -216,8 +244,7 @@ void hyp_as_mark_code(struct hyp_cpu *cpu, gpa_t gpa)
 
 	if (!pf || (__atomic_load_n(pf, __ATOMIC_SEQ_CST) & mask) == HYP_PF_CODE)
 		return;
-	if (!as->code_seen[gpa >> HYP_PF_CHUNK_SHIFT])
-		__atomic_store_n(&as->code_seen[gpa >> HYP_PF_CHUNK_SHIFT], 1, __ATOMIC_SEQ_CST);
+	note_code(as, gpa);
 	if (!(set_code(pf) & HYP_PF_WTLB))
 		return;
 	as_lock(as, cpu);
@@ -259,7 +286,7 @@ void hyp_cpu_drop_queued(struct hyp_cpu *cpu)
 				     : 0;
 
 		if (page && !flush)
-			hyp_engine_invalidate(cpu, page & PAGE_MASK, PAGE_SIZE);
+			hyp_engine_drop(cpu, page & PAGE_MASK);
 	}
 	if (flush)
 		hyp_engine_flush(cpu);

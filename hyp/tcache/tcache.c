@@ -24,13 +24,27 @@ struct hyp_block *tcache_lookup(struct hyp_engine *e, u64 pc, gpa_t gpa, u32 key
 	return NULL;
 }
 
+/* The first of those that check themselves. */
+static struct hyp_block *find_checking(struct hyp_engine *e, u64 pc, gpa_t gpa, u32 key)
+{
+	for (u32 i = e->hash[block_hash(pc, gpa, key)]; i != TCACHE_NONE; i = e->blocks[i].hash_next) {
+		struct hyp_block *b = &e->blocks[i];
+
+		if (b->checks && b->gpa == gpa && b->pc == pc && b->key == key)
+			return b;
+	}
+	return NULL;
+}
+
 struct hyp_block *tcache_add(struct hyp_engine *e)
 {
 	struct hyp_block *b = &e->blocks[e->n_blocks];
 
 	b->gpa2 = TCACHE_NO_GPA;
 	b->dead = false;
+	b->looks = 0;
 	b->fails = 0;
+	b->checks = TCACHE_MARKED;
 	b->n_tail = 0;
 	b->map = e->n_maps;
 	return b;
@@ -58,7 +72,12 @@ static u64 block_granules(const struct hyp_block *b, unsigned which)
 {
 	if (which)
 		return granules(0, b->guest_len - (PAGE_SIZE - (b->gpa & ~PAGE_MASK)));
-	return granules(b->gpa & ~PAGE_MASK, b->guest_len);
+	return granules(b->gpa & ~PAGE_MASK, b->guest_len) | b->looks;
+}
+
+void tcache_note_look(struct hyp_block *b, unsigned off, unsigned len)
+{
+	b->looks |= granules(off, len);
 }
 
 static void page_link(struct hyp_engine *e, struct hyp_block *b, unsigned which)
@@ -78,18 +97,6 @@ static void page_link(struct hyp_engine *e, struct hyp_block *b, unsigned which)
 	p->granules |= block_granules(b, which);
 }
 
-void tcache_publish(struct hyp_engine *e, struct hyp_block *b)
-{
-	u32 *head = &e->hash[block_hash(b->pc, b->gpa, b->key)];
-
-	b->hash_next = *head;
-	*head = (u32)(b - e->blocks);
-	page_link(e, b, 0);
-	if (b->gpa2 != TCACHE_NO_GPA)
-		page_link(e, b, 1);
-	e->n_blocks++;
-}
-
 static void patch_jump(struct hyp_engine *e, u32 at, u32 to)
 {
 	u8 *p = e->rw + at;
@@ -98,19 +105,75 @@ static void patch_jump(struct hyp_engine *e, u32 at, u32 to)
 	*(u32 *)(p + 1) = to - (at + 5);
 }
 
+/* Behind the last of the family that starts with `first`. */
+static void add_variant(struct hyp_engine *e, struct hyp_block *first, struct hyp_block *b)
+{
+	while (first->next != TCACHE_NONE)
+		first = &e->blocks[first->next];
+	first->next = (u32)(b - e->blocks);
+	patch_jump(e, first->miss, b->direct);
+	b->checks = TCACHE_VARIANT;
+}
+
+static void kill_one(struct hyp_engine *e, struct hyp_block *b)
+{
+	b->dead = true;
+	patch_jump(e, b->ind, e->stub_jc_miss);
+	patch_jump(e, b->direct, b->end - TCACHE_DEAD_STUB);
+}
+
 void tcache_kill(struct hyp_engine *e, struct hyp_block *b)
 {
 	u32 *link = &e->hash[block_hash(b->pc, b->gpa, b->key)];
-	u32 self = (u32)(b - e->blocks);
 
 	if (b->dead)
 		return;
-	b->dead = true;
-	while (*link != self)
+	if (b->checks == TCACHE_VARIANT)
+		b = find_checking(e, b->pc, b->gpa, b->key);
+	while (*link != (u32)(b - e->blocks))
 		link = &e->blocks[*link].hash_next;
 	*link = b->hash_next;
-	patch_jump(e, b->ind, e->stub_jc_miss);
-	patch_jump(e, b->direct, b->end - TCACHE_DEAD_STUB);
+	kill_one(e, b);
+	while (b->checks && b->next != TCACHE_NONE) {
+		b = &e->blocks[b->next];
+		kill_one(e, b);
+	}
+}
+
+void tcache_publish(struct hyp_engine *e, struct hyp_block *b)
+{
+	u32 *head = &e->hash[block_hash(b->pc, b->gpa, b->key)];
+	struct hyp_block *first = b->checks ? find_checking(e, b->pc, b->gpa, b->key) : NULL;
+
+	if (first && (first->gpa2 & b->gpa2) != TCACHE_NO_GPA) {
+		tcache_kill(e, first); /* look-ups have to see that the second page is the same */
+		first = NULL;
+	}
+	if (first) {
+		add_variant(e, first, b);
+	} else {
+		b->hash_next = *head;
+		*head = (u32)(b - e->blocks);
+	}
+	page_link(e, b, 0);
+	if (b->gpa2 != TCACHE_NO_GPA)
+		page_link(e, b, 1);
+	e->n_blocks++;
+}
+
+bool tcache_limit_variants(struct hyp_engine *e, u64 pc, gpa_t gpa, u32 key)
+{
+	struct hyp_block *first = find_checking(e, pc, gpa, key);
+	unsigned n = 1;
+
+	if (!first)
+		return false;
+	for (struct hyp_block *b = first; b->next != TCACHE_NONE; b = &e->blocks[b->next])
+		n++;
+	if (n < TCACHE_VARIANTS)
+		return false;
+	tcache_kill(e, first);
+	return true;
 }
 
 void tcache_forward(struct hyp_engine *e, struct hyp_block *b, u32 to)
@@ -171,7 +234,7 @@ void tcache_compare_page(struct hyp_cpu *cpu, gpa_t gpa, const u8 *page)
 	for (u32 i = p->first; i != TCACHE_NONE; i = e->blocks[i / 2].page_next[i & 1]) {
 		struct hyp_block *b = &e->blocks[i / 2];
 
-		if (b->dead || tcache_block_sum(b, i & 1, page) == b->sum[i & 1])
+		if (b->dead || b->checks || tcache_block_sum(b, i & 1, page) == b->sum[i & 1])
 			continue;
 		tcache_kill(e, b);
 		changed = true;

@@ -23,6 +23,7 @@ struct hyp_block {
 	u64 pc;     /* linear address of the first instruction */
 	gpa_t gpa;  /* its guest-physical address */
 	gpa_t gpa2; /* first byte in a second page, or TCACHE_NO_GPA */
+	u64 looks;  /* 64-byte pieces of the first page that it also depends on: which flags code there needs */
 	u32 key;    /* see hyp_block_key */
 	u32 ind;    /* offset of the checked entry (r14 = pc) in the code area */
 	u32 direct; /* offset of the unchecked entry */
@@ -30,13 +31,28 @@ struct hyp_block {
 	u32 map;    /* first entry in the instruction map */
 	u32 hash_next;
 	u32 page_next[2]; /* next block with code in the same page (first, second) */
-	u32 sum[2]; /* of the guest's bytes in the first and the second page */
+	union {
+		u32 sum[2]; /* of the guest's bytes in the first and the second page */
+		struct {    /* of a block that checks itself */
+			u32 next; /* the one to try if it finds other bytes, TCACHE_NONE: none */
+			u32 miss; /* offset of the jump there */
+		};
+	};
 	u16 guest_len;
 	u8 n_insns;
 	bool dead;
 	u16 n_tail; /* entries in the instruction map behind the instructions': code off the hot line */
 	u8 fails; /* planned checks given up */
+	u8 checks; /* enum tcache_checks */
 };
+
+/*
+ * Blocks that check themselves (rewrite/x86/xlate_self.c) may be several for one place, with different bytes.
+ * The first made of them is found by look-ups; each jumps to the next if the bytes are not its own, and the
+ * last leaves translated code. They die together.
+ */
+enum tcache_checks { TCACHE_MARKED, TCACHE_CHECKS, TCACHE_VARIANT };
+#define TCACHE_VARIANTS 4
 
 /* Host offset from the block's direct entry -> guest offset from its pc, and which guest registers are
  * elsewhere while the instruction accesses memory. */
@@ -52,6 +68,7 @@ struct hyp_insn_map {
 #define TCACHE_HOT 64u
 #define TCACHE_LOOKS 16u
 #define TCACHE_NO_CELL 1024u
+#define TCACHE_MOVES 64u
 
 struct hyp_engine {
 	struct hyp_code_area area;
@@ -65,14 +82,16 @@ struct hyp_engine {
 	u32 str_stub[24]; /* see HYP_FAST_STR */
 	u16 n_cells[HYP_TLB_PARTS];         /* handed out last */
 	u64 unplanned[256];                 /* see hyp_cell_failed */
-	/* heat.c: pages found executing; by hash, hot pages and places whose cells were taken, a bit each */
+	/* heat.c: pages found executing; by hash, hot pages and places whose cells were taken, blocks that change, a bit each */
 	struct tcache_look {
 		u64 page;
 		u32 n;
 	} look[TCACHE_LOOKS];
 	u64 hot[TCACHE_HOT];
 	u64 no_cell[TCACHE_NO_CELL];
+	u64 moves[TCACHE_MOVES]; /* blocks whose branch at the end has a target that changes */
 	bool always_hot; /* KUSE_HYP_ENGINE=hot: cells from the beginning */
+	bool always_checks; /* KUSE_HYP_ENGINE=checked: all blocks check themselves */
 
 	struct hyp_block *blocks;
 	u32 n_blocks, max_blocks;
@@ -95,6 +114,8 @@ void tcache_destroy(struct hyp_cpu *cpu);
 struct hyp_block *tcache_lookup(struct hyp_engine *e, u64 pc, gpa_t gpa, u32 key);
 struct hyp_block *tcache_add(struct hyp_engine *e); /* next free block, not yet findable */
 void tcache_publish(struct hyp_engine *e, struct hyp_block *b);
+/* The block depends on these bytes of its page, too. */
+void tcache_note_look(struct hyp_block *b, unsigned off, unsigned len);
 /* Checksum of the block's bytes in one of its pages, which is at `page` on the host. */
 u32 tcache_block_sum(const struct hyp_block *b, unsigned which, const u8 *page);
 /* Kills the blocks with code in gpa's page whose bytes are no longer those they were made from. */
@@ -107,6 +128,8 @@ void tcache_compare_watched(struct hyp_cpu *cpu);
 /* The direct entry of dead block `b` leads to the code at offset `to` from now on. */
 void tcache_forward(struct hyp_engine *e, struct hyp_block *b, u32 to);
 void tcache_kill(struct hyp_engine *e, struct hyp_block *b);
+/* The block that checks itself at that place is dropped with its variants, if they are as many as may be. */
+bool tcache_limit_variants(struct hyp_engine *e, u64 pc, gpa_t gpa, u32 key);
 struct hyp_block *tcache_find_host(struct hyp_engine *e, u64 host_pc);
 /* Where the guest was when host_pc ran, as a linear address; 0 where no block is there any more. */
 u64 tcache_guest_pc(struct hyp_engine *e, u64 host_pc);

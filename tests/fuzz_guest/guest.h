@@ -49,7 +49,7 @@ u64 gpa_random(struct fuzz_rng *r);      /* a page of a slot, or near one */
 
 /* x86/, arm64/ */
 extern const char program_name[];
-extern const char *const engines[3]; /* the interpreter's name, the others' */
+extern const char *const engines[4]; /* the interpreter's name, the others' */
 void memory_random(struct fuzz_rng *r); /* tables and code in slot 0 */
 void cpu_start(struct fuzz_rng *r, struct hyp_cpu *cpu); /* all of its state, at random */
 /* False: go on somewhere else. */

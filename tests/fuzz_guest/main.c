@@ -73,7 +73,7 @@ static void run_case(struct fuzz_rng *r)
 	memory_random(r);
 	as = space_as();
 	if (!engine_given)
-		setenv("KUSE_HYP_ENGINE", engines[fuzz_chance(r, 75) ? 1 + fuzz_chance(r, 50) : 0], 1);
+		setenv("KUSE_HYP_ENGINE", engines[fuzz_chance(r, 75) ? 1 + fuzz_u64(r) % 3 : 0], 1);
 	for (unsigned i = 0; i < n; i++) {
 		own[i] = hyp_cpu_create(as, i);
 		if (!own[i])

@@ -41,6 +41,7 @@ struct sequence {
 #include "tests/golden/kernel64.inc"
 #include "tests/golden/user64.inc"
 #include "tests/golden/user64_cold.inc"
+#include "tests/golden/user64_checked.inc"
 #undef SEQ
 #define SEQ(name, text) \
 	__asm__(".pushsection .rodata\n.code32\ngolden_" #name ":\n" text "; ud2\ngolden_end_" #name \
@@ -53,6 +54,7 @@ struct sequence {
 #include "tests/golden/user32.inc"
 #include "tests/golden/user64.inc"
 #include "tests/golden/user64_cold.inc"
+#include "tests/golden/user64_checked.inc"
 #undef SEQ
 
 #define SEQ(name, text) { #name, golden_##name, golden_end_##name },
@@ -61,6 +63,9 @@ static const struct sequence user64[] = {
 };
 static const struct sequence user64_cold[] = {
 #include "tests/golden/user64_cold.inc"
+};
+static const struct sequence user64_checked[] = {
+#include "tests/golden/user64_checked.inc"
 };
 static const struct sequence kernel64[] = {
 #include "tests/golden/kernel64.inc"
@@ -77,13 +82,16 @@ static const struct group {
 	u32 key;
 	const struct sequence *seq;
 	size_t n;
-	bool hot;
+	bool hot, checked;
 } groups[] = {
 	{ "user64", 0x401000, HYP_TLB_USER | KEY_VECTOR, user64, ARRAY_SIZE(user64), true },
 	{ "user64_cold", 0x7f1234567000, HYP_TLB_USER | KEY_VECTOR, user64_cold, ARRAY_SIZE(user64_cold), false },
 	{ "kernel64", 0xffffffff81001000, HYP_TLB_KERNEL | KEY_VECTOR | KEY_CPL0 | KEY_SMAP, kernel64,
 	  ARRAY_SIZE(kernel64), false },
 	{ "user32", 0x8049000, HYP_TLB_USER | KEY_VECTOR | KEY_CODE32, user32, ARRAY_SIZE(user32), true },
+	/* last: the page stays so */
+	{ "user64_checked", 0x401000, HYP_TLB_USER | KEY_VECTOR, user64_checked, ARRAY_SIZE(user64_checked), false,
+	  true },
 };
 
 /* ---- names -------------------------------------------------------------------------------------- */
@@ -121,6 +129,7 @@ struct listing {
 	unsigned cell[26]; /* letters given out */
 	unsigned n_cells;
 	bool guest_code; /* that is being decoded, not the host's */
+	const u8 *ram;
 };
 
 static void cell_name(struct listing *l, size_t at, char *text, size_t len)
@@ -236,6 +245,17 @@ static void name_field(struct listing *l, struct line *i)
 	snprintf(number, sizeof(i->text) - (size_t)(number - i->text), "%s%s", name, rest);
 }
 
+/* The host address of one of the block's bytes. */
+static void name_code(struct listing *l, struct line *i)
+{
+	u64 at = i->op[1].imm.value.u - (u64)(l->ram + GPA);
+
+	if (i->z.mnemonic == ZYDIS_MNEMONIC_MOV && i->op[1].type == ZYDIS_OPERAND_TYPE_IMMEDIATE &&
+	    at < PAGE_SIZE)
+		snprintf(i->text, sizeof(i->text), "mov %s, host address of guest+0x%" PRIx64,
+			 ZydisRegisterGetString(i->op[0].reg.value), at);
+}
+
 static void name_target(struct listing *l, struct line *i, u32 at, s64 distance)
 {
 	char name[64];
@@ -259,7 +279,7 @@ static bool decode(struct listing *l, struct line *i, const u8 *code, u32 at)
 	if (is_branch(i, &distance))
 		name_target(l, i, at, distance);
 	else if (!l->guest_code)
-		name_field(l, i);
+		name_field(l, i), name_code(l, i);
 	return true;
 }
 
@@ -303,7 +323,7 @@ static u32 data_behind(struct listing *l, const struct line *i, u32 at)
 static void print_site(struct listing *l, const struct hyp_site *site)
 {
 	static const char *const kinds[SITE_NR] = { "mem",  "check",   "masked", "interp", "edge",
-						    "poll", "jc_miss", "dead",   "helper" };
+						    "poll", "jc_miss", "dead",   "changed", "helper" };
 	static const char *const helper_names[] = {
 #define HELPER(id, mnemonic, flags) #id,
 #include "hyp/rewrite/x86/helpers.inc"
@@ -419,6 +439,7 @@ static void print_sequence(struct listing *l, const struct sequence *s, u8 *ram)
 	memcpy(ram + GPA, s->code, len);
 	hyp_engine_flush(l->cpu);
 	l->cpu->engine->always_hot = l->group->hot;
+	l->cpu->engine->always_checks = l->group->checked;
 	memset(l->cpu->engine->n_cells, 0, sizeof(l->cpu->engine->n_cells));
 	l->b = xlate_block(l->cpu, l->group->pc, GPA, ram + GPA, l->group->key);
 	l->n_labels = l->n_cells = 0;
@@ -438,7 +459,7 @@ static void print_sequence(struct listing *l, const struct sequence *s, u8 *ram)
 
 static char *list_group(struct hyp_cpu *cpu, u8 *ram, const struct group *g)
 {
-	struct listing l = { .cpu = cpu, .group = g };
+	struct listing l = { .cpu = cpu, .group = g, .ram = ram };
 	char *text = NULL;
 	size_t len;
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * cpus: 2. One CPU changes what the other executes and translates: code written on CPU 1 and run on
- * CPU 0 after a flag, an instruction patched by way of INT3 while CPU 0 runs it, a page remapped with
- * an IPI, and the same with the IPI's handler reloading CR3.
+ * cpus: 2. One CPU changes what the other executes and translates: code written on CPU 1 and run on CPU 0
+ * after a flag, an instruction patched by way of INT3 while CPU 0 runs it, a page remapped with an IPI, and
+ * the same with the IPI's handler reloading CR3. The patched page also is one that CPU 0 has changed many
+ * times itself.
  */
 #include "guest/lib/guest.h"
 
@@ -37,7 +38,8 @@ static void on_flush(struct frame *f)
 	apic_write(APIC_EOI, 0);
 }
 
-/* turn 1: write code number `want`. 2: read VA into `have` and answer IPIs. 3: patch by INT3 for ever. */
+/* turn 1: write code number `want`. 2: read VA into `have` and answer IPIs. 3: patch by INT3 for ever,
+ * 4: no more. */
 static void ap(void)
 {
 	apic_enable();
@@ -53,6 +55,8 @@ static void ap(void)
 			code[0] = 0xcc;
 			*(volatile u32 *)(code + 1) = (u8)(code[1] + 1) * 0x01010101u;
 			code[0] = 0xb8;
+		} else if (turn == 4) {
+			turn = 0;
 		}
 		pause();
 	}
@@ -111,13 +115,23 @@ static void on_bp(struct frame *f)
 	traps++;
 }
 
+static void change_often(void)
+{
+	for (u32 i = 0; i < 200; i++) {
+		write_code(code, i);
+		CHECK_EQ(run(), i);
+	}
+}
+
 /* Whatever is executed is either INT3 or a whole immediate with four equal bytes. */
-static void patched_under_us(void)
+static void patched_under_us(bool changed_before)
 {
 	u32 torn = 0;
 
 	trap_handler(V_BP, on_bp);
 	code = (u8 *)page_alloc() + 59; /* the immediate is aligned: 59 + 1 = 60 */
+	if (changed_before)
+		change_often();
 	write_code(code, 0);
 	turn = 3;
 	for (u32 i = 0; i < 20 * ROUNDS; i++) {
@@ -125,7 +139,9 @@ static void patched_under_us(void)
 
 		torn += v != (v & 0xff) * 0x01010101u;
 	}
-	turn = 0;
+	turn = 4;
+	while (turn == 4)
+		pause();
 	trap_handler(V_BP, NULL);
 	CHECK_EQ(torn, 0);
 }
@@ -141,7 +157,8 @@ int guest_main(void)
 		return 0;
 	code_from_the_other();
 	shoot_down();
-	patched_under_us();
+	patched_under_us(false);
+	patched_under_us(true);
 	stop = 1;
 	return 0;
 }

@@ -134,6 +134,10 @@ static void stress_page(u8 *p, u32 *v, u32 stores)
 {
 	volatile u64 *data = (u64 *)(p + 512);
 
+	for (u32 i = 0; stores % 4 == 0 && i < 100; i++) { /* a page whose code changes often */
+		write_code(p + 3, *v + i);
+		wrong += run(p + 3) != *v + i;
+	}
 	write_code(p + 3, *v);
 	write_code(p + 2048, *v);
 	current = p;

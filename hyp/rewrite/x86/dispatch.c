@@ -83,6 +83,22 @@ static bool same_second_page(struct hyp_cpu *cpu, struct hyp_block *b)
 	return true;
 }
 
+/* A new block. NULL: interpret. */
+static struct hyp_block *make_block(struct hyp_cpu *cpu, u64 pc, gpa_t gpa, const u8 *host, u32 key)
+{
+	struct hyp_block *b = xlate_block(cpu, pc, gpa, host, key);
+	const struct hyp_itlb_entry *e = fetched_page(cpu, pc);
+
+	if (!b)
+		return NULL;
+	if (unlikely(!(key & KEY_CPL0) && e && e->gpa & HYP_ITLBE_RW && !b->checks))
+		tcache_watch(cpu->engine, gpa);
+	cpu->stats[HYP_STAT_blocks]++;
+	cpu->stats[HYP_STAT_insns] += b->n_insns;
+	cpu->stats[HYP_STAT_host_bytes] += b->end - b->ind;
+	return b;
+}
+
 /* Block at linear address pc under the current mode; translated if need be. NULL with *ret: X86_FAULT
  * (fetch fault), X86_EXIT meaning "interpret it" (no RAM, or a second page that faults). */
 static struct hyp_block *find_block(struct hyp_cpu *cpu, u64 pc, u32 key, enum x86_ret *ret)
@@ -100,17 +116,7 @@ static struct hyp_block *find_block(struct hyp_cpu *cpu, u64 pc, u32 key, enum x
 		return NULL;
 	if (b && !b->dead)
 		return b;
-	b = xlate_block(cpu, pc, gpa, host, key);
-	if (b) {
-		const struct hyp_itlb_entry *e = fetched_page(cpu, pc);
-
-		if (unlikely(!(key & KEY_CPL0) && e && e->gpa & HYP_ITLBE_RW))
-			tcache_watch(cpu->engine, gpa);
-		cpu->stats[HYP_STAT_blocks]++;
-		cpu->stats[HYP_STAT_insns] += b->n_insns;
-		cpu->stats[HYP_STAT_host_bytes] += b->end - b->ind;
-	}
-	return b;
+	return make_block(cpu, pc, gpa, host, key);
 }
 
 /* A block's second page need not have been fetched; "not global" would empty the jump cache at MOV CR3. */
@@ -462,9 +468,38 @@ static int site_dead(struct hyp_cpu *cpu, const struct hyp_site *site, u64 *code
 	cpu->s.rip = pc;
 	sync_flags(cpu);
 	ret = look_up_rip(cpu, code);
-	if (ret == GO_ON && generation == cpu->engine->generation)
+	if (ret == GO_ON && generation == cpu->engine->generation &&
+	    tcache_find_host(cpu->engine, *code)->gpa2 == TCACHE_NO_GPA) /* which is never linked */
 		tcache_forward(cpu->engine, old, (u32)(*code - (u64)cpu->engine->rx));
 	return ret;
+}
+
+/* The new block becomes a variant of those that are there (tcache_publish). */
+static int site_changed(struct hyp_cpu *cpu, const struct hyp_site *site, u64 *code)
+{
+	u32 key = current_key(cpu);
+	struct hyp_block *b;
+	enum x86_ret ret;
+	gpa_t gpa;
+	u8 *host;
+
+	cpu->stats[HYP_STAT_changed]++;
+	cpu->s.rip = block_of(cpu, site)->pc;
+	sync_flags(cpu);
+	if (cpu->attention)
+		return interrupted(cpu);
+	host = hyp_mem_ptr(cpu, cpu->s.rip, X86_ACC_X, &gpa, &ret);
+	if (!host)
+		return ret == X86_FAULT ? X86_FAULT : interpret(cpu);
+	if (tcache_limit_variants(cpu->engine, cpu->s.rip, gpa, key))
+		hyp_note_moves(cpu->engine, cpu->s.rip);
+	b = make_block(cpu, cpu->s.rip, gpa, host, key);
+	if (!b)
+		return interpret(cpu);
+	if (b->checks != TCACHE_VARIANT)
+		fill_jc(cpu, b);
+	*code = code_at(cpu, b->direct);
+	return GO_ON;
 }
 
 typedef int (*site_handler)(struct hyp_cpu *cpu, const struct hyp_site *site, u64 *code);
@@ -473,7 +508,7 @@ static const site_handler handlers[SITE_NR] = {
 	[SITE_MEM] = site_mem,       [SITE_MASKED] = site_masked,   [SITE_CHECK] = site_check,
 	[SITE_INTERP] = site_interp,   [SITE_EDGE] = site_edge,
 	[SITE_POLL] = site_poll,     [SITE_JC_MISS] = site_jc_miss, [SITE_DEAD] = site_dead,
-	[SITE_HELPER] = site_helper,
+	[SITE_CHANGED] = site_changed, [SITE_HELPER] = site_helper,
 };
 
 /* signal.c has stored everything. */

@@ -60,6 +60,7 @@ enum hyp_site_kind {
 	SITE_POLL,    /* struct hyp_edge_site: attention word set on the way to target */
 	SITE_JC_MISS, /* S1 is the target */
 	SITE_DEAD,    /* the block was invalidated: look its pc up again */
+	SITE_CHANGED, /* a block that checks itself found other bytes, and has no variants left to try */
 	SITE_HELPER,  /* struct hyp_edge_site: helpers[patch] with operand `target`; resumes behind */
 	SITE_NR
 };
@@ -116,6 +117,9 @@ bool hyp_has_no_cell(const struct hyp_engine *e, u64 pc);
 void hyp_heat(struct hyp_cpu *cpu, gpa_t gpa);
 /* The instruction at pc, of block b, goes without a cell from now on; the block is dropped. */
 void hyp_take_cell(struct hyp_cpu *cpu, struct hyp_block *b, u64 pc);
+/* The block at pc changed more often than there may be variants. */
+void hyp_note_moves(struct hyp_engine *e, u64 pc);
+bool hyp_moves(const struct hyp_engine *e, u64 pc);
 #define HYP_TURNS 16384 /* backward branches in code without cells between two looks at where they are */
 
 /* tramp.c */

@@ -13,6 +13,9 @@
  * Places that refill their cells all the time (hyp_cell_judge) lose them for good, and their blocks are
  * made anew.
  *
+ * The same way it is remembered of blocks that check themselves which change so often that the branch at
+ * their end takes its displacement from the guest's code.
+ *
  * Guest-live.
  */
 #include "hyp/mem/as.h"
@@ -83,6 +86,21 @@ void hyp_heat(struct hyp_cpu *cpu, gpa_t gpa)
 bool hyp_has_no_cell(const struct hyp_engine *e, u64 pc)
 {
 	return bit_of(e->no_cell, place_bit(pc));
+}
+
+static u32 block_bit(u64 pc)
+{
+	return hash(pc) % (TCACHE_MOVES * 64);
+}
+
+bool hyp_moves(const struct hyp_engine *e, u64 pc)
+{
+	return bit_of(e->moves, block_bit(pc));
+}
+
+void hyp_note_moves(struct hyp_engine *e, u64 pc)
+{
+	e->moves[block_bit(pc) / 64] |= 1ull << block_bit(pc) % 64;
 }
 
 void hyp_take_cell(struct hyp_cpu *cpu, struct hyp_block *b, u64 pc)

@@ -171,6 +171,8 @@ enum hyp_exit hyp_cpu_run(struct hyp_cpu *cpu)
 	cpu->doing = 0; /* the last run may have ended in a guard */
 	cpu->stats[HYP_STAT_runs]++;
 	hyp_keys_changed(cpu); /* KVM may have written anything */
+	if (unlikely(cpu->n_checked))
+		hyp_reuse_calm(cpu);
 	if (unlikely(cpu->engine->n_watched))
 		tcache_compare_watched(cpu);
 	cpu->df = cpu->s.rflags & X86_FL_DF; /* lives there while we run */

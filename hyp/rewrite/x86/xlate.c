@@ -58,7 +58,7 @@ static void decode_block(struct xlate *x, u64 pc)
 		}
 		pc += in->len;
 		branches += in->cls == INSN_JCC;
-		if (ends_block(in) || branches == XLATE_MAX_BRANCHES) {
+		if (ends_block(in) || x_self_ends(x, in) || branches == XLATE_MAX_BRANCHES) {
 			x->n++;
 			return;
 		}
@@ -74,6 +74,14 @@ static bool mark_page(struct hyp_cpu *cpu, gpa_t gpa, u64 pc)
 
 	hyp_as_mark_code(cpu, gpa);
 	return !hyp_stores_pending(cpu, gpa) && *tag == fetched;
+}
+
+/* Do blocks with code in gpa's page check themselves? Otherwise it is to be marked. */
+static bool checks_itself(struct hyp_cpu *cpu, gpa_t gpa)
+{
+	if (unlikely(cpu->engine->always_checks))
+		hyp_as_check_code(cpu->as, gpa);
+	return hyp_must_check_itself(cpu->as, gpa);
 }
 
 /* The first instruction spans two pages. */
@@ -92,10 +100,13 @@ static bool decode_straddler(struct xlate *x, u64 pc)
 		x->cpu->s.cr2 = cr2;
 		return false;
 	}
-	if (!mark_page(x->cpu, gpa2, pc))
+	if (checks_itself(x->cpu, gpa2))
+		x->self = true;
+	else if (!mark_page(x->cpu, gpa2, pc))
 		return false;
 	memcpy(buf, x->page_host + (pc & ~PAGE_MASK), head);
 	memcpy(buf + head, next, sizeof(buf) - head);
+	x_copy_second(x, buf, head, next);
 	x->b->gpa2 = gpa2;
 	x->n = 1;
 	if (!insn_decode(&x->insn[0], buf, sizeof(buf), pc, x->code_size))
@@ -251,6 +262,8 @@ static void emit_block(struct xlate *x)
 	x->cur = &x->insn[0];
 	x->flags_held = false;
 	x_entry(x);
+	if (x->n_pre)
+		*map++ = (struct hyp_insn_map){ 0, INSN_MAP_SPILLED(X86_RCX) };
 	for (unsigned i = 0; i < x->n; i++) {
 		x->cur = &x->insn[i];
 		map[i].host = (u16)(x_here(x) - x->b->direct);
@@ -269,11 +282,11 @@ static void emit_block(struct xlate *x)
 	x_side_edges(x);
 	x->cur = &x->insn[x->n - 1];
 	x_emit_cold(x);
-	eng->n_maps += x->n + x->b->n_tail;
+	eng->n_maps += x->n_pre + x->n + x->b->n_tail;
 	drop_writable(eng, eng->next, ALIGN_UP(x_here(x), 16u));
 	eng->next = ALIGN_UP(x_here(x), 16u);
 	x->b->end = x_here(x);
-	x->b->n_insns = (u8)x->n;
+	x->b->n_insns = (u8)(x->n_pre + x->n);
 	x->b->guest_len = (u16)(x->cur->pc + x->cur->len - x->b->pc);
 }
 
@@ -289,7 +302,7 @@ static void begin(struct xlate *x, struct hyp_cpu *cpu, u64 pc, const u8 *host)
 	x->e.p = eng->rw + eng->next;
 	x->page = pc & PAGE_MASK;
 	x->page_host = (const u8 *)((u64)host & PAGE_MASK);
-	x->n_cold = x->n_side = 0;
+	x->n_cold = x->n_side = x->n_pre = 0;
 	x->s2_check = -1;
 	x->b = tcache_add(eng);
 	x->block_idx = (u32)(x->b - eng->blocks);
@@ -307,10 +320,13 @@ static struct hyp_block *translate(struct hyp_cpu *cpu, u64 pc, gpa_t gpa, const
 {
 	struct xlate *x = cpu->engine->xlate;
 
-	if (!mark_page(cpu, gpa, pc))
+	x->self = checks_itself(cpu, gpa);
+	if (!x->self && !mark_page(cpu, gpa, pc))
 		return NULL;
 	hyp_fpu_put(cpu);
 	begin(x, cpu, pc, host);
+	if (x->self)
+		x_copy_code(x, host);
 	x->key = key;
 	x->part = KEY_PART(key);
 	x->code_size = key & KEY_CODE32 ? 32 : 64;
@@ -324,7 +340,8 @@ static struct hyp_block *translate(struct hyp_cpu *cpu, u64 pc, gpa_t gpa, const
 	find_liveness(x);
 	x_plan(x);
 	emit_block(x);
-	note_sums(x->b, cpu, x->page_host);
+	if (!x->self)
+		note_sums(x->b, cpu, x->page_host);
 	tcache_publish(x->eng, x->b);
 	return x->b;
 }

@@ -10,7 +10,7 @@
 #define XLATE_MAX_INSNS 48
 #define XLATE_MAX_BRANCHES 4 /* conditional branches in one block */
 #define XLATE_MAX_COLD 256
-#define XLATE_MAX_MAPS (XLATE_MAX_INSNS + XLATE_MAX_COLD + XLATE_MAX_BRANCHES)
+#define XLATE_MAX_MAPS (1 + XLATE_MAX_INSNS + XLATE_MAX_COLD + XLATE_MAX_BRANCHES)
 #define XLATE_MAX_BYTES (64u << 10) /* room a block may need */
 
 /* Code out of the hot line, emitted after the block's body. */
@@ -78,6 +78,12 @@ struct xlate {
 	struct cold cold[XLATE_MAX_COLD];
 	struct insn insn[XLATE_MAX_INSNS];
 	struct insn look; /* for looking ahead */
+	/* xlate_self.c */
+	bool self;       /* the block checks itself */
+	unsigned n_pre;  /* entries in the instruction map in front of the instructions' */
+	const u8 *where; /* the page's bytes; page_host is `copy` */
+	const u8 *where2;
+	u8 copy[PAGE_SIZE], copy2[16]; /* of the block's bytes in its page, and in the next one */
 };
 
 #define OFF(field) ((u32)offsetof(struct hyp_cpu, field))
@@ -137,7 +143,7 @@ static inline u32 x_here(struct xlate *x)
 /* What is emitted next is off the hot line, and the instruction's at guest_off: for profiles. */
 static inline void x_note_tail(struct xlate *x, u16 guest_off)
 {
-	struct hyp_insn_map *m = x->eng->maps + x->eng->n_maps + x->n + x->b->n_tail++;
+	struct hyp_insn_map *m = x->eng->maps + x->eng->n_maps + x->n_pre + x->n + x->b->n_tail++;
 
 	*m = (struct hyp_insn_map){ (u16)(x_here(x) - x->b->direct), guest_off };
 }
@@ -193,6 +199,15 @@ void x_copy(struct xlate *x, const struct insn *in);
 void x_lea(struct xlate *x, const struct insn *in);
 void x_bit_string(struct xlate *x, const struct insn *in);
 void x_vzero(struct xlate *x, const struct insn *in);
+
+/* xlate_self.c */
+void x_copy_code(struct xlate *x, const u8 *host); /* decode from a copy of the code at host */
+void x_copy_second(struct xlate *x, const u8 *bytes, unsigned head, const u8 *next);
+bool x_self_ends(const struct xlate *x, const struct insn *in); /* nothing may follow in the block */
+bool x_self_loads(const struct xlate *x, const struct insn *in); /* its immediate is not compared */
+void x_check_self(struct xlate *x);
+void x_load_target(struct xlate *x, const struct insn *in);
+void x_copy_loading(struct xlate *x, const struct insn *in);
 
 /* xlate_seg.c */
 /* S1: offset -> linear address, where the memory operand's segment is FS or GS. Destroys S2; keeps flags. */

@@ -314,6 +314,10 @@ void x_copy(struct xlate *x, const struct insn *in)
 	struct temps ts = { .n = 0 };
 	struct memref m;
 
+	if (x_self_loads(x, in)) {
+		x_copy_loading(x, in);
+		return;
+	}
 	if (in->has_mem) {
 		m = x_operand(x, in, in->mem_size, in->mem_write);
 		if (in->high8) {

@@ -134,6 +134,8 @@ void x_entry(struct xlate *x)
 		entry_miss(x);
 	e_mov_rr(&x->e, X86_RCX, S2);
 	b->direct = x_here(x);
+	if (x->self)
+		x_check_self(x);
 }
 
 /* ---- which flags a target needs --------------------------------------------------------------- */
@@ -147,7 +149,7 @@ u8 x_live_at(struct xlate *x, u64 target)
 {
 	u8 live = FLAGS_ALL, need = 0;
 
-	for (unsigned i = 0; i < 6 && live; i++) {
+	for (unsigned i = 0; i < 6 && live && !x->self; i++) {
 		struct insn *l = &x->look;
 		unsigned off = (unsigned)(target & ~PAGE_MASK);
 
@@ -155,6 +157,7 @@ u8 x_live_at(struct xlate *x, u64 target)
 		    !insn_decode(l, x->page_host + off, (unsigned)PAGE_SIZE - off, target, x->code_size))
 			break;
 		insn_classify(l, x->key);
+		tcache_note_look(x->b, off, l->len);
 		need |= l->fl_read & live;
 		live &= (u8)~l->fl_write;
 		if (l->cls == INSN_JMP)
@@ -407,6 +410,10 @@ static void load_target(struct xlate *x, const struct insn *in)
 	struct memref m;
 	u8 g;
 
+	if (x_self_loads(x, in)) {
+		x_load_target(x, in);
+		return;
+	}
 	if (in->has_mem) {
 		m = x_operand(x, in, x_word(x), false);
 		e_mem(&x->e, x_is64(x), 0x8b, S1, &m);
@@ -428,9 +435,17 @@ static void flow_call_ind(struct xlate *x, const struct insn *in)
 	indirect(x);
 }
 
+/* A direct branch whose displacement is loaded is an indirect one. */
+static u8 flow_class(const struct xlate *x, const struct insn *in)
+{
+	if (!x_self_loads(x, in))
+		return in->cls;
+	return in->cls == INSN_CALL ? INSN_CALL_IND : INSN_JMP_IND;
+}
+
 bool x_flow(struct xlate *x, const struct insn *in)
 {
-	switch (in->cls) {
+	switch (flow_class(x, in)) {
 	case INSN_JMP:
 		x_edge(x, x_target(x, in));
 		return true;

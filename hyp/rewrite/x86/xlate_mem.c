@@ -228,6 +228,8 @@ static void emit_one_cold(struct xlate *x, struct cold *c)
 	}
 	call_leave(x);
 	e_bytes(&x->e, &c->site, sizeof(c->site));
+	if (c->kind == SITE_CHANGED)
+		return;
 	if (c->kind == SITE_MEM || c->kind == SITE_MASKED || c->kind == SITE_CHECK) {
 		if (c->hold_again)
 			x_save_flags(x);

@@ -280,7 +280,7 @@ static void choose_stack_cells(struct xlate *x)
 
 void x_plan(struct xlate *x)
 {
-	bool planned = x_is64(x) && !hyp_cell_unplanned(x->eng, x->b->pc);
+	bool planned = x_is64(x) && !x->self && !hyp_cell_unplanned(x->eng, x->b->pc);
 	struct place p;
 
 	x->n_checks = 0;

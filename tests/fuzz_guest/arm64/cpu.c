@@ -5,7 +5,7 @@
 #include "tests/fuzz_guest/arm64/arm64.h"
 
 const char program_name[] = "fuzz_guest_arm64";
-const char *const engines[3] = { "interp", "lift", "lift" };
+const char *const engines[4] = { "interp", "lift", "lift", "lift" };
 
 #define ESR_EXTERNAL_ABORT (0x25u << 26 | 1u << 25 | 0x10)
 

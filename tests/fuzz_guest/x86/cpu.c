@@ -5,7 +5,7 @@
 #include "tests/fuzz_guest/x86/x86.h"
 
 const char program_name[] = "fuzz_guest";
-const char *const engines[3] = { "interp", "rewrite", "hot" };
+const char *const engines[4] = { "interp", "rewrite", "hot", "checked" };
 
 /* What KVM would answer, at random. */
 bool exit_answer(struct fuzz_rng *r, struct hyp_cpu *cpu, enum hyp_exit reason)
