@@ -14,8 +14,8 @@
  * has more than 15 bytes, hence of any 15 neighbouring offsets one is the beginning of an instruction. From
  * each of the 15 offsets that are REACH bytes before the find, and from where a function seems to begin,
  * all is decoded up to it. If one of these ways comes to an instruction that begins with the find (after
- * its prefixes), the page is refused. If none does, no program that runs through here in the usual manner
- * does.
+ * its prefixes), the page is refused; it is, too, if none of them gets past the find, since then data lies
+ * before it. Otherwise no program that runs through here in the usual manner comes to it.
  *
  * That is a rule for honest programs, and enough. One that jumps into the middle of its own instructions
  * sees the host's CPUID or time stamp counter, as it might have measured anyway; nothing that protects
@@ -47,9 +47,10 @@ static const struct row rows[256] = {
 	/* SLDT, STR, VERR, VERW. LLDT and LTR are privileged. */
 	[0x00] = {.mem = 1 << 0 | 1 << 1 | 1 << 4 | 1 << 5, .reg = REG(0) | REG(1) | REG(4) | REG(5)},
 	/*
-	 * SGDT, SIDT, SMSW; VMCALL, XGETBV, VMFUNC, VMMCALL, RDPKRU, WRPKRU, RDTSCP, MONITORX, MWAITX, RDPRU.
-	 * VMCALL and VMMCALL: the host's own hypervisor would answer. XEND, XTEST, ENCLU, CLZERO, SERIALIZE and the
-	 * user interrupts' do what they do in the guest or are undefined; the others are privileged.
+	 * SGDT, SIDT, SMSW; VMCALL, XGETBV, VMFUNC, VMMCALL, RDPKRU, WRPKRU, RDTSCP, MONITORX, MWAITX,
+	 * RDPRU. VMCALL and VMMCALL: the host's own hypervisor would answer. XEND, XTEST, ENCLU, CLZERO,
+	 * SERIALIZE and the user interrupts' do what they do in the guest or are undefined; the others are
+	 * privileged.
 	 */
 	[0x01] = {.mem = 1 << 0 | 1 << 1 | 1 << 4,
 		  .reg = BYTE(0xc1) | BYTE(0xd0) | BYTE(0xd4) | BYTE(0xd9) | REG(4) | BYTE(0xee) | BYTE(0xef) | BYTE(0xf9) |
@@ -75,8 +76,9 @@ static const struct row rows[256] = {
 /* No instruction is longer. */
 #define INSN_MAX 15
 /*
- * How far before a find decoding begins. Most ways have met long before they get there: in 9446 pages of
- * libc, cc1, perl, libcrypto and the like 7 were refused for nothing with 64, 29 with 48 and 228 with 32.
+ * How far before a find decoding begins. Most ways have met long before they get there: in 9448 pages of
+ * libc, cc1, perl, libcrypto and the like 20 were refused for nothing with 64, 41 with 48; 13 of the 20
+ * hold tables.
  */
 #define REACH 64
 /* So many finds in a page are judged; one with more is no code, or odd code. */
@@ -175,6 +177,7 @@ static bool matters(const struct scan *c, int at)
 struct window {
 	u8 bytes[REACH + INSN_MAX];
 	bool seen[REACH + 1];
+	bool passed; /* one way has come by the find, inside another instruction */
 	int at, size;
 };
 
@@ -187,12 +190,14 @@ static void open_window(const struct scan *c, int at, struct window *w)
 	for (int i = from; i < to; i++)
 		w->bytes[i - from] = byte_at(c, i);
 	memset(w->seen, 0, sizeof(w->seen));
+	w->passed = false;
 }
 
 /* Decodes from i on. True: comes to an instruction whose opcode is the find. */
 static bool leads_there(const struct scan *c, struct window *w, int i)
 {
 	ZydisDecodedInstruction z;
+	ZyanStatus st;
 	int op;
 
 	while (i <= w->at && !w->seen[i]) {
@@ -201,11 +206,12 @@ static bool leads_there(const struct scan *c, struct window *w, int i)
 			op++;
 		if (op == w->at)
 			return true;
-		if (!ZYAN_SUCCESS(
-			    ZydisDecoderDecodeInstruction(&c->dec, NULL, w->bytes + i, w->size - i, &z)))
+		st = ZydisDecoderDecodeInstruction(&c->dec, NULL, w->bytes + i, w->size - i, &z);
+		if (!ZYAN_SUCCESS(st) && st != ZYDIS_STATUS_NO_MORE_DATA)
 			return false;
-		i += z.length;
+		i += ZYAN_SUCCESS(st) ? z.length : w->size; /* it goes on in the next page */
 	}
+	w->passed |= i > w->at;
 	return false;
 }
 
@@ -229,7 +235,7 @@ static bool begins_at(const struct scan *c, int at)
 	for (int i = w.at - (at & 15); i >= 0; i -= 16)
 		if (looks_like_entry(&w, i) && leads_there(c, &w, i))
 			return true;
-	return false;
+	return !w.passed;
 }
 
 /* A find at this offset makes the page one that may not run. */
