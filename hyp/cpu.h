@@ -91,7 +91,7 @@ struct hyp_itlb_entry {
 };
 #define HYP_ITLB_SIZE 256
 #define HYP_REUSE_PAGES 64
-#define HYP_CHECKED_PAGES 16
+#define HYP_CHECKED_PAGES 64
 
 /* A short list of TLB slots; n > HYP_FILLS_MAX: too many to list. */
 #define HYP_FILLS_MAX 1000
@@ -213,6 +213,7 @@ struct hyp_cpu {
 		u64 until;
 	} checked[HYP_CHECKED_PAGES];
 	u32 n_checked;
+	u64 calm_at; /* the least of `until` */
 	struct hyp_engine *engine; /* rewrite/x86: code cache, jump cache */
 	struct x86_interp *interp; /* sys/x86/interp.c: decode cache, stubs; x86_interp_make() */
 	u64 *stats; /* [HYP_NSTATS], own_stats or where hyp_stats_move said */

@@ -69,23 +69,31 @@ static void calm(struct hyp_cpu *cpu, struct hyp_checked *c, u64 now)
 
 void hyp_reuse_calm(struct hyp_cpu *cpu)
 {
-	u64 now = __builtin_ia32_rdtsc();
+	u64 now = __builtin_ia32_rdtsc(), next = ~0ull;
 
+	if (now <= cpu->calm_at)
+		return;
 	for (u32 i = cpu->n_checked; i-- > 0;)
 		if (now > cpu->checked[i].until)
 			calm(cpu, &cpu->checked[i], now);
+		else
+			next = MIN(next, cpu->checked[i].until);
+	cpu->calm_at = next;
 }
 
-static void note_checked(struct hyp_cpu *cpu, gpa_t gpa, u64 until)
+/* False: too many are. */
+static bool note_checked(struct hyp_cpu *cpu, gpa_t gpa, u64 until)
 {
 	u32 i = 0;
 
 	while (i < cpu->n_checked && cpu->checked[i].gpa != (gpa & PAGE_MASK))
 		i++;
 	if (i == HYP_CHECKED_PAGES)
-		return; /* checks itself for good */
+		return false;
 	cpu->checked[i] = (struct hyp_checked){ gpa & PAGE_MASK, until };
+	cpu->calm_at = cpu->n_checked ? MIN(cpu->calm_at, until) : until;
 	cpu->n_checked = MAX(cpu->n_checked, i + 1);
+	return true;
 }
 
 /* HYP_CHECK_HITS stores into translations of pages that share the slot. Another CPU may have marked the page
@@ -103,8 +111,9 @@ void hyp_reuse_hit(struct hyp_cpu *cpu, gpa_t gpa)
 	if (now - since > CHECK_SOON)
 		return;
 	u->checks = now - u->calm > CHECK_FOR << u->checks ? 0 : MIN(u->checks + 1, CHECKS_MAX);
+	if (!note_checked(cpu, gpa, now + (CHECK_FOR << u->checks)))
+		return;
 	hyp_as_check_code(cpu->as, gpa);
-	note_checked(cpu, gpa, now + (CHECK_FOR << u->checks));
 	hyp_as_unmark_code(cpu, gpa);
 	cpu->stats[HYP_STAT_self_checked]++;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Blocks that check themselves: code in a page that is stored into all the time (mem/reuse.c says which). Such a
- * page is not marked, so stores to it are like any others and nobody is told of them. Instead, the block begins by
- * comparing the guest's bytes with those it was made from:
+ * Blocks that check themselves: code in a page that is stored into all the time (mem/reuse.c says which).
+ * Such a page is not marked, so stores to it are like any others and nobody is told of them. Instead, the
+ * block begins by comparing the guest's bytes with those it was made from:
  *
  *	mov gs:[scratch1], rcx
  *	mov s1, address on the host
@@ -15,8 +15,9 @@
  * on:	...
  *	mov rcx, gs:[scratch1]
  *
- * Immediates of four and eight bytes are what is patched most. They are not compared but loaded from the guest's
- * code where the instruction is executed, so that a change of them costs nothing.
+ * Immediates of four and eight bytes are what is patched most. They are not compared but loaded from the
+ * guest's code where the instruction is executed, so that a change of them costs nothing. So is the target of
+ * the branch at the end of a block that has had more versions than are kept.
  *
  * Why that is enough. A CPU sees its own stores to code at once: a block ends behind every instruction that
  * may store, and what follows checks itself. Those of other CPUs, and of devices, it has to see when it is
