@@ -103,7 +103,7 @@ struct frame {
 	u64 vector, error, rip, cs, rflags, rsp, ss;
 };
 enum { V_DE = 0, V_DB = 1, V_BP = 3, V_OF = 4, V_UD = 6, V_NM = 7, V_DF = 8, V_TS = 10, V_NP = 11,
-       V_SS = 12, V_GP = 13, V_PF = 14, V_MF = 16, V_AC = 17, V_XM = 19, V_USER_RETURN = 0x41 };
+       V_SS = 12, V_GP = 13, V_PF = 14, V_MF = 16, V_AC = 17, V_XM = 19, V_USER_RETURN = 0x41, V_SYSTEM_CALL = 0x42 };
 /* The last exception caught by trap_call. */
 struct trap { struct frame f; u64 cr2; };
 extern struct trap trap;
@@ -115,6 +115,9 @@ int trap_of(void (*fn)(u64), u64 arg);
 void trap_handler(u8 vector, void (*fn)(struct frame *));
 /* Vector uses this stack (IST slot 1..7); 0: none. */
 void trap_ist(u8 vector, u8 slot, u64 stack_top);
+/*
+ * V_SYSTEM_CALL's gate is open to ring 3, too. INT 0x80 has a meaning on some hosts: its own test has that.
+ */
 /* Runs fn(arg) in ring 3 on a stack of its own. It ends by user_return(v) or an exception: the
  * vector (V_USER_RETURN for the first), details in `trap` (user_return's v is trap.f.rax). */
 int user_call(void (*fn)(u64), u64 arg);

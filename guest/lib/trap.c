@@ -107,7 +107,7 @@ __attribute__((used)) void guest_ap_main(void)
 __attribute__((used)) void guest_start64(void)
 {
 	for (unsigned v = 0; v < 256; v++)
-		set_gate(v, v == V_BP || v == V_OF || v == V_USER_RETURN ? 0xee : 0x8e);
+		set_gate(v, v == V_BP || v == V_OF || v == V_USER_RETURN || v == V_SYSTEM_CALL ? 0xee : 0x8e);
 	load_idt();
 	load_tss();
 	guest_failed += guest_main();

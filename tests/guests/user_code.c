@@ -19,7 +19,7 @@ static void sys_call(struct frame *f) { on_call(f); }
 
 static inline __attribute__((always_inline)) u64 call(u64 v)
 {
-	asm volatile("int $0x80" : "+a"(v) : : "memory");
+	asm volatile("int $0x42" : "+a"(v) : : "memory");
 	return v;
 }
 
@@ -245,8 +245,7 @@ int guest_main(void)
 	page = page_alloc();
 	other = page_alloc();
 	page_map(cr3, X, page, RX, 12);
-	trap_handler(0x80, sys_call);
-	idt[0x80].lo |= 3ull << 45; /* for ring 3 */
+	trap_handler(V_SYSTEM_CALL, sys_call);
 	by_the_kernel();
 	by_the_program();
 	in_the_kernel();

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Page tables that change under a program of ring 3 while it runs: it asks for the change by INT 0x80 or by a
+ * Page tables that change under a program of ring 3 while it runs: it asks for the change by INT or by a
  * page fault, and goes on. Every kind of flush; large pages; address spaces taking turns; copy on write;
  * accessed and dirty bits, which are set when a page is used and not before.
  */
@@ -21,7 +21,7 @@ static void sys_call(struct frame *f) { on_call(f); }
 /* What the program calls the kernel with; RAX goes in and out. */
 static inline __attribute__((always_inline)) u64 call(u64 v)
 {
-	asm volatile("int $0x80" : "+a"(v) : : "memory");
+	asm volatile("int $0x42" : "+a"(v) : : "memory");
 	return v;
 }
 
@@ -350,8 +350,7 @@ int guest_main(void)
 	}
 	for (unsigned i = 0; i < DEMAND; i++)
 		demand[i] = page_alloc();
-	trap_handler(0x80, sys_call);
-	idt[0x80].lo |= 3ull << 45; /* for ring 3 */
+	trap_handler(V_SYSTEM_CALL, sys_call);
 	one_address();
 	upper_level();
 	sizes();

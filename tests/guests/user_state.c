@@ -29,10 +29,10 @@ static void look_at_vectors(void)
 	}
 }
 
-static void on_int80(struct frame *f)
+static void on_int(struct frame *f)
 {
 	entered++;
-	state_check_frame(f, (u64)state_int80 + 2);
+	state_check_frame(f, (u64)state_int + 2);
 	look_at_vectors();
 	if (!changes)
 		return;
@@ -116,7 +116,7 @@ static USER_TEXT void bases(u64 n)
 		asm volatile("rdfsbase %0; rdgsbase %1" : "=r"(fs), "=r"(gs));
 		wrong += fs != STATE_VA + i * 8 || gs != i << 12;
 		asm volatile("wrfsbase %0; wrgsbase %1" : : "r"(fs + 8), "r"(gs + 4096));
-		asm volatile("int $0x80" : : : "memory");
+		asm volatile("int $0x42" : : : "memory");
 	}
 	user_return(wrong);
 }
@@ -150,7 +150,7 @@ static void segment_bases(void)
 	CHECK_EQ(*(volatile u64 *)(page + 0x108), 77);
 	if (!(cpuid(7, 0).b & 1))
 		return;
-	trap_handler(0x80, on_bases);
+	trap_handler(V_SYSTEM_CALL, on_bases);
 	wrmsr(MSR_FS_BASE, STATE_VA);
 	wrmsr(MSR_GS_BASE, 0);
 	expected_fs = STATE_VA;
@@ -198,8 +198,7 @@ int guest_main(void)
 	wrmsr(MSR_STAR, 0x0023ull << 48 | 0x0010ull << 32);
 	wrmsr(MSR_LSTAR, (u64)state_entry);
 	wrmsr(MSR_SFMASK, 0x700);
-	idt[0x80].lo |= 3ull << 45; /* for ring 3 */
-	trap_handler(0x80, on_int80);
+	trap_handler(V_SYSTEM_CALL, on_int);
 	trap_handler(V_PF, on_page_fault);
 	trap_handler(V_UD, on_ud);
 	for (u32 i = 0; i < ROUNDS; i++) {

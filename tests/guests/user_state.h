@@ -13,7 +13,7 @@
 #define STATE_XSAVE 4096
 
 /* What user_state does between loading and storing its registers. */
-enum { STATE_INT80, STATE_SYSCALL, STATE_LOAD, STATE_STORE, STATE_UD2, STATE_RDTSC, STATE_SPIN, STATE_EVENTS };
+enum { STATE_INT, STATE_SYSCALL, STATE_LOAD, STATE_STORE, STATE_UD2, STATE_RDTSC, STATE_SPIN, STATE_EVENTS };
 
 struct user_regs {
 	u64 rax, rcx, rdx, rbx, rsp, rbp, rsi, rdi, r8, r9, r10, r11, r12, r13, r14, r15, rflags;
@@ -25,8 +25,7 @@ static u8 image_out[STATE_XSAVE] USER_DATA __attribute__((aligned(64)));
 static u64 state_events[STATE_EVENTS] USER_DATA;
 static u64 state_to USER_DATA;
 void user_state(u64 event);
-extern u8 state_int80[], state_syscall[], state_load[], state_store[], state_ud2[], state_rdtsc[],
-	state_spin[];
+extern u8 state_int[], state_syscall[], state_load[], state_store[], state_ud2[], state_rdtsc[], state_spin[];
 extern u8 state_after_syscall[];
 
 #define R(r, o) "	mov " #o "(%rdx), %" #r "\n"
@@ -46,8 +45,8 @@ asm(".pushsection .user.text, \"ax\"\n"
     R(r12, 96) R(r13, 104) R(r14, 112) R(r15, 120)
     "	mov 16(%rdx), %rdx\n"
     "	jmp *state_to(%rip)\n"
-    ".globl state_int80, state_syscall, state_load, state_store, state_ud2, state_spin, state_after_syscall\n"
-    "state_int80: int $0x80\n"
+    ".globl state_int, state_syscall, state_load, state_store, state_ud2, state_spin, state_after_syscall\n"
+    "state_int: int $0x42\n"
     "	jmp 1f\n"
     "state_syscall: syscall\n"
     "state_after_syscall: jmp 1f\n"
@@ -181,7 +180,7 @@ static void state_check_frame(const struct frame *f, u64 rip)
 
 static void state_setup(void)
 {
-	state_events[STATE_INT80] = (u64)state_int80;
+	state_events[STATE_INT] = (u64)state_int;
 	state_events[STATE_SYSCALL] = (u64)state_syscall;
 	state_events[STATE_LOAD] = (u64)state_load;
 	state_events[STATE_STORE] = (u64)state_store;

@@ -60,7 +60,7 @@ SNIPPET(gp_mov_ss, "xor %eax, %eax", "mov %eax, %ss");
 SNIPPET(gp_mov_ds, "mov $0x10, %eax", "mov %eax, %ds");
 SNIPPET(gp_mov_fs_beyond, "mov $0xfff3, %eax", "mov %eax, %fs");
 FAULT(gp_int_50, "int $0x50");
-FAULT(gp_int_80, "int $0x80");
+SNIPPET_IN(".user.special", gp_int_80, "", "int $0x80", "");
 FAULT(gp_int_2, "int $2");
 FAULT(gp_int_13, "int $13");
 FAULT(gp_int_14, "int $14");
@@ -123,7 +123,7 @@ static void exceptions(void)
  */
 
 SNIPPET(bp, "int3", "nop");
-SNIPPET(bp_long, "int $3", "nop");
+SNIPPET(bp_long, ".byte 0xcd, 3", "nop");
 SNIPPET(of, "int $4", "nop");
 SNIPPET(icebp, ".byte 0xf1", "nop");
 /* TF: the instruction after POPF is stepped, so is each one after it; the trap ends it here. */

@@ -5,9 +5,11 @@
  * The host executes most of what a program at CPL 3 can do exactly as the guest's CPU would; what is
  * privileged faults there, and the translator does it. Between the two stand the instructions in `rows`:
  * they do not fault, and tell of the host: CPUID, RDTSC, SGDT, LSL ... A page with one of them is not
- * mapped executable in the stub, so that its code stays with the translator.
+ * mapped executable in the stub, so that its code stays with the translator. So it is with two ways to call
+ * the kernel that the stub's filter cannot hold up as they came: INT 0x80, of which Linux passes on half of
+ * RAX only, and the system calls of uprobes, which no filter sees.
  *
- * They all begin with 0F, but hardly any of the places where 0F and such a second byte stand next to each
+ * Nearly all begin with 0F, but hardly any of the places where 0F and such a second byte stand next to each
  * other are instructions: the rest are parts of displacements and immediates (`and $0xfff,%eax` is 25 ff 0f
  * 00 00), in nearly every second page of what compilers make. A page that is refused for nothing is
  * expensive, since its loops bounce between stub and translator. So what is found is judged: no instruction
@@ -21,7 +23,7 @@
  * sees the host's CPUID or time stamp counter, as it might have measured anyway; nothing that protects
  * anybody hangs on this. The stub's walls are in stub.c and filter.c.
  *
- * Out of scope, here as there: what depends on CPUID bits that a client has hidden, segment registers.
+ * Out of scope: what depends on CPUID bits that a client has hidden, segment registers.
  */
 #include "hyp/direct/x86/scan.h"
 
@@ -153,7 +155,19 @@ static bool reg_matters(const struct scan *c, const struct row *row, u64 bit, in
 	return (row->reg & bit) && has_flag(c, row->reg_flag) && (!row->f3 || maybe_f3(c, at));
 }
 
-/* Could the 0F at this offset be the opcode of an instruction that matters? */
+/*
+ * uprobe (336, Linux 6.18) and uretprobe (335, 6.11) are let through before seccomp filters look. Kernels put
+ * them into programs' memory as MOV $n, %eax; SYSCALL or with REX.W; all other SYSCALLs are trapped.
+ */
+static bool is_uprobe(const struct scan *c, int syscall)
+{
+	int n = byte_at(c, syscall - 4);
+
+	return (n == (335 & 0xff) || n == (336 & 0xff)) && byte_at(c, syscall - 3) == 335 >> 8 &&
+	       !byte_at(c, syscall - 2) && !byte_at(c, syscall - 1);
+}
+
+/* Could the 0F or CD at this offset be the opcode of an instruction that matters? */
 static bool matters(const struct scan *c, int at)
 {
 	int op = byte_at(c, at + 1), modrm = byte_at(c, at + 2);
@@ -161,6 +175,10 @@ static bool matters(const struct scan *c, int at)
 
 	if (op < 0)
 		return true;
+	if (c->page[at] == 0xcd)
+		return op == 0x80; /* INT */
+	if (op == 0x05)
+		return is_uprobe(c, at);
 	row = &rows[op];
 	if (row->alone)
 		return !(c->flags & row->spared_flag);
@@ -253,11 +271,12 @@ static bool refuse(struct scan *c, int at)
 bool hyp_scan_page_between(const u8 *prev, const u8 *page, const u8 *next, unsigned flags)
 {
 	struct scan c = {.prev = prev, .page = page, .next = next, .flags = flags};
-	const __m128i escape = _mm_set1_epi8(0x0f);
+	const __m128i escape = _mm_set1_epi8(0x0f), intn = _mm_set1_epi8((char)0xcd);
 
 	for (unsigned i = 0; i < PAGE_SIZE; i += 16) {
 		__m128i v = _mm_loadu_si128((const __m128i *)(page + i));
-		unsigned found = _mm_movemask_epi8(_mm_cmpeq_epi8(v, escape));
+		__m128i eq = _mm_or_si128(_mm_cmpeq_epi8(v, escape), _mm_cmpeq_epi8(v, intn));
+		unsigned found = _mm_movemask_epi8(eq);
 
 		for (; found; found &= found - 1)
 			if (refuse(&c, i + __builtin_ctz(found)))
