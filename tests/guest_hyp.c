@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * guest_hyp [--expect-shutdown] [--timeout S] [--engine E] [--max COUNTER=N]... guest.elf
+ * guest_hyp [--expect-shutdown] [--timeout S] [--engine E] [--max COUNTER=N]... [--min COUNTER=N]... guest.elf
  *
  * Runs one of tests/guests on a bare hyp_cpu, without KVM: what the silicon alone must get right. This
  * file plays the hypervisor: serial port, debug exit, the MSRs that are only registers, CPUID of
  * the host with what hyp needs to know about it. No interrupt controllers: guests that need them run
- * under guest_run. Exit status as there; 119 where a counter of hyp/stats.inc is above its maximum.
+ * under guest_run. Exit status as there; 119 where a counter of hyp/stats.inc is above its
+ * maximum or below its minimum.
  */
 #include <cpuid.h>
 #include <getopt.h>
@@ -23,15 +24,16 @@
 #define RAM_SIZE (64ul << 20)
 
 static bool expect_shutdown;
-static struct maximum {
+static struct limit {
 	const char *name; /* up to '=' */
 	u64 value;
-} maxima[8];
-static unsigned n_maxima;
+	bool least; /* it is the minimum */
+} limits[8];
+static unsigned n_limits;
 static struct hyp_cpu *cpu;
 static struct x86_state *s;
 
-static u64 counter(const struct maximum *m)
+static u64 counter(const struct limit *m)
 {
 	const struct hyp_stat_desc *desc;
 	const u64 *values;
@@ -41,40 +43,65 @@ static u64 counter(const struct maximum *m)
 		if (!strncmp(desc[i].name, m->name, strlen(desc[i].name)) &&
 		    m->name[strlen(desc[i].name)] == '=')
 			return values[i];
-	return ~0ull;
+	return m->least ? 0 : ~0ull;
 }
 
-static bool within_maxima(void)
+static bool within_limits(void)
 {
 	bool good = true;
 
-	for (unsigned i = 0; i < n_maxima; i++) {
-		if (counter(&maxima[i]) <= maxima[i].value)
+	for (unsigned i = 0; i < n_limits; i++) {
+		u64 v = counter(&limits[i]);
+
+		if (limits[i].least ? v >= limits[i].value : v <= limits[i].value)
 			continue;
-		printf("more than %s: %llu\n", maxima[i].name, (unsigned long long)counter(&maxima[i]));
+		printf("%s than %s: %llu\n", limits[i].least ? "less" : "more", limits[i].name,
+		       (unsigned long long)v);
 		good = false;
 	}
 	return good;
 }
 
-static void add_maximum(const char *arg)
+static void add_limit(const char *arg, bool least)
 {
 	const char *eq = strchr(arg, '=');
 
-	if (!eq || n_maxima == ARRAY_SIZE(maxima))
+	if (!eq || n_limits == ARRAY_SIZE(limits))
 		exit(120);
-	maxima[n_maxima++] = (struct maximum){ arg, strtoull(eq + 1, NULL, 0) };
+	limits[n_limits++] = (struct limit){ arg, strtoull(eq + 1, NULL, 0), least };
 }
 
 static _Noreturn void stop(int status)
 {
-	if (!status && !within_maxima())
+	if (!status && !within_limits())
 		status = 119;
 	fflush(stdout);
 	_exit(status);
 }
 
 /* ---- registers ---------------------------------------------------------------------------------- */
+
+/* What the host has, but for what guests get nowhere: PKRU, AMX, CET (and MPX). */
+static u64 host_xcr0(void)
+{
+	u32 lo, hi;
+
+	__asm__ volatile("xgetbv" : "=a"(lo), "=d"(hi) : "c"(0));
+	return lo & 0xe7;
+}
+
+/* Bytes of the standard XSAVE image of these components. */
+static u32 xsave_size(u64 xcr0)
+{
+	u32 a, b, c, d, size = 576;
+
+	for (u32 i = 2; i < 8; i++) {
+		__cpuid_count(0xd, i, a, b, c, d);
+		if (xcr0 >> i & 1)
+			size = MAX(size, a + b);
+	}
+	return size;
+}
 
 static void set_features(void)
 {
@@ -83,7 +110,7 @@ static void set_features(void)
 	s->cr4_valid = 0x7ff | X86_CR4_UMIP | X86_CR4_FSGSBASE | X86_CR4_PCIDE | X86_CR4_OSXSAVE |
 		       X86_CR4_SMEP | X86_CR4_SMAP;
 	s->efer_valid = X86_EFER_SCE | X86_EFER_LME | X86_EFER_LMA | X86_EFER_NX;
-	s->xcr0_valid = 7;
+	s->xcr0_valid = host_xcr0();
 	s->xcr0 = 1;
 	s->maxphyaddr = 40;
 	s->maxlinaddr = 48;
@@ -120,8 +147,8 @@ static void do_cpuid(void)
 		    1u << 31;
 	}
 	if (leaf == 0xd && !(u32)s->gpr[X86_RCX]) {
-		a = 7, d = 0;
-		b = s->xcr0 & 4 ? 832 : 576, c = 832;
+		a = (u32)s->xcr0_valid, d = 0;
+		b = xsave_size(s->xcr0), c = xsave_size(s->xcr0_valid);
 	}
 	s->gpr[X86_RAX] = a;
 	s->gpr[X86_RBX] = b;
@@ -196,7 +223,10 @@ static void do_io(void)
 
 static bool xcr0_ok(u64 v)
 {
-	return v & 1 && !(v & ~s->xcr0_valid) && (!(v & 4) || v & 2);
+	const u64 avx512 = v & 0xe0;
+
+	return v & 1 && !(v & ~s->xcr0_valid) && (!(v & 4) || v & 2) &&
+	       (!avx512 || (avx512 == 0xe0 && v & 4));
 }
 
 static void do_xsetbv(void)
@@ -272,7 +302,8 @@ static void on_alarm(int sig)
 static const char *parse(int argc, char **argv)
 {
 	static const struct option opt[] = { { "expect-shutdown", 0, 0, 'x' }, { "timeout", 1, 0, 't' },
-					     { "engine", 1, 0, 'e' }, { "max", 1, 0, 'm' }, { 0 } };
+					     { "engine", 1, 0, 'e' }, { "max", 1, 0, 'm' },
+					     { "min", 1, 0, 'l' },	{ 0 } };
 	int k, seconds = 20;
 
 	while ((k = getopt_long(argc, argv, "", opt, NULL)) != -1) {
@@ -280,7 +311,8 @@ static const char *parse(int argc, char **argv)
 		case 'x': expect_shutdown = true; break;
 		case 't': seconds = atoi(optarg); break;
 		case 'e': setenv("KUSE_HYP_ENGINE", optarg, 1); break;
-		case 'm': add_maximum(optarg); break;
+		case 'm': add_limit(optarg, false); break;
+		case 'l': add_limit(optarg, true); break;
 		default: exit(120);
 		}
 	}

@@ -241,11 +241,14 @@ static void nothing_at(u64 a)
 	CHECK_EQ(pf(jump, a), expected(a) | E_I);
 }
 
-/* Whatever the engine has for itself somewhere, the program does not see it. */
+/*
+ * Where processes on Linux have something, and the engine may have: the program sees nothing of it. (Of the
+ * 64 KiB at 0x4b5553450000 it does: docs/caveats.md, "Direct execution".)
+ */
 static void nothing_anywhere(void)
 {
 	static const u64 places[] = {
-		0, 8, 0x1000, 0x10000, 0x7fffffff000, 0x4b5553450000, 0x4b5553451000, 0x4b555345f000,
+		0, 8, 0x1000, 0x10000, 0x7fffffff000,
 		0x555555554000, 0x7ffff7ffc000, 0x7ffff7fc1000, 0x7fffffffe000, 0x7fffffffeff8,
 		0x7fffffffefff, 0x7ffffffff000, 0x7fffffffffff, 0xffffffffff600000, 0xffffffffff600400,
 		0xffffffffff700000, 0xffff800000000000, 0xffffffff81000000, 0xfffffffffffff000,
