@@ -37,6 +37,8 @@ void __attribute__((noreturn, format(printf, 1, 2))) fuzz_wrong(const char *fmt,
  * case in fresh processes, whose addresses are others. Found again: wrong. Else it is said, and the run goes
  * on. */
 void __attribute__((noreturn, format(printf, 1, 2))) fuzz_suspect(const char *fmt, ...);
+/* Before kuse_init: a fault that nobody else handles says what lies around its address. fault.c */
+void fuzz_explain_faults(void);
 /* Number of the case under way. */
 u64 fuzz_case(void);
 

@@ -1,16 +1,28 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Arguments, and the ioctls that every architecture has. */
+#include <stddef.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include "tests/fuzz_ioctl/rows.h"
 
+/* A number that KVM may take for an address, and write there. Nothing is at the edge cases (fuzz_value), but
+ * a number drawn freely could be anybody's, this program's or a sanitizer's: no user address then. */
+u64 rnd_no_address(struct ctx *c)
+{
+	u64 v = rnd_interesting(c);
+	bool power = !(v & (v - 1));
+
+	return v >> 30 && !(v >> 47) && !power ? v | 1ull << 63 : v;
+}
+
+/* Not for pointers: with a few bytes changed they lead to a neighbour. */
 void mutate(struct ctx *c, void *buf, size_t size)
 {
 	unsigned n = (unsigned)rnd_below(c, 4);
 
 	while (n-- && size) {
 		size_t width = 1ul << rnd_below(c, 4), at;
-		u64 v = rnd_interesting(c);
+		u64 v = rnd_no_address(c);
 
 		if (width > size)
 			width = 1;
@@ -22,7 +34,7 @@ void mutate(struct ctx *c, void *buf, size_t size)
 void noise(struct ctx *c, void *buf, size_t size)
 {
 	for (size_t i = 0; i < size; i += 8) {
-		u64 v = chance(c, 60) ? 0 : rnd_interesting(c);
+		u64 v = chance(c, 60) ? 0 : rnd_no_address(c);
 
 		memcpy((u8 *)buf + i, &v, size - i < 8 ? size - i : 8);
 	}
@@ -84,7 +96,7 @@ unsigned long fill_memory(struct ctx *c, int fd, const struct row *r)
 	m->memory_size = chance(c, 15) ? 0 : PAGE * (1 + rnd_below(c, BLOCK_PAGES - page));
 	m->userspace_addr = (u64)(c->w->block[rnd_below(c, NR_BLOCK)].mem + page * PAGE);
 	if (chance(c, 15))
-		mutate(c, m, sizeof(*m) - 8); /* any address but one of ours: nothing is there to be destroyed */
+		mutate(c, m, offsetof(struct kvm_userspace_memory_region, userspace_addr));
 	return (unsigned long)m;
 }
 
@@ -167,7 +179,9 @@ unsigned long fill_attr(struct ctx *c, int fd, const struct row *r)
 	memset(a, 0, sizeof(*a));
 	a->addr = (u64)(c->page + rnd_below(c, 64));
 	if (chance(c, 30))
-		mutate(c, a, sizeof(*a));
+		mutate(c, a, offsetof(struct kvm_device_attr, addr));
+	if (chance(c, 5))
+		a->addr = 8;
 	return (unsigned long)a;
 }
 

@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -12,13 +13,19 @@
 #define KICK_NS 3000000 /* a KVM_RUN lasts no longer than this */
 #define MAX_THREADS 3
 
-static u8 *arg_pages(void)
+/* Of the case's n-th thread, zeroed. They stay: a VM that was given an address in them (Xen's shared_info)
+ * writes there as long as it lives, which is longer than the thread does. */
+static u8 *arg_pages(unsigned n)
 {
-	u8 *p = mmap(NULL, (ARG_PAGES + 1) * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
-		     0);
+	static u8 *pages[MAX_THREADS];
+	u8 *p = pages[n];
 
+	if (p)
+		return memset(p, 0, ARG_PAGES * PAGE);
+	p = mmap(NULL, (ARG_PAGES + 1) * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (p == MAP_FAILED || mprotect(p + ARG_PAGES * PAGE, PAGE, PROT_NONE))
 		abort();
+	pages[n] = p;
 	return p;
 }
 
@@ -47,11 +54,9 @@ static void *run_thread(void *arg)
 	timer_t t = kick_timer();
 	unsigned n = 1 + (unsigned)rnd_below(c, fuzz_opt.ops);
 
-	c->page = arg_pages();
 	while (n--)
 		random_op(c);
 	timer_delete(t);
-	munmap(c->page, (ARG_PAGES + 1) * PAGE);
 	return NULL;
 }
 
@@ -72,7 +77,7 @@ static void run_case(struct fuzz_rng *r)
 	world_up(&w, &first);
 	w.racing = n > 1;
 	for (unsigned i = 0; i < n; i++) {
-		ctx[i] = (struct ctx){ .w = &w, .rng = { rnd(&first) } };
+		ctx[i] = (struct ctx){ .w = &w, .rng = { rnd(&first) }, .page = arg_pages(i) };
 		if (pthread_create(&thread[i], NULL, run_thread, &ctx[i]))
 			abort();
 	}
@@ -88,6 +93,7 @@ static int start(void)
 	struct sigaction sa = { .sa_handler = on_kick };
 
 	sigaction(SIGUSR1, &sa, NULL);
+	fuzz_explain_faults();
 	if (kuse_init())
 		return 2;
 	leaks_before();

@@ -140,7 +140,7 @@ static void op_any(struct ctx *c)
 	if (fd < 0 || makes_fd(r.cmd) || r.cmd == KVM_RUN || names_memory(r.cmd))
 		return;
 	fuzz_note(r.name);
-	kuse_ioctl(fd, r.cmd, chance(c, 90) ? fill_noise(c, fd, &r) : rnd_interesting(c));
+	kuse_ioctl(fd, r.cmd, chance(c, 90) ? fill_noise(c, fd, &r) : rnd_no_address(c));
 }
 
 /* ---- objects ---- */

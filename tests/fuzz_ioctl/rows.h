@@ -23,7 +23,8 @@ struct row {
 /* args.c */
 extern const struct row common_rows[];
 extern const unsigned common_nr_rows;
-void mutate(struct ctx *c, void *buf, size_t size); /* a few words of it */
+void mutate(struct ctx *c, void *buf, size_t size); /* a few words of it; no pointers */
+u64 rnd_no_address(struct ctx *c);
 void noise(struct ctx *c, void *buf, size_t size);
 u64 some_gpa(struct ctx *c);
 unsigned long fill_noise(struct ctx *c, int fd, const struct row *r);

@@ -179,7 +179,7 @@ static u64 xen_address(struct ctx *c)
 	case 0:
 		return ~0ull;
 	case 1:
-		return rnd_interesting(c);
+		return rnd_no_address(c);
 	case 2:
 		return (u64)(unsigned long)arg_at_end(c, PAGE_SIZE) & PAGE_MASK;
 	default:
@@ -218,7 +218,7 @@ static unsigned long fill_xen_vm(struct ctx *c, int fd, const struct row *r)
 		a->u.shared_info.gfn = chance(c, 50) ? rnd_below(c, 16) : xen_address(c);
 	}
 	if (chance(c, 10))
-		mutate(c, a, sizeof(*a));
+		mutate(c, a, offsetof(struct kvm_xen_hvm_attr, u));
 	return (unsigned long)a;
 }
 
@@ -235,7 +235,7 @@ static unsigned long fill_xen_vcpu(struct ctx *c, int fd, const struct row *r)
 		a->u.timer.expires_ns = rnd_interesting(c);
 	}
 	if (chance(c, 10))
-		mutate(c, a, sizeof(*a));
+		mutate(c, a, offsetof(struct kvm_xen_vcpu_attr, u));
 	return (unsigned long)a;
 }
 
