@@ -38,6 +38,8 @@ bool kvm_mark_page_dirty(void *opaque, struct hyp_cpu *cpu, u32 region_id, gpa_t
 	if (!slot)
 		return false;
 	rel = (gpa >> PAGE_SHIFT) - slot->base_gfn;
+	if (unlikely(rel >= slot->npages)) /* a slot on its way to another place: the CPU has the old map yet */
+		return false;
 	if (kvm->dirty_ring_size && vcpu && vcpu->kvm == kvm)
 		return ring_push(vcpu, slot->id, rel);
 	if (slot->dirty_bitmap)
