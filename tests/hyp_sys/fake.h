@@ -99,13 +99,11 @@ static inline struct x86_event exception(u8 vector, bool has_error, u32 error)
 	} while (0)
 #define assert_ok(expr) assert_int_equal((expr), X86_OK)
 
-int run_walk_tests(void);
-int run_access_tests(void);
-int run_seg_tests(void);
-int run_exc_tests(void);
-int run_far_tests(void);
-int run_syscall_tests(void);
-int run_sysreg_tests(void);
-int run_random_tests(void);
+/* What main.c runs; each program has a list, which ends with NULL. */
+struct test_group {
+	const char *name;
+	int (*run)(void);
+};
+extern const struct test_group test_groups[];
 
 #endif
