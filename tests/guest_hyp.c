@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * guest_hyp [--expect-shutdown] [--timeout S] [--engine E] [--max COUNTER=N]... [--min COUNTER=N]... guest.elf
+ * guest_hyp [--expect-shutdown] [--timeout S] [--engine E] [--max COUNTER=N]... [--min COUNTER=N]...
+ *           guest.elf
  *
  * Runs one of tests/guests on a bare hyp_cpu, without KVM: what the silicon alone must get right. This
  * file plays the hypervisor: serial port, debug exit, the MSRs that are only registers, CPUID of
