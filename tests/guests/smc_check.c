@@ -60,9 +60,9 @@ static void put_tail(u8 *p, u32 reg)
 	PUT(p, 0x48 | (reg >> 3) << 2, 0x89, 0xc0 | (reg & 7) << 3, 0xc3);
 }
 
-enum { TEST = 8, MOV, MOV_SHORT, MOV_LONG, FORMS };
+enum { TEST = 8, MOV, MOV_SHORT, MOV_LONG, BYTE, FORMS = BYTE + 8 };
 
-/* The instruction with an immediate, and the same with RSI instead; where its immediate is. */
+/* The instruction with an immediate, and the same with RSI instead; its length. */
 static u32 put_form(u8 *p, u8 *ref, u32 form, u32 reg, bool wide)
 {
 	u8 rex = 0x40 | wide << 3 | (reg >> 3), rm = 0xc0 | (reg & 7);
@@ -76,35 +76,43 @@ static u32 put_form(u8 *p, u8 *ref, u32 form, u32 reg, bool wide)
 		PUT(p, rex, 0xc7, rm, 0, 0, 0, 0);
 	else if (form == MOV_SHORT)
 		PUT(p, rex & 0xf7, 0xb8 | (reg & 7), 0, 0, 0, 0), len = 6;
-	else
+	else if (form == MOV_LONG)
 		PUT(p, rex | 8, 0xb8 | (reg & 7), 0, 0, 0, 0, 0, 0, 0, 0), len = 10;
-	PUT(ref,
-	    form == MOV_SHORT  ? rex & 0xf7
-	    : form == MOV_LONG ? rex | 8
-			       : rex,
-	    form < TEST    ? form << 3 | 1
-	    : form == TEST ? 0x85
-			   : 0x89,
-	    rm | 6 << 3);
+	else
+		PUT(p, rex, 0x83, rm | (form - BYTE) << 3, 0), len = 4;
+	if (form == MOV_SHORT)
+		rex &= 0xf7;
+	else if (form == MOV_LONG)
+		rex |= 8;
+	PUT(ref, rex, 0x89, rm | 6 << 3);
+	if (form < TEST || form >= BYTE)
+		ref[1] = (form < TEST ? form : form - BYTE) << 3 | 1;
+	else if (form == TEST)
+		ref[1] = 0x85;
 	return len;
+}
+
+static u64 patch(u8 *end, u32 size, u64 value)
+{
+	switch (size) {
+	case 1: return (u64)(s64)(*(volatile signed char *)(end - 1) = (signed char)value);
+	case 4: return (u64)(s64)(*(volatile int *)(end - 4) = (int)value);
+	default: return *(volatile u64 *)(end - 8) = value;
+	}
 }
 
 static void patch_form(u32 form, u32 reg, bool wide, u32 carry)
 {
 	u8 *p = put_head(page + 64, reg, carry), *q = put_head(other, reg, carry);
-	u32 len = put_form(p, q, form, reg, wide), size = form == MOV_LONG ? 8 : 4;
+	u32 len = put_form(p, q, form, reg, wide), size = form == MOV_LONG ? 8 : form < BYTE ? 4 : 1;
 	u64 value = 0x9e3779b97f4a7c15ull * (form + reg * 16 + 1);
 
 	put_tail(p + len, reg);
 	put_tail(q + 3, reg);
-	for (u32 i = 0; i < 6; i++, value = value * 0xd1342543de82ef95ull + 1) {
-		u64 imm = size == 8 ? value : (u64)(s64)(int)value, arg = i & 1 ? value << 7 : imm;
+	for (u32 i = 0; i < 9; i++, value = value * 0xd1342543de82ef95ull + 1) {
+		u64 imm = patch(p + len, size, value >> 7), arg = i & 1 ? value << 7 : imm;
 		struct result got, want;
 
-		if (size == 8)
-			*(volatile u64 *)(p + len - 8) = imm;
-		else
-			*(volatile u32 *)(p + len - 4) = (u32)imm;
 		got = run(page + 64, arg, imm);
 		want = run(other, arg, imm);
 		CHECK_EQ(got.rax, want.rax);

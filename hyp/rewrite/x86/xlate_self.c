@@ -16,8 +16,8 @@
  *	mov rcx, gs:[scratch1]
  *
  * Immediates of four and eight bytes are what is patched most. They are not compared but loaded from the
- * guest's code where the instruction is executed, so that a change of them costs nothing. So is the target of
- * the branch at the end of a block that has had more versions than are kept.
+ * guest's code where the instruction is executed, so that a change of them costs nothing. So are immediates
+ * of one byte, and the target of the branch at the end, in a block that has had more versions than are kept.
  *
  * Why that is enough. A CPU sees its own stores to code at once: a block ends behind every instruction that
  * may store, and what follows checks itself. Those of other CPUs, and of devices, it has to see when it is
@@ -86,11 +86,9 @@ bool x_self_ends(const struct xlate *x, const struct insn *in)
 
 /* ---- the comparison ------------------------------------------------------------------------------ */
 
-/* CALL or JMP of a block that changes all the time. */
-static bool loads_target(const struct xlate *x, const struct insn *in)
+static bool loads_target(const struct insn *in)
 {
-	return (in->cls == INSN_CALL || in->cls == INSN_JMP) && in->z.raw.imm[0].size == 32 &&
-	       hyp_moves(x->eng, x->b->pc);
+	return (in->cls == INSN_CALL || in->cls == INSN_JMP) && in->z.raw.imm[0].size == 32;
 }
 
 bool x_self_loads(const struct xlate *x, const struct insn *in)
@@ -98,9 +96,13 @@ bool x_self_loads(const struct xlate *x, const struct insn *in)
 	const ZydisDecodedOperand *o = in->op;
 	unsigned bits = in->z.raw.imm[0].size;
 
-	if (x->self && !x->where2 && loads_target(x, in))
+	if (!x->self || x->where2)
+		return false;
+	if ((bits == 8 || loads_target(in)) && !hyp_moves(x->eng, x->b->pc))
+		return false;
+	if (loads_target(in))
 		return true;
-	if (!x->self || x->where2 || in->cls != INSN_COPY || in->has_mem || in->elen != in->len ||
+	if (in->cls != INSN_COPY || in->has_mem || in->elen != in->len ||
 	    in->z.encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY || in->z.raw.imm[0].is_relative ||
 	    in->z.operand_count_visible != 2 || o[0].type != ZYDIS_OPERAND_TYPE_REGISTER ||
 	    o[1].type != ZYDIS_OPERAND_TYPE_IMMEDIATE || (o[0].size != 32 && o[0].size != 64))
@@ -117,7 +119,7 @@ bool x_self_loads(const struct xlate *x, const struct insn *in)
 	case ZYDIS_MNEMONIC_XOR:
 	case ZYDIS_MNEMONIC_CMP:
 	case ZYDIS_MNEMONIC_TEST:
-		return bits == 32;
+		return bits == 32 || bits == 8;
 	default:
 		return false;
 	}
@@ -268,6 +270,12 @@ static void load_immediate(struct xlate *x, const struct insn *in, int dst)
 {
 	bool wide = in->op[0].size == 64;
 
+	if (in->z.raw.imm[0].size == 8) { /* movsx dst, byte [s1] */
+		e_rex(&x->e, wide, dst, 0, S1);
+		e_bytes(&x->e, "\x0f\xbe", 2);
+		e_1(&x->e, (u8)((dst & 7) << 3 | (S1 & 7)));
+		return;
+	}
 	e_rm(&x->e, wide, wide && in->z.raw.imm[0].size == 32 ? 0x63 : 0x8b, dst, S1, 0);
 }
 
