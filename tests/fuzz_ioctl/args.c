@@ -203,6 +203,24 @@ unsigned long fill_mp_state(struct ctx *c, int fd, const struct row *r)
 	return (unsigned long)m;
 }
 
+unsigned long fill_routing(struct ctx *c, int fd, const struct row *r)
+{
+	u32 n = (u32)rnd_below(c, 30), claimed = chance(c, 90) ? n : (u32)rnd_interesting(c);
+	struct kvm_irq_routing *t = arg_at_end(c, sizeof(*t) + n * sizeof(t->entries[0]));
+
+	*t = (struct kvm_irq_routing){ .nr = claimed, .flags = chance(c, 95) ? 0 : 1 };
+	for (u32 i = 0; i < n; i++) {
+		struct kvm_irq_routing_entry *e = &t->entries[i];
+
+		memset(e, 0, sizeof(*e));
+		e->gsi = chance(c, 90) ? i : (u32)rnd_interesting(c);
+		e->type = chance(c, 90) ? 1 + (u32)rnd_below(c, 2) : (u32)rnd_below(c, 7);
+		e->u.irqchip.pin = (u32)(chance(c, 90) ? rnd_below(c, arch_nr_pins) : rnd_interesting(c));
+		arch_route(c, e, i);
+	}
+	return (unsigned long)t;
+}
+
 const struct row common_rows[] = {
 	R(KVM_GET_API_VERSION, 'D', 0, fill_nothing, 0, EINVAL),
 	R(KVM_GET_VCPU_MMAP_SIZE, 'D', 0, fill_nothing, 0, EINVAL),

@@ -34,6 +34,7 @@ unsigned long fill_number(struct ctx *c, int fd, const struct row *r);
 unsigned long fill_nothing(struct ctx *c, int fd, const struct row *r);
 unsigned long fill_enable_cap(struct ctx *c, int fd, const struct row *r);
 unsigned long fill_attr(struct ctx *c, int fd, const struct row *r);
+unsigned long fill_routing(struct ctx *c, int fd, const struct row *r);
 
 /* x86/, arm64/ */
 extern const struct row arch_rows[];
@@ -42,6 +43,8 @@ extern const u32 arch_caps[]; /* to be enabled more often than others */
 extern const unsigned arch_nr_caps;
 extern const u64 arch_gpas[]; /* where slots lie */
 extern const unsigned arch_nr_gpas;
+extern const unsigned arch_nr_pins; /* of interrupt routes */
+void arch_route(struct ctx *c, struct kvm_irq_routing_entry *e, u32 i); /* the rest of the i-th route, by its type */
 extern const int arch_run_errnos[], arch_vcpu_errnos[]; /* of KVM_RUN, KVM_CREATE_VCPU; end with 0 */
 void arch_boot(struct ctx *c, int fd); /* gives a vCPU a plausible start */
 void arch_devices(struct ctx *c, int vm); /* makes some device, as a VMM would */

@@ -33,6 +33,40 @@ void *k_mmap(size_t len, int fd, off_t offset)
 			     : kuse_mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, fd, offset);
 }
 
+void machine_vm(struct machine *m, uint64_t ram)
+{
+	struct kvm_userspace_memory_region region = { .guest_phys_addr = ram, .memory_size = MEM_SIZE };
+
+	memset(m, 0, sizeof(*m));
+	m->kvm = k_open();
+	ok(m->kvm);
+	m->vm = IOCTL(m->kvm, KVM_CREATE_VM, 0);
+	ok(m->vm);
+	m->mem = mmap(NULL, MEM_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	assert_ptr_not_equal(m->mem, MAP_FAILED);
+	region.userspace_addr = (uintptr_t)m->mem;
+	ok(IOCTL(m->vm, KVM_SET_USER_MEMORY_REGION, &region));
+}
+
+void machine_vcpu(struct machine *m)
+{
+	int size = IOCTL(m->kvm, KVM_GET_VCPU_MMAP_SIZE, 0);
+
+	m->vcpu = IOCTL(m->vm, KVM_CREATE_VCPU, 0);
+	ok(m->vcpu);
+	m->run = k_mmap((size_t)size, m->vcpu, 0);
+	assert_ptr_not_equal(m->run, MAP_FAILED);
+}
+
+void machine_down(struct machine *m)
+{
+	munmap(m->run, (size_t)IOCTL(m->kvm, KVM_GET_VCPU_MMAP_SIZE, 0));
+	ok(k_close(m->vcpu));
+	ok(k_close(m->vm));
+	ok(k_close(m->kvm));
+	munmap(m->mem, MEM_SIZE);
+}
+
 int machine_run(struct machine *m)
 {
 	return IOCTL(m->vcpu, KVM_RUN, 0);

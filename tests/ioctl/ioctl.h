@@ -49,6 +49,8 @@ struct machine {
 
 enum { NO_IRQCHIP, IRQCHIP };
 int machine_up(struct machine *m, int irqchip);
+void machine_vm(struct machine *m, uint64_t ram); /* its first half: a VM with RAM there */
+void machine_vcpu(struct machine *m);             /* its second, behind the interrupt controllers: vCPU 0 */
 void machine_down(struct machine *m);
 /* 16-bit code at 0x1000, real mode, registers otherwise zero, SP 0x8000. */
 void machine_code(struct machine *m, const void *code, size_t len);

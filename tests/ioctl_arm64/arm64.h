@@ -44,6 +44,13 @@ void machine_vectors(struct machine *m);
 /* Runs until a 64-bit store to NOWHERE (+ offset) leaves; its value. */
 uint64_t machine_report(struct machine *m, unsigned offset);
 
+/* The machine of tests that need one (cmocka runs one at a time), and what cmocka makes and ends it with. */
+extern struct machine m;
+int m_bare(void **state);    /* NO_IRQCHIP */
+int m_vectors(void **state); /* and machine_vectors */
+int m_gic(void **state);     /* a GICv3, and machine_vectors */
+int m_down(void **state);
+
 /* A64 */
 #define NOP 0xd503201fu
 #define WFI 0xd503207fu

@@ -10,19 +10,6 @@
 #define DOORBELL (NOWHERE + 0x100)
 #define ZONE (NOWHERE + 0x1000)
 
-static struct machine m;
-
-static int set_up(void **state)
-{
-	return machine_up(&m, NO_IRQCHIP);
-}
-
-static int tear_down(void **state)
-{
-	machine_down(&m);
-	return 0;
-}
-
 static void version(void **state)
 {
 	assert_int_equal(IOCTL(m.kvm, KVM_GET_API_VERSION, 0), 12);
@@ -182,7 +169,7 @@ static void cleared_by_hand(void **state)
 	assert_int_equal(bits[0], 1ull << 34);
 }
 
-#define T(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+#define T(f) cmocka_unit_test_setup_teardown(f, m_bare, m_down)
 
 int main(void)
 {

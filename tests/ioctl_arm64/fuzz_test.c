@@ -39,7 +39,6 @@ static uint64_t value(void)
 			 : rnd();
 }
 
-static struct machine m;
 static uint32_t features; /* of this round's vCPU */
 static int gic = -1, its = -1;
 static uint64_t buffer[2048];

@@ -18,21 +18,7 @@
 #define LDXP(rt, rt2) (0xc87f0000u | (rt2) << 10 | 6 << 5 | (rt))
 #define STXP(rs, rt, rt2) (0xc8200000u | (rs) << 16 | (rt2) << 10 | 6 << 5 | (rt))
 
-static struct machine m;
 static struct sigaction segv, bus;
-
-static int set_up(void **state)
-{
-	machine_up(&m, NO_IRQCHIP);
-	machine_vectors(&m);
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	machine_down(&m);
-	return 0;
-}
 
 /* `before` runs, and the page is known; then `insn`, with the page gone at first. 10 and 20 are in the page,
  * x0 to x3 are 10, 20, 30, 40. */
@@ -116,14 +102,14 @@ static void taken_away(void **state)
 		assert_int_equal(machine_report(&m, 0), a->x0);
 		assert_int_equal(data()[0], a->mem[0]);
 		assert_int_equal(data()[1], a->mem[1]);
-		tear_down(state);
-		set_up(state);
+		m_down(state);
+		m_vectors(state);
 	}
 }
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test_setup_teardown(taken_away, set_up, tear_down) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test_setup_teardown(taken_away, m_vectors, m_down) };
 
 	ok(k_close(k_open())); /* KUSE's handlers are installed now */
 	sigaction(SIGSEGV, NULL, &segv);

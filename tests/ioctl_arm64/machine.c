@@ -59,23 +59,8 @@ int machine_up(struct machine *m, int irqchip)
 
 int machine_up_with(struct machine *m, int irqchip, uint32_t features)
 {
-	struct kvm_userspace_memory_region region = { .guest_phys_addr = RAM_BASE, .memory_size = MEM_SIZE };
-	int size;
-
-	memset(m, 0, sizeof(*m));
-	m->kvm = k_open();
-	ok(m->kvm);
-	m->vm = IOCTL(m->kvm, KVM_CREATE_VM, 0);
-	ok(m->vm);
-	m->mem = mmap(NULL, MEM_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	assert_ptr_not_equal(m->mem, MAP_FAILED);
-	region.userspace_addr = (uintptr_t)m->mem;
-	ok(IOCTL(m->vm, KVM_SET_USER_MEMORY_REGION, &region));
-	m->vcpu = IOCTL(m->vm, KVM_CREATE_VCPU, 0);
-	ok(m->vcpu);
-	size = IOCTL(m->kvm, KVM_GET_VCPU_MMAP_SIZE, 0);
-	m->run = k_mmap((size_t)size, m->vcpu, 0);
-	assert_ptr_not_equal(m->run, MAP_FAILED);
+	machine_vm(m, RAM_BASE);
+	machine_vcpu(m);
 	if (irqchip == IRQCHIP)
 		make_gic(m->vm);
 	ok(vcpu_init(m->vcpu, features));
@@ -87,15 +72,6 @@ void machine_pmu_init(struct machine *m)
 	struct kvm_device_attr attr = { .group = KVM_ARM_VCPU_PMU_V3_CTRL, .attr = KVM_ARM_VCPU_PMU_V3_INIT };
 
 	ok(IOCTL(m->vcpu, KVM_SET_DEVICE_ATTR, &attr));
-}
-
-void machine_down(struct machine *m)
-{
-	munmap(m->run, (size_t)IOCTL(m->kvm, KVM_GET_VCPU_MMAP_SIZE, 0));
-	ok(k_close(m->vcpu));
-	ok(k_close(m->vm));
-	ok(k_close(m->kvm));
-	munmap(m->mem, MEM_SIZE);
 }
 
 void machine_words(struct machine *m, const uint32_t *words, size_t n)
@@ -135,4 +111,33 @@ uint64_t machine_report(struct machine *m, unsigned offset)
 	assert_int_equal(m->run->mmio.phys_addr, NOWHERE + offset);
 	memcpy(&val, m->run->mmio.data, 8);
 	return val;
+}
+
+/* ---- for cmocka ---- */
+
+struct machine m;
+
+int m_bare(void **state)
+{
+	return machine_up(&m, NO_IRQCHIP);
+}
+
+int m_vectors(void **state)
+{
+	machine_up(&m, NO_IRQCHIP);
+	machine_vectors(&m);
+	return 0;
+}
+
+int m_gic(void **state)
+{
+	machine_up(&m, IRQCHIP);
+	machine_vectors(&m);
+	return 0;
+}
+
+int m_down(void **state)
+{
+	machine_down(&m);
+	return 0;
 }

@@ -49,8 +49,6 @@
 #define U BIT32(30)
 #define BIT32(n) (1u << (n))
 
-static struct machine m;
-
 static int attr(int vcpu, unsigned long op, uint64_t which, const void *value)
 {
 	struct kvm_device_attr a = { .group = KVM_ARM_VCPU_PMU_V3_CTRL, .attr = which, .addr = (uintptr_t)value };
@@ -94,19 +92,6 @@ static int set_up_gic(void **state)
 {
 	machine_up_with(&m, IRQCHIP, FEATURES_PMU);
 	machine_vectors(&m);
-	return 0;
-}
-
-static int set_up_without(void **state)
-{
-	machine_up(&m, IRQCHIP);
-	machine_vectors(&m);
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	machine_down(&m);
 	return 0;
 }
 
@@ -672,14 +657,14 @@ static void reset_stops_it(void **state)
 	assert_int_equal(reg(m.vcpu, ID(PMCCNTR)), 0);
 }
 
-#define T(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
-#define TR(f) cmocka_unit_test_setup_teardown(f, set_up_ready, tear_down)
-#define TG(f) cmocka_unit_test_setup_teardown(f, set_up_gic, tear_down)
+#define T(f) cmocka_unit_test_setup_teardown(f, set_up, m_down)
+#define TR(f) cmocka_unit_test_setup_teardown(f, set_up_ready, m_down)
+#define TG(f) cmocka_unit_test_setup_teardown(f, set_up_gic, m_down)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(not_without_the_feature, set_up_without, tear_down),
+		cmocka_unit_test_setup_teardown(not_without_the_feature, m_gic, m_down),
 		T(list_has_them), T(same_for_all), TG(interrupt_number), T(interrupt_numbers_of_two), TG(run_needs_it),
 		TG(interrupt_is_taken), T(which_pmu), T(filter_arguments), T(filter_denies), TR(pmcr),
 		TR(version_goes_down), TR(bit_registers), TR(counters_and_types), TR(events_and_directions), TR(cycles),

@@ -11,7 +11,6 @@
 #define ALREADY_ON ((uint64_t)-4)
 #define INTERNAL_FAILURE ((uint64_t)-6)
 
-static struct machine m;
 static int second;
 static struct kvm_run *second_run;
 

@@ -11,7 +11,6 @@
 #define ID_AA64DFR0 SYS(3, 0, 0, 5, 0)
 #define CCSIDR(n) (KVM_REG_ARM64 | KVM_REG_SIZE_U32 | KVM_REG_ARM_DEMUX | KVM_REG_ARM_DEMUX_ID_CCSIDR | (n))
 
-static struct machine m;
 static struct kvm_reg_list *list;
 
 static int set_up(void **state)

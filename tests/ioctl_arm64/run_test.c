@@ -5,21 +5,6 @@
 
 #define EC(esr) ((esr) >> 26 & 0x3f)
 
-static struct machine m;
-
-static int set_up(void **state)
-{
-	machine_up(&m, NO_IRQCHIP);
-	machine_vectors(&m);
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	machine_down(&m);
-	return 0;
-}
-
 static void leaves_with_mmio(bool write, unsigned len)
 {
 	ok(machine_run(&m));
@@ -372,7 +357,7 @@ static void software_breakpoint(void **state)
 	assert_int_equal(EC(machine_report(&m, 0)), 0x3c);
 }
 
-#define T(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+#define T(f) cmocka_unit_test_setup_teardown(f, m_vectors, m_down)
 
 int main(void)
 {

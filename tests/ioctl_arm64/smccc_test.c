@@ -13,19 +13,6 @@
 #define PV_TIME_ST 0xc5000021u
 #define TRNG_RND64 0xc4000053u
 
-static struct machine m;
-
-static int set_up(void **state)
-{
-	return machine_up(&m, NO_IRQCHIP);
-}
-
-static int tear_down(void **state)
-{
-	machine_down(&m);
-	return 0;
-}
-
 static void prepare(uint64_t fn, uint64_t a1)
 {
 	machine_asm(&m, HVC(0), REPORT(0), SMC(0), REPORT(0));
@@ -166,7 +153,7 @@ static void filter_actions(void **state)
 	assert_int_equal(reg(m.vcpu, PC), CODE + 12);
 }
 
-#define T(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+#define T(f) cmocka_unit_test_setup_teardown(f, m_bare, m_down)
 
 int main(void)
 {

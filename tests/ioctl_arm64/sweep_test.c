@@ -14,8 +14,6 @@
 #define STRB_POST(rt, rn) (0x38001400u | (uint32_t)(rn) << 5 | (rt)) /* one byte, then rn += 1 */
 #define NOTES 0x120000u /* offset of one byte for each encoding: 1: UNDEFINED */
 
-static struct machine m;
-
 /* Bits 18:0 of MRS, MSR: op0's lowest bit, op1, CRn, CRm, op2. */
 static uint32_t mrs(uint32_t enc, unsigned rt)
 {

@@ -14,28 +14,6 @@
 #define SET_CNTP_CTL(rt) MSR(3, 3, 14, 2, 1, rt)
 #define MS 1000000ull
 
-static struct machine m;
-
-static int set_up(void **state)
-{
-	machine_up(&m, NO_IRQCHIP);
-	machine_vectors(&m);
-	return 0;
-}
-
-static int set_up_gic(void **state)
-{
-	machine_up(&m, IRQCHIP);
-	machine_vectors(&m);
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	machine_down(&m);
-	return 0;
-}
-
 static uint64_t now_ns(void)
 {
 	struct timespec ts;
@@ -206,8 +184,8 @@ static void idle_is_free(void **state)
 			0, 50 * MS);
 }
 
-#define T(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
-#define TG(f) cmocka_unit_test_setup_teardown(f, set_up_gic, tear_down)
+#define T(f) cmocka_unit_test_setup_teardown(f, m_vectors, m_down)
+#define TG(f) cmocka_unit_test_setup_teardown(f, m_gic, m_down)
 
 int main(void)
 {

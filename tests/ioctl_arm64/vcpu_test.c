@@ -3,19 +3,6 @@
  * */
 #include "tests/ioctl_arm64/arm64.h"
 
-static struct machine m;
-
-static int set_up(void **state)
-{
-	return machine_up(&m, NO_IRQCHIP);
-}
-
-static int tear_down(void **state)
-{
-	machine_down(&m);
-	return 0;
-}
-
 static void nothing_before_init(void **state)
 {
 	struct kvm_reg_list list = { .n = 0 };
@@ -274,7 +261,7 @@ static void guest_debug_flags(void **state)
 	ok(IOCTL(m.vcpu, KVM_SET_GUEST_DEBUG, &dbg));
 }
 
-#define T(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+#define T(f) cmocka_unit_test_setup_teardown(f, m_bare, m_down)
 
 int main(void)
 {

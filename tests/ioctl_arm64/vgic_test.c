@@ -21,7 +21,6 @@
 #define ERET 0xd69f03e0u
 #define B_BACK(words) (0x14000000u | (0x3ffffffu & -(uint32_t)(words)))
 
-static struct machine m;
 static int gic, its;
 
 static int device(uint32_t type)

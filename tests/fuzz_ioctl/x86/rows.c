@@ -68,26 +68,15 @@ static unsigned long fill_msi(struct ctx *c, int fd, const struct row *r)
 	return (unsigned long)m;
 }
 
-static unsigned long fill_routing(struct ctx *c, int fd, const struct row *r)
+const unsigned arch_nr_pins = 8;
+
+void arch_route(struct ctx *c, struct kvm_irq_routing_entry *e, u32 i)
 {
-	u32 n = (u32)rnd_below(c, 30), claimed = chance(c, 90) ? n : (u32)rnd_interesting(c);
-	struct kvm_irq_routing *t = arg_at_end(c, sizeof(*t) + n * sizeof(t->entries[0]));
-
-	*t = (struct kvm_irq_routing){ .nr = claimed, .flags = chance(c, 95) ? 0 : 1 };
-	for (u32 i = 0; i < n; i++) {
-		struct kvm_irq_routing_entry *e = &t->entries[i];
-
-		memset(e, 0, sizeof(*e));
-		e->gsi = chance(c, 90) ? i : (u32)rnd_interesting(c);
-		e->type = chance(c, 90) ? 1 + (u32)rnd_below(c, 2) : (u32)rnd_below(c, 7);
-		e->u.irqchip.irqchip = (u32)rnd_below(c, 4);
-		e->u.irqchip.pin = (u32)(chance(c, 90) ? rnd_below(c, 8) : rnd_interesting(c));
-		if (e->type == KVM_IRQ_ROUTING_HV_SINT)
-			e->u.hv_sint.vcpu = (u32)rnd_below(c, 3); /* and a SINT, where the pin is */
-		if (e->type == KVM_IRQ_ROUTING_MSI)
-			e->u.msi.address_lo = 0xfee00000u | (u32)rnd_below(c, 1 << 20);
-	}
-	return (unsigned long)t;
+	e->u.irqchip.irqchip = (u32)rnd_below(c, 4);
+	if (e->type == KVM_IRQ_ROUTING_HV_SINT)
+		e->u.hv_sint.vcpu = (u32)rnd_below(c, 3); /* and a SINT, where the pin is */
+	if (e->type == KVM_IRQ_ROUTING_MSI)
+		e->u.msi.address_lo = 0xfee00000u | (u32)rnd_below(c, 1 << 20);
 }
 
 static unsigned long fill_hv_eventfd(struct ctx *c, int fd, const struct row *r)
