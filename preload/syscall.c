@@ -156,15 +156,21 @@ static long do_seccomp(long operation, long flags, long args, long d, long e, lo
 	return ret;
 }
 
+/* As many arguments behind `last` as the array has room for; those that were not given are garbage. */
+#define TAKE_ARGS(a, last)                                              \
+	do {                                                            \
+		va_list ap;                                             \
+		va_start(ap, last);                                     \
+		for (size_t i = 0; i < sizeof(a) / sizeof((a)[0]); i++) \
+			(a)[i] = va_arg(ap, long);                      \
+		va_end(ap);                                             \
+	} while (0)
+
 int prctl(int option, ...)
 {
 	long a[4];
-	va_list ap;
 
-	va_start(ap, option);
-	for (int i = 0; i < 4; i++)
-		a[i] = va_arg(ap, long);
-	va_end(ap);
+	TAKE_ARGS(a, option);
 	return (int)do_prctl(option, a[0], a[1], a[2], a[3], 0);
 }
 
@@ -228,12 +234,8 @@ static bool concerns_kvm(enum concern concern, const long *a)
 long syscall(long nr, ...)
 {
 	long a[6];
-	va_list ap;
 
-	va_start(ap, nr);
-	for (int i = 0; i < 6; i++)
-		a[i] = va_arg(ap, long);
-	va_end(ap);
+	TAKE_ARGS(a, nr);
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
 		if (rows[i].nr == nr && concerns_kvm(rows[i].concern, a))
 			return rows[i].call(a[0], a[1], a[2], a[3], a[4], a[5]);

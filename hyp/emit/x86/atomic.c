@@ -122,26 +122,55 @@ static void status(struct em *x, int d)
 	extend(x, 1, d, RAX);
 }
 
-/* ---- words ---- */
+/* ---- LDXR, LDXP: the value goes from [rcx] to d, and to ex_val for the store that will compare ---- */
+
+static void load_word(struct em *x, unsigned size)
+{
+	op_at(x, size, LOAD, RAX, RCX);
+	extend(x, size, RAX, RAX);
+}
+
+static void keep_word(struct em *x, int d)
+{
+	e_store_gs(&x->e, OFF(ex_val), RAX);
+	em_mov(x, true, d, em_reg(RAX));
+}
+
+/* vmovdqa: at once, as the host's manuals promise with AVX */
+static void load_quad(struct em *x, int d)
+{
+	em_vex(x, 1, 1, false, false, d, 0, RCX);
+	e_bytes(&x->e, "\x6f", 1);
+	e_1(&x->e, (u8)((d & 7) << 3 | RCX));
+}
 
 static void op_ldx(struct em *x, const struct ir_insn *i)
 {
 	struct em_access a = { .pair = false };
+	bool quad = i->op == IR_LDXQ;
 	struct em_cold *c;
 	int d;
 
 	em_address(x, i, &a);
-	d = em_dest(x, (u16)x->v, 0);
+	d = quad ? em_xdest(x, (u16)x->v, 0) : em_dest(x, (u16)x->v, 0);
 	c = em_check(x, &a);
+	if (quad)
+		c->xmm &= ~(1u << d);
 	host_address(x, &a, RCX);
 	em_note_access(x, false);
-	op_at(x, a.size, LOAD, RAX, RCX);
-	extend(x, a.size, RAX, RAX);
+	if (quad)
+		load_quad(x, d);
+	else
+		load_word(x, a.size);
 	close_monitor(x, &a);
-	e_store_gs(&x->e, OFF(ex_val), RAX);
-	em_mov(x, true, d, em_reg(RAX));
+	if (quad)
+		em_xmove(x, true, d, OFF(ex_val));
+	else
+		keep_word(x, d);
 	end(x, c, d);
 }
+
+/* ---- words ---- */
 
 static void op_stx(struct em *x, const struct ir_insn *i)
 {
@@ -294,26 +323,6 @@ static void cmpxchg16(struct em *x, int at, int q)
 	e_load_gs(&x->e, RBX, OFF_X(0));
 }
 
-static void op_ldxq(struct em *x, const struct ir_insn *i)
-{
-	struct em_access a = { .pair = false };
-	struct em_cold *c;
-	int d;
-
-	em_address(x, i, &a);
-	d = em_xdest(x, (u16)x->v, 0);
-	c = em_check(x, &a);
-	c->xmm &= ~(1u << d);
-	host_address(x, &a, RCX);
-	em_note_access(x, false);
-	em_vex(x, 1, 1, false, false, d, 0, RCX); /* vmovdqa: at once, as the host's manuals promise with AVX */
-	e_bytes(&x->e, "\x6f", 1);
-	e_1(&x->e, (u8)((d & 7) << 3 | RCX));
-	close_monitor(x, &a);
-	em_xmove(x, true, d, OFF(ex_val));
-	end(x, c, d);
-}
-
 static void op_stxq(struct em *x, const struct ir_insn *i)
 {
 	struct em_access a = { .pair = false };
@@ -386,10 +395,10 @@ void em_cold_spin(struct em *x, const struct em_cold *c)
 void em_op_atomic(struct em *x, const struct ir_insn *i)
 {
 	switch (i->op) {
-	case IR_LDX: op_ldx(x, i); break;
+	case IR_LDX:
+	case IR_LDXQ: op_ldx(x, i); break;
 	case IR_STX: op_stx(x, i); break;
 	case IR_CAS: op_cas(x, i); break;
-	case IR_LDXQ: op_ldxq(x, i); break;
 	case IR_STXQ: op_stxq(x, i); break;
 	case IR_CASQ: op_casq(x, i); break;
 	case IR_CLREX: open_monitor(x); break;
