@@ -105,7 +105,7 @@ static struct row row_of(const struct profile *p, const struct kuse_profile_samp
 static void print_row(const struct profile *p, const struct row *r, const char *name)
 {
 	fprintf(p->out, "%7.2f %%  %5.1f %5.1f %5.1f %5.1f %5.1f  %s\n", percent(p, r->count),
-		100.0 * r->state[KUSE_PROFILE_CODE] / r->count,
+		100.0 * (r->state[KUSE_PROFILE_CODE] + r->state[KUSE_PROFILE_DIRECT]) / r->count,
 		100.0 * (r->state[KUSE_PROFILE_TRANSLATE] + r->state[KUSE_PROFILE_DISPATCH]) / r->count,
 		100.0 * r->state[KUSE_PROFILE_TLB] / r->count,
 		100.0 * (r->state[KUSE_PROFILE_HELPER] + r->state[KUSE_PROFILE_INTERP]) / r->count,

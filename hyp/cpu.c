@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "hyp/direct/x86/direct.h"
 #include "hyp/mem/signal.h"
 #include "hyp/rewrite/x86/engine.h"
 #include "hyp/sys/x86/sys.h"
@@ -41,6 +42,12 @@ struct hyp_cpu *hyp_cpu_create(struct hyp_as *as, u32 id)
 		hyp_pages_free_huge(cpu, sizeof(*cpu));
 		return NULL;
 	}
+	if (hyp_direct_create(cpu)) {
+		x86_interp_free(cpu);
+		tcache_destroy(cpu);
+		hyp_pages_free_huge(cpu, sizeof(*cpu));
+		return NULL;
+	}
 	cpu->engine->interp_only = engine && !strcmp(engine, "interp");
 	cpu->engine->always_hot = engine && !strcmp(engine, "hot");
 	cpu->engine->always_checks = engine && !strcmp(engine, "checked");
@@ -58,6 +65,7 @@ void hyp_cpu_destroy(struct hyp_cpu *cpu)
 	if (!cpu)
 		return;
 	hyp_as_del_cpu(cpu->as, cpu);
+	hyp_direct_destroy(cpu);
 	tcache_destroy(cpu);
 	x86_interp_free(cpu);
 	hyp_pages_free_huge(cpu, sizeof(*cpu));

@@ -143,6 +143,19 @@ struct hyp_cpu {
 	u64 seg_end[2];
 	u64 addend[HYP_MAX_CHECKS]; /* host - linear address, of a block's planned checks without a cell */
 	u8 vec[HYP_VECS][HYP_VEC_BYTES] __attribute__((aligned(64))); /* registers of a gather (helpers_vec.c) */
+	/* direct execution of user code (direct/x86/direct.h) */
+	bool direct_on;     /* the current address space is one for it */
+	bool direct_armed;  /* and this stretch of user code is not an exception */
+	s32 direct_pid;     /* atomic: the process that runs user code of ours right now, 0: none */
+	u32 direct_gen;     /* counts flushes of the soft TLB */
+	u32 direct_detour;  /* instructions left to interpret on a page that may not run directly (run.c) */
+	gva_t direct_detour_page;
+	u32 n_direct_page;  /* flushed one by one since */
+	gva_t direct_page[16];
+	u32 n_direct_code;  /* pages of code that were stored to; more than fit: all */
+	gpa_t direct_code[8];
+	struct hyp_direct *direct; /* NULL: never */
+	u32 kernel_entries; /* system calls and events so far */
 	s32 turns;      /* backward branches of code without cells until the next look (heat.c) */
 	u64 host_rsp;   /* stack of hyp_enter while translated code runs */
 	u64 resume;     /* where emitted code called hyp_leave from */
@@ -258,6 +271,44 @@ static inline void hyp_fills_add(struct hyp_fills *f, unsigned slot)
 		f->n++;
 }
 
+/* Sets attention bits of any CPU, from any thread or signal handler. A CPU that runs user code directly does
+ * not poll them, and is signalled. Guest-live. */
+void hyp_direct_kick(s32 pid);
+static inline void hyp_attend(struct hyp_cpu *cpu, u32 bits)
+{
+	s32 pid;
+
+	__atomic_fetch_or(&cpu->attention, bits, __ATOMIC_SEQ_CST);
+	pid = __atomic_load_n(&cpu->direct_pid, __ATOMIC_SEQ_CST);
+	if (unlikely(pid))
+		hyp_direct_kick(pid);
+}
+
+/* Mappings of direct execution, a part of the soft TLB, are to be walked again: all, or gva's page.
+ * Guest-live. */
+static inline void hyp_direct_flush(struct hyp_cpu *cpu)
+{
+	cpu->direct_gen++;
+	if (cpu->direct)
+		cpu->jc_ready[HYP_TLB_USER] = false; /* another address space: SYSRET to it is a matter of policy */
+}
+
+static inline void hyp_direct_flush_page(struct hyp_cpu *cpu, gva_t gva)
+{
+	if (cpu->n_direct_page < 16)
+		cpu->direct_page[cpu->n_direct_page++] = gva;
+	else
+		cpu->direct_gen++;
+}
+
+/* Translations of the page are void. Guest-live. */
+static inline void hyp_direct_code_changed(struct hyp_cpu *cpu, gpa_t gpa)
+{
+	if (cpu->direct && cpu->n_direct_code < ARRAY_SIZE(cpu->direct_code))
+		cpu->direct_code[cpu->n_direct_code] = gpa & PAGE_MASK;
+	cpu->n_direct_code += cpu->n_direct_code <= ARRAY_SIZE(cpu->direct_code);
+}
+
 /* Something that block keys depend on may have changed. */
 static inline void hyp_keys_changed(struct hyp_cpu *cpu)
 {
@@ -292,6 +343,23 @@ u8 *hyp_mem_ptr_size(struct hyp_cpu *cpu, gva_t gva, unsigned acc, unsigned size
 /* Physical accesses of the page walker and of descriptor/TSS loads. NULL where there is no RAM. The
  * pointer is valid up to the end of the page. Guest-live. */
 u8 *hyp_phys_ptr(struct hyp_cpu *cpu, gpa_t gpa, bool write);
+
+/*
+ * What a walk for a direct mapping of gva's page finds; nothing is cached. With X86_ACC_PEEK in acc a page
+ * that was not accessed yet is not found, and stays so. write asks for p->write: may it be mapped writable
+ * (it is dirty, in the guest's tables and in the log, and has no code)? The page counts as one with a write
+ * entry then. False: not for this access. Guest-live.
+ */
+struct hyp_probe {
+	u8 *host;   /* of the page */
+	bool write;
+	bool rw;    /* R/W is set on every level */
+	bool large; /* a page of 2 MiB or more, and RAM in one piece on the host around gva */
+	gpa_t gpa;
+};
+bool hyp_tlb_probe(struct hyp_cpu *cpu, gva_t gva, unsigned acc, bool write, struct hyp_probe *p);
+/* As p->write, for all of the 2 MiB around gpa. */
+bool hyp_tlb_probe_large(struct hyp_cpu *cpu, gpa_t gpa);
 
 void hyp_tlb_flush_all(struct hyp_cpu *cpu);             /* every entry, global too. Guest-live */
 void hyp_tlb_flush_nonglobal(struct hyp_cpu *cpu);       /* MOV CR3. Guest-live */

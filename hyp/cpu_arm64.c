@@ -10,6 +10,11 @@
 #include "hyp/sys/arm64/sys.h"
 #include "lib/tsc.h"
 
+void hyp_set_confined(bool confined)
+{
+	(void)confined; /* nothing to do without */
+}
+
 int hyp_init(void)
 {
 	bool stated;

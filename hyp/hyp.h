@@ -37,6 +37,10 @@ int hyp_host_check(struct hyp_host_report *report);
 int hyp_init(void);
 void hyp_exit(void);
 
+/* The process has a seccomp filter, or is about to get one: from now on hyp makes no system call that it
+ * can do without, which ends direct execution of user code (hyp/direct). Any thread. */
+void hyp_set_confined(bool confined);
+
 /* ---- guest-physical memory -------------------------------------------------------------- */
 
 #define HYP_REGION_READONLY (1u << 0)  /* guest writes exit as HYP_EXIT_MMIO */
@@ -174,6 +178,7 @@ void hyp_cpu_kick(struct hyp_cpu *cpu);
 
 enum hyp_doing {
 	HYP_IN_CODE,    /* translated code */
+	HYP_IN_DIRECT,  /* user code that the host CPU runs as it is */
 	HYP_TRANSLATES,
 	HYP_FILLS_TLB,  /* a soft-TLB miss: look-up, page walk, dirty bits */
 	HYP_HELPS,      /* an instruction done in C: SYSCALL, IRET, MOV CR, string instructions */

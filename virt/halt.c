@@ -88,6 +88,7 @@ static int poll_until(struct kvm_vcpu *vcpu, u64 stop)
 
 bool kuse_confined(bool yes)
 {
+	hyp_set_confined(yes);
 	return __atomic_exchange_n(&confined, yes, __ATOMIC_SEQ_CST);
 }
 

@@ -50,6 +50,7 @@ static unsigned bits;
 
 static const char *const state_names[KUSE_PROFILE_NR] = {
 	[KUSE_PROFILE_CODE] = "translated code",
+	[KUSE_PROFILE_DIRECT] = "directly executed user code",
 	[KUSE_PROFILE_TRANSLATE] = "translating",
 	[KUSE_PROFILE_TLB] = "soft-TLB miss, page walk",
 	[KUSE_PROFILE_HELPER] = "helper",
@@ -60,7 +61,8 @@ static const char *const state_names[KUSE_PROFILE_NR] = {
 	[KUSE_PROFILE_IDLE] = "idle",
 	[KUSE_PROFILE_WAITING] = "waiting for a host CPU",
 };
-_Static_assert((int)KUSE_PROFILE_CODE == HYP_IN_CODE && (int)KUSE_PROFILE_TRANSLATE == HYP_TRANSLATES &&
+_Static_assert((int)KUSE_PROFILE_CODE == HYP_IN_CODE && (int)KUSE_PROFILE_DIRECT == HYP_IN_DIRECT &&
+		       (int)KUSE_PROFILE_TRANSLATE == HYP_TRANSLATES &&
 		       (int)KUSE_PROFILE_TLB == HYP_FILLS_TLB && (int)KUSE_PROFILE_HELPER == HYP_HELPS &&
 		       (int)KUSE_PROFILE_INTERP == HYP_INTERPRETS &&
 		       (int)KUSE_PROFILE_DISPATCH == HYP_DISPATCHES && (int)KUSE_PROFILE_KVM == HYP_OUTSIDE,

@@ -130,6 +130,7 @@ int kuse_perf_map(void);
  * until kuse_profile_stop. Uses SIGPROF. 0, -EINVAL, -EBUSY (there is one already), -ENOMEM, -EAGAIN. */
 enum kuse_profile_state {
 	KUSE_PROFILE_CODE,
+	KUSE_PROFILE_DIRECT, /* user code that the host CPU runs as it is */
 	KUSE_PROFILE_TRANSLATE,
 	KUSE_PROFILE_TLB,
 	KUSE_PROFILE_HELPER,

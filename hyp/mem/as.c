@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "hyp/direct/backing.h"
 #include "hyp/mem/guard.h"
 #include "hyp/mem/pages.h"
 
@@ -214,6 +215,7 @@ int hyp_as_replace(struct hyp_as *as, unsigned view, const struct hyp_region *ol
 	if (new && new->flags & HYP_REGION_LOG_DIRTY && !(old && old->flags & HYP_REGION_LOG_DIRTY))
 		clear_dirty_flags(as, view, new->gpa, new->size);
 	publish(as, view, map, same_memory(old, new) ? NULL : old);
+	hyp_backing_forget();
 	return 0;
 }
 

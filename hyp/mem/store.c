@@ -18,7 +18,7 @@ bool hyp_stores_pending(struct hyp_cpu *cpu, gpa_t gpa)
 		if (c == cpu || !(__atomic_load_n(&c->storing, __ATOMIC_SEQ_CST) & hyp_store_filter(gpa)) ||
 		    !__atomic_load_n(&c->in_run, __ATOMIC_SEQ_CST))
 			continue;
-		__atomic_fetch_or(&c->attention, HYP_ATTN_INVAL, __ATOMIC_SEQ_CST);
+		hyp_attend(c, HYP_ATTN_INVAL);
 		pending = true;
 	}
 	return pending;

@@ -134,7 +134,7 @@ void hyp_cpu_answer_sync(struct hyp_cpu *cpu)
 static void sync_one(struct hyp_cpu *c, struct hyp_cpu *self)
 {
 	__atomic_store_n(&c->want_sync, 1, __ATOMIC_SEQ_CST);
-	__atomic_fetch_or(&c->attention, HYP_ATTN_SYNC, __ATOMIC_SEQ_CST);
+	hyp_attend(c, HYP_ATTN_SYNC);
 	for (unsigned spins = 0; __atomic_load_n(&c->want_sync, __ATOMIC_ACQUIRE); spins++) {
 		if (!__atomic_load_n(&c->in_run, __ATOMIC_SEQ_CST))
 			return; /* answers on its next entry, before it uses anything */
@@ -161,6 +161,7 @@ void hyp_as_sync(struct hyp_as *as, struct hyp_cpu *self)
 /* Drops this CPU's write entries for the page of gpa. */
 static void drop_write_entries(struct hyp_cpu *cpu, gpa_t gpa)
 {
+	hyp_direct_flush(cpu);
 	for (unsigned p = 0; p < HYP_TLB_PARTS; p++)
 		hyp_cells_drop(cpu, p);
 	for (unsigned p = 0; p < HYP_TLB_PARTS; p++)
@@ -272,7 +273,7 @@ static void queue_inval(struct hyp_cpu *c, gpa_t gpa)
 	}
 	if (i == n)
 		__atomic_store_n(&c->inval.overflow, true, __ATOMIC_SEQ_CST);
-	__atomic_fetch_or(&c->attention, HYP_ATTN_INVAL, __ATOMIC_SEQ_CST);
+	hyp_attend(c, HYP_ATTN_INVAL);
 }
 
 /* Overflow is looked at first: what comes in while the slots are emptied raises attention again. */

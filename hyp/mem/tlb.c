@@ -85,7 +85,7 @@ static enum write prepare_write(struct hyp_cpu *cpu, const struct hyp_region *r,
 	    !(__atomic_fetch_or(pf, dirty, __ATOMIC_SEQ_CST) & dirty)) {
 		if (cpu->as->ops.mark_dirty &&
 		    cpu->as->ops.mark_dirty(cpu->as->opaque, cpu, r->id, gpa & PAGE_MASK))
-			__atomic_fetch_or(&cpu->attention, HYP_ATTN_KICK, __ATOMIC_SEQ_CST);
+			hyp_attend(cpu, HYP_ATTN_KICK);
 	}
 	if (note_write(pf) & HYP_PF_CODE) {
 		cpu->stats[HYP_STAT_code_stores]++;
@@ -180,6 +180,15 @@ static u8 *large_to_host(struct hyp_cpu *cpu, unsigned part, gva_t gva, unsigned
 	return e->host + (gva & ~HYP_LARGE_MASK);
 }
 
+/* A large page all of whose 2 MiB around w->gpa are in r? */
+static bool large_in_region(struct hyp_cpu *cpu, const struct x86_walk *w, const struct hyp_region *r)
+{
+	gpa_t gpa = w->gpa & HYP_LARGE_MASK;
+
+	return w->page_shift >= HYP_LARGE_SHIFT && !cpu->as->has_private && gpa >= r->gpa &&
+	       gpa - r->gpa + (1ull << HYP_LARGE_SHIFT) <= r->size;
+}
+
 /* Notes a large page all of whose 2 MiB around gva are in r. */
 static void large_fill(struct hyp_cpu *cpu, unsigned part, gva_t gva, const struct x86_walk *w,
 		       const struct hyp_region *r)
@@ -187,8 +196,7 @@ static void large_fill(struct hyp_cpu *cpu, unsigned part, gva_t gva, const stru
 	struct hyp_large_entry *e = large_slot(cpu, part, gva);
 	gpa_t gpa = w->gpa & HYP_LARGE_MASK;
 
-	if (w->page_shift < HYP_LARGE_SHIFT || cpu->as->has_private || gpa < r->gpa ||
-	    gpa - r->gpa + (1ull << HYP_LARGE_SHIFT) > r->size)
+	if (!large_in_region(cpu, w, r))
 		return;
 	e->tag = (gva & HYP_LARGE_MASK) | HYP_LARGE_VALID;
 	e->host = r->hva + (gpa - r->gpa);
@@ -271,6 +279,50 @@ u8 *hyp_mem_ptr(struct hyp_cpu *cpu, gva_t gva, unsigned acc, gpa_t *gpa, enum x
 	if (ret)
 		*ret = fail.ret;
 	return p;
+}
+
+/* May a write entry for a page be made although nobody stores to it now? */
+static bool may_write_later(struct hyp_cpu *cpu, const struct hyp_region *r, gpa_t gpa)
+{
+	u8 *pf = hyp_as_pf(cpu->as, gpa), dirty = (u8)(HYP_PF_DIRTY << cpu->view);
+
+	if (!pf || r->flags & HYP_REGION_READONLY)
+		return false;
+	if (r->flags & HYP_REGION_LOG_DIRTY && !(__atomic_load_n(pf, __ATOMIC_SEQ_CST) & dirty))
+		return false;
+	return !(note_write(pf) & HYP_PF_CODE) &&
+	       !(__atomic_load_n(&cpu->attention, __ATOMIC_SEQ_CST) & HYP_ATTN_INVAL);
+}
+
+bool hyp_tlb_probe(struct hyp_cpu *cpu, gva_t gva, unsigned acc, bool write, struct hyp_probe *p)
+{
+	const struct hyp_region *r;
+	u64 cr2 = cpu->s.cr2;
+	struct hyp_fail fail;
+	struct x86_walk w;
+	u8 *host = walk_to_host(cpu, gva, acc, &w, &fail, &r);
+
+	cpu->s.cr2 = cr2;
+	cpu->fault.type = X86_EVENT_NONE;
+	if (!host)
+		return false;
+	p->host = (u8 *)((u64)host & PAGE_MASK);
+	p->rw = w.rw;
+	p->write = write && w.writable && may_write_later(cpu, r, w.gpa);
+	p->gpa = w.gpa;
+	p->large = large_in_region(cpu, &w, r);
+	return true;
+}
+
+bool hyp_tlb_probe_large(struct hyp_cpu *cpu, gpa_t gpa)
+{
+	const struct hyp_region *r = hyp_map_find(current_map(cpu), gpa, &cpu->last_region);
+	bool ok = r != NULL;
+
+	gpa &= HYP_LARGE_MASK;
+	for (u64 i = 0; i < 1ull << HYP_LARGE_SHIFT && ok; i += PAGE_SIZE)
+		ok = may_write_later(cpu, r, gpa + i);
+	return ok;
 }
 
 u8 *hyp_phys_ptr(struct hyp_cpu *cpu, gpa_t gpa, bool write)
@@ -377,6 +429,7 @@ static void flush_part(struct hyp_cpu *cpu, unsigned part)
 
 void hyp_tlb_flush_all(struct hyp_cpu *cpu)
 {
+	hyp_direct_flush(cpu);
 	for (unsigned part = 0; part < HYP_TLB_PARTS; part++)
 		flush_part(cpu, part);
 }
@@ -407,6 +460,7 @@ void hyp_tlb_flush_nonglobal(struct hyp_cpu *cpu)
 		hyp_tlb_flush_all(cpu);
 		return;
 	}
+	hyp_direct_flush(cpu);
 	for (unsigned part = 0; part < HYP_TLB_PARTS; part++) {
 		if (!flush_listed(cpu, part))
 			flush_part(cpu, part);
@@ -456,6 +510,8 @@ static void flush_page_part(struct hyp_cpu *cpu, unsigned part, gva_t gva)
 
 void hyp_tlb_flush_page(struct hyp_cpu *cpu, gva_t gva)
 {
+	if (gva >> 63 == 0)
+		hyp_direct_flush_page(cpu, gva);
 	for (unsigned part = 0; part < HYP_TLB_PARTS; part++)
 		flush_page_part(cpu, part, gva);
 }

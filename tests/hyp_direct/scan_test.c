@@ -45,10 +45,6 @@ struct sample {
 };
 
 static const struct sample refused[] = {
-	{"sldt %eax", {0x0f, 0x00, 0xc0}, 3},
-	{"str (%rdx)", {0x0f, 0x00, 0x0a}, 3},
-	{"verr %cx", {0x0f, 0x00, 0xe1}, 3},
-	{"verw 8(%rax)", {0x0f, 0x00, 0x68, 0x08}, 4},
 	{"sgdt (%rax)", {0x0f, 0x01, 0x00}, 3},
 	{"sidt 16(%rsp)", {0x0f, 0x01, 0x4c, 0x24, 0x10}, 5},
 	{"smsw %ax", {0x66, 0x0f, 0x01, 0xe0}, 4},
@@ -89,6 +85,10 @@ static const struct sample allowed[] = {
 	{"mov $337,%eax; syscall", {0xb8, 0x51, 0x01, 0x00, 0x00, 0x0f, 0x05}, 7},
 	{"int $0x81", {0xcd, 0x81}, 2},
 	{"mov $0x80cd,%eax", {0xb8, 0xcd, 0x80, 0x00, 0x00}, 5},
+	{"sldt %eax", {0x0f, 0x00, 0xc0}, 3},
+	{"str (%rdx)", {0x0f, 0x00, 0x0a}, 3},
+	{"verr %cx", {0x0f, 0x00, 0xe1}, 3},
+	{"verw 8(%rax)", {0x0f, 0x00, 0x68, 0x08}, 4},
 	{"lldt %ax", {0x0f, 0x00, 0xd0}, 3},
 	{"lgdt (%rax)", {0x0f, 0x01, 0x10}, 3},
 	{"invlpg (%rax)", {0x0f, 0x01, 0x38}, 3},
@@ -170,12 +170,12 @@ static void test_page_end(void **state)
 static void test_page_begin(void **state)
 {
 	fill();
-	prev[PAGE_SIZE - 2] = 0x25, prev[PAGE_SIZE - 1] = 0xff; /* AND $0xfff,%eax */
-	page[0] = 0x0f, page[1] = page[2] = 0, page[3] = 0x90;
+	prev[PAGE_SIZE - 2] = 0x25, prev[PAGE_SIZE - 1] = 0xff; /* AND $0x310fff,%eax */
+	page[0] = 0x0f, page[1] = 0x31, page[2] = 0, page[3] = 0x90;
 	memset(prev + PAGE_SIZE - 8, 0x90, 6);
 	assert_false(hyp_scan_page(page, 0));
 	assert_true(scan(0));
-	prev[PAGE_SIZE - 2] = 0x90, prev[PAGE_SIZE - 1] = 0x90; /* SLDT (%rax) */
+	prev[PAGE_SIZE - 2] = 0x90, prev[PAGE_SIZE - 1] = 0x90; /* RDTSC */
 	assert_false(scan(0));
 	page[0] = 0x90, page[1] = 0x0f, page[2] = 0xc7, page[3] = 0xf8; /* RDSEED, and RDPID behind an F3 */
 	assert_true(scan(0));

@@ -400,8 +400,10 @@ static void stub_describe(struct hyp_stub *s, struct hyp_stub_stop *stop)
 
 	stop->si_code = s->info->si_code;
 	if (stop->signo == SIGSYS || stop->signo == HYP_STUB_KICK) {
-		if (stop->signo != SIGSYS || !stub_undo_vsyscall(s, stop))
-			stop->trapno = HYP_STUB_NO_TRAP;
+		if (stop->signo == SIGSYS && stub_undo_vsyscall(s, stop))
+			return;
+		stop->trapno = HYP_STUB_NO_TRAP;
+		stop->addr = (u64)s->info->si_call_addr;
 		return;
 	}
 	stop->trapno = (u32)g[REG_TRAPNO];

@@ -69,7 +69,7 @@ struct hyp_stub_stop {
 	int signo;
 	u32 trapno; /* HYP_STUB_NO_TRAP with SIGSYS and HYP_STUB_KICK */
 	u64 error_code;
-	u64 addr; /* trapno 14: CR2; otherwise si_addr */
+	u64 addr; /* trapno 14: CR2; SIGSYS: behind the instruction; otherwise si_addr */
 	int si_code;
 	int map_error; /* 0, or -errno of the first queued call that failed */
 };
@@ -126,5 +126,7 @@ int hyp_stub_run(struct hyp_stub *s, struct hyp_stub_stop *stop);
  * Otherwise the next run stops at once, once.
  */
 void hyp_stub_kick(const struct hyp_stub *s);
+/* Its process; hyp_direct_kick (hyp/cpu.h) kicks by it. */
+int hyp_stub_pid(const struct hyp_stub *s);
 
 #endif

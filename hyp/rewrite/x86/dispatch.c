@@ -4,6 +4,7 @@
  * names the code to enter next and returns GO_ON, or brings s.rip and s.rflags up to date and returns
  * to the run loop. Guest-live.
  */
+#include "hyp/direct/x86/direct.h"
 #include "hyp/rewrite/x86/cell.h"
 #include "hyp/rewrite/x86/emit.h"
 #include "hyp/rewrite/x86/helpers.h"
@@ -176,7 +177,8 @@ static u32 current_key(struct hyp_cpu *cpu)
 		hyp_keys_changed(cpu);
 		cpu->jc_key[class] = key;
 	}
-	cpu->jc_ready[class] = !(key & KEY_CODE32) && (class == HYP_TLB_USER || key & KEY_CPL0);
+	cpu->jc_ready[class] = !(key & KEY_CODE32) &&
+			       (class == HYP_TLB_USER ? !cpu->direct_on : (key & KEY_CPL0) != 0);
 	return key;
 }
 
@@ -199,6 +201,8 @@ static int look_up_rip(struct hyp_cpu *cpu, u64 *code)
 
 	if (cpu->attention)
 		return interrupted(cpu);
+	if (hyp_direct_due(cpu))
+		return X86_OK;
 	b = find_block(cpu, cpu->s.rip, key, &ret);
 	if (!b)
 		return ret == X86_FAULT ? X86_FAULT : interpret(cpu);
@@ -212,7 +216,7 @@ static int go_to_rip(struct hyp_cpu *cpu, u64 *code)
 {
 	u64 cached = cpu->jc[key_class(current_key(cpu))][jc_index(cpu->s.rip)];
 
-	if (cpu->attention)
+	if (cpu->attention || hyp_direct_due(cpu))
 		return X86_OK;
 	if (cached == cpu->jc_miss)
 		return look_up_rip(cpu, code);

@@ -78,6 +78,7 @@ __asm__(".text\n"
 	"	mov %r13w, %gs:fast_ss+fast_seg_sel\n"
 	"	mov %r14d, %r13d\n"
 	"	mov %gs:fast_lstar, %r14\n"
+	"	incl %gs:fast_entries\n"
 	"	fast_enter fast_cs fast_ss 0 0\n"
 
 	".globl hyp_fast_sysret\n.hidden hyp_fast_sysret\n"
@@ -125,6 +126,7 @@ __attribute__((used)) static void offsets(void)
 	OFF("rax", scratch[0]);
 	OFF("slow", scratch[2]);
 	OFF("next", scratch[3]);
+	OFF("entries", kernel_entries);
 	OFF("efer", s.efer);
 	OFF("rflags", s.rflags);
 	OFF("df", df);

@@ -18,6 +18,7 @@
  *
  * Guest-live.
  */
+#include "hyp/direct/x86/direct.h"
 #include "hyp/mem/as.h"
 #include "hyp/rewrite/x86/engine.h"
 
@@ -72,6 +73,8 @@ void hyp_heat(struct hyp_cpu *cpu, gpa_t gpa)
 	u32 bit = page_bit(gpa);
 	struct tcache_look *l;
 
+	if (cpu->direct)
+		hyp_direct_look(cpu);
 	if (cpu->tlb_part != HYP_TLB_USER || bit_of(e->hot, bit))
 		return;
 	l = look(e, gpa >> PAGE_SHIFT);

@@ -7,6 +7,7 @@
  * a window that is open now, then execute. Instructions fault by returning X86_FAULT with cpu->fault,
  * which is delivered here and nowhere else.
  */
+#include "hyp/direct/x86/direct.h"
 #include "hyp/mem/guard.h"
 #include "hyp/mem/reuse.h"
 #include "hyp/rewrite/x86/run.h"
@@ -80,16 +81,32 @@ static enum x86_ret deliver(struct hyp_cpu *cpu, struct x86_event *ev)
 	enum x86_ret ret;
 
 	cpu->stats[HYP_STAT_events]++;
+	cpu->kernel_entries++;
 	cpu->doing = HYP_DISPATCHES;
 	ret = x86_deliver(cpu, ev);
 	cpu->doing = 0;
 	return ret;
 }
 
+static enum x86_ret run_directly(struct hyp_cpu *cpu)
+{
+	enum hyp_direct_end d;
+
+	cpu->doing = HYP_IN_DIRECT;
+	hyp_fpu_put(cpu);
+	d = hyp_direct_run(cpu);
+	cpu->doing = 0;
+	if (d == HYP_DIRECT_INTERPRET)
+		return interpret(cpu);
+	return d == HYP_DIRECT_FAULT ? X86_FAULT : X86_OK;
+}
+
 static enum x86_ret execute(struct hyp_cpu *cpu)
 {
 	bool interp = hyp_must_interpret(cpu);
-	enum x86_ret ret = interp ? interpret(cpu) : hyp_run_translated(cpu);
+	enum x86_ret ret = interp                ? interpret(cpu)
+			   : hyp_direct_due(cpu) ? run_directly(cpu)
+						 : hyp_run_translated(cpu);
 
 	if (ret != X86_FAULT) {
 		if (!interp) /* the interpreter may leave a trap behind its exit: OUT with TF */
@@ -189,7 +206,7 @@ enum hyp_exit hyp_cpu_run(struct hyp_cpu *cpu)
 
 void hyp_cpu_kick(struct hyp_cpu *cpu)
 {
-	__atomic_fetch_or(&cpu->attention, HYP_ATTN_KICK, __ATOMIC_SEQ_CST);
+	hyp_attend(cpu, HYP_ATTN_KICK);
 }
 
 void hyp_cpu_set_view(struct hyp_cpu *cpu, unsigned view)
@@ -200,7 +217,7 @@ void hyp_cpu_set_view(struct hyp_cpu *cpu, unsigned view)
 
 void hyp_x86_request_flush_tlb(struct hyp_cpu *cpu)
 {
-	__atomic_fetch_or(&cpu->attention, HYP_ATTN_FLUSH, __ATOMIC_SEQ_CST);
+	hyp_attend(cpu, HYP_ATTN_FLUSH);
 }
 
 void hyp_x86_flush_tlb(struct hyp_cpu *cpu)

@@ -277,4 +277,16 @@ void ir_interp(struct hyp_cpu *cpu, const struct ir_block *b);
  * hyp_arm64_ic_all. */
 void hyp_arm64_ic_page(struct hyp_cpu *cpu, gpa_t gpa);
 
+/* Sets attention bits of any CPU, from any thread. */
+static inline void hyp_attend(struct hyp_cpu *cpu, u32 bits)
+{
+	__atomic_fetch_or(&cpu->attention, bits, __ATOMIC_SEQ_CST);
+}
+
+/* For what hyp/mem shares with CPUs that run user code directly. */
+static inline void hyp_direct_flush(struct hyp_cpu *cpu)
+{
+	(void)cpu;
+}
+
 #endif

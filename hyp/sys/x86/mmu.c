@@ -31,6 +31,7 @@ struct walk {
 	unsigned acc;
 	bool user;         /* the access is a user-mode access */
 	bool wide;         /* 8-byte entries */
+	bool unset;        /* X86_ACC_PEEK: a bit would have to be set */
 	u8 levels;
 	u8 n;              /* entries visited */
 	u8 shift;          /* of the leaf */
@@ -213,6 +214,10 @@ static bool set_bits(struct walk *w, unsigned i, u64 bits)
 
 	if (likely(!(bits & ~old)))
 		return true;
+	if (w->acc & X86_ACC_PEEK) {
+		w->unset = true;
+		return true;
+	}
 	p = hyp_phys_ptr(w->cpu, w->entry[i].gpa, true);
 	if (!p)
 		return true; /* tables in ROM: the write goes nowhere */
@@ -266,6 +271,8 @@ enum x86_ret x86_walk(struct hyp_cpu *cpu, gva_t gva, unsigned acc, struct x86_w
 		if (unlikely(!allowed(&w, acc)))
 			return walk_fault(&w, X86_PFEC_P);
 	} while (unlikely(!set_accessed(&w)));
+	if (unlikely(w.unset))
+		return walk_fault(&w, X86_PFEC_P);
 	fill_result(&w, out);
 	return X86_OK;
 }

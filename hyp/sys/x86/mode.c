@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What mode the CPU is in, and the state it starts in (SDM vol. 3, table 10-1). */
+#include "hyp/direct/x86/direct.h"
 #include "hyp/sys/x86/desc.h"
 
 #define XSAVE_FCW 0
@@ -60,6 +61,8 @@ void hyp_mode_update(struct hyp_cpu *cpu)
 	if (likely(mode == HYP_MODE_LONG)) {
 		cpu->code_size = 64;
 		cpu->flat = true;
+		if (cpu->direct && cpu->tlb_part == HYP_TLB_USER)
+			hyp_direct_user(cpu);
 		return;
 	}
 	cpu->code_size = s->seg[X86_CS].ar & X86_AR_DB ? 32 : 16;

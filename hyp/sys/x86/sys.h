@@ -50,6 +50,7 @@ struct x86_walk {
 	bool user, rw;  /* U/S, R/W set on every level */
 };
 #define X86_ACC_NOSMAP 32u /* x86_walk only: explicit supervisor access that SMAP ignores (KVM_TRANSLATE) */
+#define X86_ACC_PEEK 64u /* x86_walk only: sets no A or D bit, and faults where one would have to be set */
 /* Walks the guest's tables for gva as acc (X86_ACC_*) at the current CPL, sets A/D bits as the
  * access requires (D only for X86_ACC_W), honours WP, NX, SMEP, SMAP, reserved bits, PSE/PAE/4- and
  * 5-level. X86_OK or X86_FAULT (#PF raised). No paging: identity. */

@@ -50,6 +50,7 @@ enum x86_ret x86_syscall(struct hyp_cpu *cpu, u64 next_rip)
 		if (!x86_long_active(s))
 			return syscall_legacy(cpu, next_rip);
 	}
+	cpu->kernel_entries++;
 	flags = x86_rflags(cpu) & ~(u64)X86_FL_RF;
 	s->gpr[X86_RCX] = next_rip;
 	s->gpr[X86_R11] = flags;
