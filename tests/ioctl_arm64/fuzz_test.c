@@ -218,7 +218,7 @@ static void nothing_breaks(void **state)
 	uint64_t first = s ? strtoull(s, NULL, 0) : 1;
 	int rounds = r ? atoi(r) : 40;
 
-	signal(SIGALRM, on_alarm);
+	sigaction(SIGALRM, &(struct sigaction){ .sa_handler = on_alarm }, NULL);
 	for (int i = 0; i < rounds; i++) {
 		if (r)
 			fprintf(stderr, "seed %llu\n", (unsigned long long)first + i);

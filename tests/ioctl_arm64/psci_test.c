@@ -250,7 +250,7 @@ static void calls_of_0_1(void **state)
 	assert_int_equal(call(KVM_PSCI_FN_CPU_ON, 5, RAM_BASE, 0), INVALID_PARAMS);
 	assert_int_equal(call(KVM_PSCI_FN_CPU_ON, 0, RAM_BASE, 0), INVALID_PARAMS); /* ALREADY_ON is of 0.2 */
 	set_args(KVM_PSCI_FN_CPU_OFF, 0, 0, 0);
-	signal(SIGALRM, on_alarm);
+	sigaction(SIGALRM, &(struct sigaction){ .sa_handler = on_alarm }, NULL);
 	setitimer(ITIMER_REAL, &soon, NULL);
 	fails(EINTR, machine_run(&m));
 	assert_int_equal(mp_state(m.vcpu), KVM_MP_STATE_STOPPED);

@@ -234,7 +234,6 @@ const u8 *hyp_arm64_fetch(struct hyp_cpu *cpu, gva_t pc, gpa_t *gpa);
 void hyp_tlb_flush_all(struct hyp_cpu *cpu);
 void hyp_tlb_flush_page(struct hyp_cpu *cpu, gva_t gva);
 void hyp_tlb_flush_nonglobal(struct hyp_cpu *cpu);
-void hyp_jc_reset(struct hyp_cpu *cpu);
 
 /* ---- hyp/sys/arm64: exceptions, system registers; all may be IR helpers ------------------------------ */
 /* A synchronous exception is to be taken at the current pc. Sets leave. esr: EC, IL, ISS. */
