@@ -139,7 +139,7 @@ static void v_ext(const struct ir_insn *i, const union ir_val *a, const union ir
 
 static void v_uzp(const struct ir_insn *i, const union ir_val *a, const union ir_val *b, union ir_val *r)
 {
-	unsigned half = 8u >> i->cc;
+	unsigned half = 8u >> (i->cc & 3); /* lanes of up to 8 bytes */
 	union ir_val out;
 
 	for (unsigned e = 0; e < 2 * half; e++)

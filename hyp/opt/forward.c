@@ -163,8 +163,9 @@ static void simplify(struct forward *f, u16 v)
 void opt_forward(struct ir_block *b)
 {
 	struct forward f = { .b = b };
+	u16 n = (u16)b->n;
 
-	for (u16 v = 1; v < b->n; v++) {
+	for (u16 v = 1; v < n; v++) {
 		struct ir_insn *i = &b->ir[v];
 
 		f.same[v] = v;

@@ -146,8 +146,8 @@ static void finish(struct em *x)
 
 int emit_block(struct lift_engine *e, const struct ir_block *b, struct lift_block *blk)
 {
-	struct em *x = e->emit;
 	int ret = check_room(e, b->n);
+	struct em *x;
 	u32 jne;
 
 	if (ret)

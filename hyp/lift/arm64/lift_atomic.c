@@ -7,7 +7,7 @@
 
 #include "hyp/sys/arm64/cpu.h"
 
-static u16 access(struct lift *l, struct ir_insn insn, const struct a64_insn *i, u16 mem)
+static u16 ordered_access(struct lift *l, struct ir_insn insn, const struct a64_insn *i, u16 mem)
 {
 	insn.a = lift_base(l, F(i, Rn));
 	insn.mem = mem | IR_MEM_ALIGN;
@@ -30,7 +30,7 @@ static bool load_acquire(struct lift *l, const struct a64_insn *i)
 {
 	enum ir_type t = size_type(F(i, size));
 	struct ir_insn insn = { .op = IR_LD, .type = t };
-	lift_set(l, t, F(i, Rt), access(l, insn, i, size_mem(i) | IR_MEM_ACQ));
+	lift_set(l, t, F(i, Rt), ordered_access(l, insn, i, size_mem(i) | IR_MEM_ACQ));
 	return true;
 }
 
@@ -39,7 +39,7 @@ bool lift_ordered(struct lift *l, const struct a64_insn *i)
 	if (F(i, L))
 		return load_acquire(l, i);
 	struct ir_insn insn = { .op = IR_ST, .b = lift_get(l, size_type(F(i, size)), F(i, Rt)) };
-	access(l, insn, i, size_mem(i) | IR_MEM_REL);
+	ordered_access(l, insn, i, size_mem(i) | IR_MEM_REL);
 	return true;
 }
 
@@ -62,11 +62,11 @@ bool lift_ldapur(struct lift *l, const struct a64_insn *i)
 	if (opc) {
 		insn.op = IR_LD;
 		insn.type = t;
-		lift_set(l, t, F(i, Rt), access(l, insn, i, mem | IR_MEM_ACQ));
+		lift_set(l, t, F(i, Rt), ordered_access(l, insn, i, mem | IR_MEM_ACQ));
 	} else {
 		insn.op = IR_ST;
 		insn.b = lift_get(l, t, F(i, Rt));
-		access(l, insn, i, mem | IR_MEM_REL);
+		ordered_access(l, insn, i, mem | IR_MEM_REL);
 	}
 	return true;
 }
@@ -77,14 +77,14 @@ bool lift_ldxr(struct lift *l, const struct a64_insn *i)
 {
 	enum ir_type t = size_type(F(i, size));
 	struct ir_insn insn = { .op = IR_LDX, .type = t };
-	lift_set(l, t, F(i, Rt), access(l, insn, i, size_mem(i) | (F(i, o0) ? IR_MEM_ACQ : 0)));
+	lift_set(l, t, F(i, Rt), ordered_access(l, insn, i, size_mem(i) | (F(i, o0) ? IR_MEM_ACQ : 0)));
 	return true;
 }
 
 bool lift_stxr(struct lift *l, const struct a64_insn *i)
 {
 	struct ir_insn insn = { .op = IR_STX, .type = IR_I32, .b = lift_get(l, size_type(F(i, size)), F(i, Rt)) };
-	lift_set(l, IR_I32, F(i, Rs), access(l, insn, i, size_mem(i) | (F(i, o0) ? IR_MEM_REL : 0)));
+	lift_set(l, IR_I32, F(i, Rs), ordered_access(l, insn, i, size_mem(i) | (F(i, o0) ? IR_MEM_REL : 0)));
 	return true;
 }
 
@@ -134,11 +134,11 @@ bool lift_ldxp(struct lift *l, const struct a64_insn *i)
 	if (F(i, sz)) {
 		struct ir_insn q = { .op = IR_LDXQ, .type = IR_V128 };
 
-		split_q(l, access(l, q, i, 4 | order | IR_MEM_PAIR), F(i, Rt), F(i, Rt2));
+		split_q(l, ordered_access(l, q, i, 4 | order | IR_MEM_PAIR), F(i, Rt), F(i, Rt2));
 	} else {
 		struct ir_insn d = { .op = IR_LDX, .type = IR_I64 };
 
-		split(l, access(l, d, i, 3 | order | IR_MEM_PAIR), F(i, Rt), F(i, Rt2));
+		split(l, ordered_access(l, d, i, 3 | order | IR_MEM_PAIR), F(i, Rt), F(i, Rt2));
 	}
 	return true;
 }
@@ -150,7 +150,7 @@ bool lift_stxp(struct lift *l, const struct a64_insn *i)
 	struct ir_insn insn = { .op = F(i, sz) ? IR_STXQ : IR_STX, .type = IR_I32 };
 
 	insn.b = F(i, sz) ? join_q(l, F(i, Rt), F(i, Rt2)) : join(l, F(i, Rt), F(i, Rt2));
-	lift_set(l, IR_I32, F(i, Rs), access(l, insn, i, (F(i, sz) ? 4 : 3) | order | IR_MEM_PAIR));
+	lift_set(l, IR_I32, F(i, Rs), ordered_access(l, insn, i, (F(i, sz) ? 4 : 3) | order | IR_MEM_PAIR));
 	return true;
 }
 
@@ -165,7 +165,7 @@ bool lift_cas(struct lift *l, const struct a64_insn *i)
 	if (F(i, size) < 2)
 		expect = lift_imm_op(l, IR_ZEXT, t, expect, 8u << F(i, size));
 	struct ir_insn insn = { .op = IR_CAS, .type = t, .b = expect, .c = v };
-	lift_set(l, t, F(i, Rs), access(l, insn, i, size_mem(i) | order | IR_MEM_NOISV));
+	lift_set(l, t, F(i, Rs), ordered_access(l, insn, i, size_mem(i) | order | IR_MEM_NOISV));
 	return true;
 }
 
@@ -180,12 +180,12 @@ bool lift_casp(struct lift *l, const struct a64_insn *i)
 
 		q.b = join_q(l, F(i, Rs), F(i, Rs) + 1);
 		q.c = join_q(l, F(i, Rt), F(i, Rt) + 1);
-		split_q(l, access(l, q, i, 4 | order | IR_MEM_PAIR), F(i, Rs), F(i, Rs) + 1);
+		split_q(l, ordered_access(l, q, i, 4 | order | IR_MEM_PAIR), F(i, Rs), F(i, Rs) + 1);
 		return true;
 	}
 	u16 expect = join(l, F(i, Rs), F(i, Rs) + 1), v = join(l, F(i, Rt), F(i, Rt) + 1);
 	struct ir_insn insn = { .op = IR_CAS, .type = IR_I64, .b = expect, .c = v };
-	split(l, access(l, insn, i, 3 | order | IR_MEM_PAIR), F(i, Rs), F(i, Rs) + 1);
+	split(l, ordered_access(l, insn, i, 3 | order | IR_MEM_PAIR), F(i, Rs), F(i, Rs) + 1);
 	return true;
 }
 
@@ -197,6 +197,6 @@ bool lift_atomic(struct lift *l, const struct a64_insn *i)
 	struct ir_insn insn = { .op = IR_ATOMIC, .type = t, .cc = (u8)(F(i, o0) ? 8 : F(i, opt)),
 				.b = lift_get(l, t, F(i, Rs)) };
 
-	lift_set(l, t, F(i, Rt), access(l, insn, i, size_mem(i) | order | IR_MEM_NOISV));
+	lift_set(l, t, F(i, Rt), ordered_access(l, insn, i, size_mem(i) | order | IR_MEM_NOISV));
 	return true;
 }

@@ -132,7 +132,7 @@ static u64 helper_shll(struct hyp_cpu *cpu, u64 w, u64 b, u64 c)
 	unsigned size = W_SIZE(w), lanes = 8u >> size;
 	struct arm64_v r = { 0 };
 
-	for (unsigned e = 0; e < lanes; e++)
+	for (unsigned e = 0; size < 3 && e < lanes; e++) /* the lifter lets no other size through */
 		vec_set(&r, size + 1, e, vec_get(n, size, e + (W_Q(w) ? lanes : 0)) << (8u << size));
 	cpu->s.v[W_RD(w)] = r;
 	return 0;
