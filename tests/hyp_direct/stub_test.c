@@ -6,6 +6,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -240,15 +241,17 @@ static void test_kick(void **state)
 
 struct storm {
 	struct hyp_stub *stub;
-	int over;
+	int begun, over;
 };
 
 static void *storm(void *arg)
 {
 	struct storm *s = arg;
 
-	while (!__atomic_load_n(&s->over, __ATOMIC_RELAXED))
+	do {
 		hyp_stub_kick(s->stub);
+		__atomic_store_n(&s->begun, 1, __ATOMIC_RELEASE);
+	} while (!__atomic_load_n(&s->over, __ATOMIC_RELAXED));
 	return NULL;
 }
 
@@ -256,7 +259,7 @@ static void *storm(void *arg)
 static void test_kick_storm(void **state)
 {
 	struct stub_guest *g = guest(state);
-	struct storm s = { g->stub, 0 };
+	struct storm s = { g->stub, 0, 0 };
 	unsigned kicks = 0, turns = 0;
 	pthread_t t;
 
@@ -266,6 +269,8 @@ static void test_kick_storm(void **state)
 	g->r.gpr[RSI] = DATA;
 	g->r.gpr[RDI] = 10000000;
 	assert_int_equal(pthread_create(&t, NULL, storm, &s), 0);
+	while (!__atomic_load_n(&s.begun, __ATOMIC_ACQUIRE))
+		sched_yield();
 	do {
 		u64 other = 0x700000 + 4096 * (turns % 7);
 
@@ -554,6 +559,8 @@ static void test_frame_is_rewritten(void **state)
 {
 	struct stub_guest *g = guest(state);
 	pthread_t t;
+	u32 size;
+	u8 *x;
 
 	assert_int_equal(RUN(g, UD2), 0);
 	memset(&g->stub->uc->uc_sigmask, 0xff, 8);
@@ -566,8 +573,15 @@ static void test_frame_is_rewritten(void **state)
 	assert_int_equal(g->stop.signo, HYP_STUB_KICK);
 	pthread_join(t, NULL);
 	assert_int_equal(g->r.cs, 0x33);
-	/* a base that cannot be loaded */
+	/* an XSAVE image and bases that cannot be loaded do not get out */
+	memset(g->stub->shared + (g->stub->first.fpregs - HYP_STUB_BASE - STUB_CODE_SIZE), 0xff, 576);
+	x = hyp_stub_xsave(g->stub, &size);
+	assert_int_equal(*(u32 *)(x + 24) & ~g->stub->first.mxcsr_mask, 0);
+	assert_int_equal(*(u64 *)(x + 512) & ~g->stub->first.xfeatures, 0);
+	assert_int_equal(*(u64 *)(x + 520) | *(u64 *)(x + 528), 0);
 	g->stub->ctl->gs_base = 0x8000000000000000;
+	hyp_stub_get_regs(g->stub, &g->r);
+	assert_int_equal(g->r.gs_base, 0);
 	assert_int_equal(hyp_stub_run(g->stub, &g->stop), -EPERM);
 }
 

@@ -36,6 +36,7 @@ struct direct_space {
 	struct hyp_stub *stub;
 	u64 cr3;
 	u64 thread; /* that made the stub */
+	bool failed; /* some call did: what is mapped is not what we believe */
 	unsigned scan_flags; /* under which its code was found harmless */
 	u32 gen; /* of the soft TLB's flushes (cpu->direct_gen) when its mappings were right last */
 	u32 n;
@@ -73,9 +74,14 @@ static u64 size_of(const struct page *p)
 
 /* ---- changing what is mapped ---------------------------------------------------------------------- */
 
+static void flush(struct direct_space *sp)
+{
+	sp->failed |= hyp_stub_flush(sp->stub) != 0;
+}
+
 static void unmap_all(struct direct_space *sp)
 {
-	hyp_stub_flush(sp->stub);
+	flush(sp);
 	hyp_stub_unmap(sp->stub, PAGE_SIZE, HYP_STUB_BASE - PAGE_SIZE);
 	hyp_stub_unmap(sp->stub, HYP_STUB_BASE + HYP_STUB_SIZE, HYP_STUB_TOP - HYP_STUB_BASE - HYP_STUB_SIZE);
 	for (u32 i = 0; i < sp->n; i++)
@@ -103,10 +109,11 @@ static void unmap(struct direct_space *sp, struct page *p)
 	gva_t gva = p->gva & PAGE_MASK;
 	u64 size = size_of(p);
 
-	p->gva = gva;
+	for (u64 at = 0; at < size; at += PAGE_SIZE) /* small ones that lie over a large one go with it */
+		find(sp, gva + at)->gva &= PAGE_MASK;
 	if (hyp_stub_unmap(sp->stub, gva, size))
 		return;
-	hyp_stub_flush(sp->stub);
+	flush(sp);
 	hyp_stub_unmap(sp->stub, gva, size);
 }
 
@@ -132,7 +139,7 @@ static bool map(struct direct_space *sp, gva_t gva, u8 *hva, u32 n, unsigned fla
 	offset = b.offset + (u64)(hva - b.start);
 	if (hyp_stub_map(sp->stub, gva, size, prot, b.fd, offset, true))
 		return true;
-	hyp_stub_flush(sp->stub);
+	flush(sp);
 	return hyp_stub_map(sp->stub, gva, size, prot, b.fd, offset, true);
 }
 
@@ -316,7 +323,12 @@ struct hyp_stub *hyp_direct_space(struct hyp_cpu *cpu)
 		d->broken = true;
 		return NULL;
 	}
-	return bring_up_to_date(cpu, sp) ? sp->stub : NULL;
+	if (!bring_up_to_date(cpu, sp))
+		return NULL;
+	if (likely(!sp->failed))
+		return sp->stub;
+	hyp_direct_lost(cpu);
+	return NULL;
 }
 
 void hyp_direct_lost(struct hyp_cpu *cpu)
@@ -455,6 +467,8 @@ enum direct_fault hyp_direct_fault(struct hyp_cpu *cpu, gva_t gva, u32 error)
 
 /* ---- life ---- */
 
+static unsigned users; /* CPUs; the last one gives the descriptors of RAM back */
+
 int hyp_direct_create(struct hyp_cpu *cpu)
 {
 	const char *engine = getenv("KUSE_HYP_ENGINE"), *direct = getenv("KUSE_HYP_DIRECT");
@@ -466,6 +480,7 @@ int hyp_direct_create(struct hyp_cpu *cpu)
 		return -1;
 	cpu->direct->always = engine;
 	cpu->direct->stop_cycles = HYP_DIRECT_STOP_CYCLES;
+	__atomic_add_fetch(&users, 1, __ATOMIC_SEQ_CST);
 	return 0;
 }
 
@@ -475,4 +490,6 @@ void hyp_direct_destroy(struct hyp_cpu *cpu)
 		return;
 	drop_all(cpu->direct);
 	free(cpu->direct);
+	if (!__atomic_sub_fetch(&users, 1, __ATOMIC_SEQ_CST))
+		hyp_backing_close();
 }

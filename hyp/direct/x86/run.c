@@ -211,6 +211,11 @@ enum hyp_direct_end hyp_direct_run(struct hyp_cpu *cpu)
 			return HYP_DIRECT_INTERPRET;
 		}
 		cpu->stats[HYP_STAT_direct_stops]++;
+		if (unlikely(stop.map_error)) { /* what is mapped there is not what pages.c believes */
+			hyp_direct_lost(cpu);
+			hyp_direct_give_up(cpu);
+			return HYP_DIRECT_AGAIN;
+		}
 		if (unlikely(r.cs != USER_CS || r.ss != USER_SS))
 			return far_away(cpu, &r);
 		if (unlikely(stepped(&cpu->s, &stop))) {

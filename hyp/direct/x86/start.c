@@ -5,7 +5,8 @@
  * The client may have any number of threads, holding any locks: between clone and the first park the child
  * makes only the system calls of a list that the parent has prepared. It blocks all signals but those that
  * stop it (it is in the client's process group: Ctrl-C must not reach it), and has exit signal 0, so that
- * the client's SIGCHLD handlers and wait calls do not see it.
+ * the client's SIGCHLD handlers and wait calls do not see it. A debugger of the client does not get it either:
+ * it would take each page fault for one of the client's.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -99,7 +100,7 @@ STUB_BARE static int start_clone(struct start_plan *p)
 	long pid;
 
 	STUB_SYSCALL(SYS_rt_sigprocmask, SIG_SETMASK, (u64)&all, (u64)&old, 8);
-	pid = STUB_SYSCALL(SYS_clone, CLONE_FILES);
+	pid = STUB_SYSCALL(SYS_clone, CLONE_FILES | CLONE_UNTRACED);
 	if (!pid)
 		start_child(p);
 	STUB_SYSCALL(SYS_rt_sigprocmask, SIG_SETMASK, (u64)&old, 0, 8);

@@ -270,8 +270,8 @@ void hyp_stub_get_regs(const struct hyp_stub *s, struct hyp_stub_regs *r)
 		r->gpr[i] = (u64)g[greg_of[i]];
 	r->rip = (u64)g[REG_RIP];
 	r->rflags = (u64)g[REG_EFL];
-	r->fs_base = s->ctl->fs_base;
-	r->gs_base = s->ctl->gs_base;
+	r->fs_base = canonical(s->ctl->fs_base) ? s->ctl->fs_base : 0;
+	r->gs_base = canonical(s->ctl->gs_base) ? s->ctl->gs_base : 0;
 	r->cs = (u16)g[REG_CSGSFS];
 	r->ss = (u16)((u64)g[REG_CSGSFS] >> 48);
 }
@@ -290,6 +290,7 @@ void hyp_stub_set_regs(struct hyp_stub *s, const struct hyp_stub_regs *r)
 
 void *hyp_stub_xsave(struct hyp_stub *s, u32 *size)
 {
+	stub_prepare_xsave(s); /* it may be forged: what XRSTOR refuses must not get out */
 	*size = s->first.xsave_size;
 	return stub_xsave(s);
 }

@@ -89,8 +89,8 @@ void hyp_stub_get_regs(const struct hyp_stub *s, struct hyp_stub_regs *r);
 
 /*
  * The XSAVE image in the frame, standard format, to be read and written while parked. Its XSTATE_BV is the
- * hardware's: a component whose bit is clear is in its initial state whatever its bytes are. Before a run
- * the header is made valid, MXCSR's reserved bits are cleared.
+ * hardware's: a component whose bit is clear is in its initial state whatever its bytes are. Here and before
+ * a run the header is made valid, MXCSR's reserved bits are cleared.
  */
 void *hyp_stub_xsave(struct hyp_stub *s, u32 *size);
 
