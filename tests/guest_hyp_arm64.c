@@ -224,7 +224,7 @@ static const char *parse(int argc, char **argv)
 	}
 	if (optind >= argc || !n_cpus || n_cpus > MAX_CPUS)
 		exit(120);
-	signal(SIGALRM, on_alarm);
+	sigaction(SIGALRM, &(struct sigaction){ .sa_handler = on_alarm }, NULL);
 	alarm((unsigned)seconds);
 	return argv[optind];
 }

@@ -45,8 +45,8 @@ static void unbind_all(struct kvm_gmem *gmem)
 	list_for_each_entry_safe(slot, n, &gmem->bindings, gmem_link)
 		err |= kvm_memslot_drop_gmem(gmem->kvm, slot);
 	if (err)
-		mmap(gmem->map, gmem->size, PROT_NONE,
-		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+		(void)mmap(gmem->map, gmem->size, PROT_NONE,
+			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
 	else
 		munmap(gmem->map, gmem->size);
 }

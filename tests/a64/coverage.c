@@ -160,17 +160,16 @@ static int check(const char *path, const char *text, size_t size)
 {
 	FILE *f = fopen(path, "r");
 	char *old = malloc(size + 1);
+	bool same = f && old && fread(old, 1, size + 1, f) == size && !memcmp(old, text, size);
 
-	if (!f || !old) {
+	if (!f)
 		printf("%s cannot be read\n", path);
-		return 1;
-	}
-	size_t n = fread(old, 1, size + 1, f);
-	if (n != size || memcmp(old, text, size)) {
+	else if (!same)
 		printf("%s is stale: build/tests/a64/a64_coverage > %s\n", path, path);
-		return 1;
-	}
-	return 0;
+	if (f)
+		fclose(f);
+	free(old);
+	return !same;
 }
 
 int main(int argc, char **argv)

@@ -196,11 +196,15 @@ static void roll_roles(struct rng *r, struct dt_case *c)
 /* None, the first few, one, a few: what programs mask with, and what keeps off a page that is not there. */
 static u64 random_mask(struct rng *r)
 {
+	u64 mask;
+
 	switch (rng_below(r, 4)) {
 	case 0:
 		return rng_pct(r, 30) ? 0 : 1ull << rng_below(r, 64);
 	case 1:
-		return rng_u64(r) & rng_u64(r) & rng_u64(r);
+		mask = rng_u64(r);
+		mask &= rng_u64(r);
+		return mask & rng_u64(r);
 	default:
 		return (1ull << rng_below(r, rng_pct(r, 50) ? 17 : 64)) - 1;
 	}
