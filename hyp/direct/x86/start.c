@@ -5,8 +5,8 @@
  * The client may have any number of threads, holding any locks: between clone and the first park the child
  * makes only the system calls of a list that the parent has prepared. It blocks all signals but those that
  * stop it (it is in the client's process group: Ctrl-C must not reach it), and has exit signal 0, so that
- * the client's SIGCHLD handlers and wait calls do not see it. A debugger of the client does not get it either:
- * it would take each page fault for one of the client's.
+ * the client's SIGCHLD handlers and wait calls do not see it. Nor does a debugger of the client's, which
+ * would take each of its page faults for one of the client's.
  */
 #include <errno.h>
 #include <fcntl.h>
