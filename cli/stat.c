@@ -150,6 +150,15 @@ static void comm_of(int pid, char *comm, size_t len)
 	fclose(f);
 }
 
+/* Direct execution's process, which shares the descriptors of its VM's (hyp/direct/x86/stub.h). */
+static bool is_stub(int pid)
+{
+	char comm[32];
+
+	comm_of(pid, comm, sizeof(comm));
+	return !strcmp(comm, "kuse-stub");
+}
+
 /* The processes with VMs; how many, and their names in list. */
 static int find_processes(int *pid, char *list, size_t len)
 {
@@ -166,6 +175,8 @@ static int find_processes(int *pid, char *list, size_t len)
 		if (!isdigit((unsigned char)e->d_name[0]) || pages_open(&pages, atoi(e->d_name)) || !pages.n)
 			continue;
 		pages_close(&pages);
+		if (is_stub(atoi(e->d_name)))
+			continue;
 		*pid = atoi(e->d_name);
 		comm_of(*pid, comm, sizeof(comm));
 		snprintf(list + at, len - at, "%s%d (%s)", n++ ? ", " : "", *pid, comm);
