@@ -79,10 +79,28 @@ static int vcpu_set_mp_state(struct vcpu *vcpu)
 	return 0;
 }
 
+/*
+ * The guest's TSC is the host's, where KVM lets us say so: user code that KUSE's KVM has the host run as it
+ * is may then read it there. Otherwise it begins with 0, which is as good.
+ */
+static void vcpu_share_tsc(struct vcpu *vcpu)
+{
+	u64 offset = 0;
+	struct kvm_device_attr attr = {
+		.group = KVM_VCPU_TSC_CTRL,
+		.attr = KVM_VCPU_TSC_OFFSET,
+		.addr = (unsigned long)&offset,
+	};
+
+	if (vcpu_ioctl(vcpu, KVM_HAS_DEVICE_ATTR, &attr) == 0)
+		vcpu_ioctl(vcpu, KVM_SET_DEVICE_ATTR, &attr);
+}
+
 int machine_vcpu_reset(struct vcpu *vcpu)
 {
 	if (cpuid_set(vcpu) < 0 || regs_set(vcpu) < 0)
 		return -1;
+	vcpu_share_tsc(vcpu);
 	return vcpu_set_mp_state(vcpu);
 }
 

@@ -21,6 +21,7 @@
 #define KUSE_HYP_DIRECT_X86_DIRECT_H
 
 #include "hyp/cpu.h"
+#include "hyp/direct/x86/copy.h"
 #include "hyp/direct/x86/stub.h"
 
 /* An address space of the guest's as direct execution sees it; CR3's address names it. */
@@ -44,6 +45,7 @@ struct hyp_direct {
 	u32 entries;
 	u64 looked_cr3;
 	struct hyp_direct_root root[HYP_DIRECT_ROOTS];
+	struct hyp_copies copies; /* of code pages */
 	struct direct_space *space[HYP_DIRECT_STUBS]; /* pages.c; the one used last is first */
 };
 

@@ -30,10 +30,12 @@
 struct page {
 	u64 gva; /* | PROT_*, none: not mapped any more; | LARGE; 0: free */
 	u8 *hva;
+	u32 copy; /* what is mapped is this copy of the page (copy.h); 0: the page */
 };
 
 struct direct_space {
 	struct hyp_stub *stub;
+	struct hyp_copies *copies;
 	u64 cr3;
 	u64 thread; /* that made the stub */
 	bool failed; /* some call did: what is mapped is not what we believe */
@@ -84,8 +86,10 @@ static void unmap_all(struct direct_space *sp)
 	flush(sp);
 	hyp_stub_unmap(sp->stub, PAGE_SIZE, HYP_STUB_BASE - PAGE_SIZE);
 	hyp_stub_unmap(sp->stub, HYP_STUB_BASE + HYP_STUB_SIZE, HYP_STUB_TOP - HYP_STUB_BASE - HYP_STUB_SIZE);
-	for (u32 i = 0; i < sp->n; i++)
-		sp->page[sp->order[i]].gva = 0;
+	for (u32 i = 0; i < sp->n; i++) {
+		hyp_copy_drop(sp->copies, sp->page[sp->order[i]].copy);
+		sp->page[sp->order[i]] = (struct page){ 0 };
+	}
 	sp->n = 0;
 }
 
@@ -104,17 +108,33 @@ static struct page *entry(struct direct_space *sp, gva_t gva)
 	return p;
 }
 
+/* Nothing is mapped there as far as the table knows. */
+static void clear(struct direct_space *sp, struct page *p)
+{
+	hyp_copy_drop(sp->copies, p->copy);
+	p->copy = 0;
+	p->gva &= PAGE_MASK;
+}
+
 static void unmap(struct direct_space *sp, struct page *p)
 {
 	gva_t gva = p->gva & PAGE_MASK;
 	u64 size = size_of(p);
 
 	for (u64 at = 0; at < size; at += PAGE_SIZE) /* small ones that lie over a large one go with it */
-		find(sp, gva + at)->gva &= PAGE_MASK;
+		clear(sp, find(sp, gva + at));
 	if (hyp_stub_unmap(sp->stub, gva, size))
 		return;
 	flush(sp);
 	hyp_stub_unmap(sp->stub, gva, size);
+}
+
+static void queue_map(struct direct_space *sp, gva_t gva, u64 size, int prot, int fd, u64 offset)
+{
+	if (hyp_stub_map(sp->stub, gva, size, prot, fd, offset, true))
+		return;
+	flush(sp);
+	hyp_stub_map(sp->stub, gva, size, prot, fd, offset, true);
 }
 
 /* n small pages from gva on, which lie side by side on the host too, or a large one. flags: PROT_*, LARGE */
@@ -132,15 +152,31 @@ static bool map(struct direct_space *sp, gva_t gva, u8 *hva, u32 n, unsigned fla
 
 		if (p->gva & LARGE && !(flags & LARGE))
 			unmap(sp, p); /* its entry is wanted */
-		p->gva &= PAGE_MASK;
+		clear(sp, p);
 	}
 	for (u64 at = 0; at < size && (!at || !(flags & LARGE)); at += PAGE_SIZE)
-		*entry(sp, gva + at) = (struct page){ (gva + at) | flags, hva + at };
+		*entry(sp, gva + at) = (struct page){ (gva + at) | flags, hva + at, 0 };
 	offset = b.offset + (u64)(hva - b.start);
-	if (hyp_stub_map(sp->stub, gva, size, prot, b.fd, offset, true))
-		return true;
-	flush(sp);
-	return hyp_stub_map(sp->stub, gva, size, prot, b.fd, offset, true);
+	queue_map(sp, gva, size, prot, b.fd, offset);
+	return true;
+}
+
+/* The page with instructions replaced. */
+static bool map_copy(struct direct_space *sp, gva_t gva, u8 *hva, const struct hyp_scan_patch *patch)
+{
+	u32 copy = hyp_copy_make(sp->copies, hva, patch);
+	const int prot = PROT_READ | PROT_EXEC;
+	struct page *p;
+
+	if (!copy)
+		return false;
+	p = find(sp, gva);
+	if (p->gva & LARGE)
+		unmap(sp, p);
+	clear(sp, p);
+	*entry(sp, gva) = (struct page){ gva | prot, hva, copy };
+	queue_map(sp, gva, PAGE_SIZE, prot, sp->copies->fd, (copy - 1) * PAGE_SIZE);
+	return true;
 }
 
 /* ---- bringing a space up to date ------------------------------------------------------------------- */
@@ -162,7 +198,10 @@ static bool still_right(struct hyp_cpu *cpu, const struct page *p)
 
 static unsigned scan_flags(const struct hyp_cpu *cpu)
 {
-	return cpu->s.cr4 & X86_CR4_FSGSBASE ? 0 : SCAN_NO_FSGSBASE;
+	const struct x86_state *s = &cpu->s;
+	bool same_tsc = !s->tsc_offset && s->tsc_ratio == 1ull << 48 && !(s->cr4 & X86_CR4_TSD);
+
+	return (s->cr4 & X86_CR4_FSGSBASE ? 0 : SCAN_NO_FSGSBASE) | (same_tsc ? SCAN_SAME_TSC : 0);
 }
 
 static void check(struct hyp_cpu *cpu, struct direct_space *sp, struct page *p)
@@ -243,7 +282,7 @@ static u64 this_thread(void)
 	return number;
 }
 
-static struct direct_space *new_space(void)
+static struct direct_space *new_space(struct hyp_direct *d)
 {
 	struct direct_space *sp = mmap(NULL, sizeof(*sp), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
 				       -1, 0);
@@ -251,6 +290,7 @@ static struct direct_space *new_space(void)
 	if (sp == MAP_FAILED)
 		return NULL;
 	sp->thread = this_thread();
+	sp->copies = &d->copies;
 	sp->stub = hyp_stub_create();
 	if (sp->stub)
 		return sp;
@@ -262,6 +302,8 @@ static void free_space(struct direct_space *sp)
 {
 	if (!sp)
 		return;
+	for (u32 i = 0; i < sp->n; i++)
+		hyp_copy_drop(sp->copies, sp->page[sp->order[i]].copy);
 	hyp_stub_destroy(sp->stub);
 	munmap(sp, sizeof(*sp));
 }
@@ -276,7 +318,7 @@ static struct direct_space *choose(struct hyp_direct *d, u64 cr3)
 		;
 	sp = d->space[i];
 	if (!sp) {
-		sp = new_space();
+		sp = new_space(d);
 		if (!sp)
 			return NULL;
 		sp->cr3 = cr3;
@@ -355,12 +397,15 @@ static const u8 *code_at(struct hyp_cpu *cpu, gva_t gva)
 	return hyp_tlb_probe(cpu, gva, X86_ACC_X | X86_ACC_PEEK, false, &p) ? p.host : NULL;
 }
 
-static bool may_run(struct hyp_cpu *cpu, gva_t gva, const u8 *page)
+/* May the page of code run as it is, or with patch->n instructions replaced? */
+static bool may_run(struct hyp_cpu *cpu, gva_t gva, const u8 *page, struct hyp_scan_patch *patch)
 {
 	unsigned flags = scan_flags(cpu);
 
-	return hyp_scan_page(page, flags) || hyp_scan_page_between(code_at(cpu, gva - PAGE_SIZE), page,
-								   code_at(cpu, gva + PAGE_SIZE), flags);
+	patch->n = 0;
+	return hyp_scan_page(page, flags) ||
+	       hyp_scan_page_between(code_at(cpu, gva - PAGE_SIZE), page, code_at(cpu, gva + PAGE_SIZE),
+				     flags, patch);
 }
 
 static bool is_marked(struct hyp_cpu *cpu, gpa_t gpa)
@@ -374,6 +419,7 @@ static bool is_marked(struct hyp_cpu *cpu, gpa_t gpa)
 /* May gva be mapped with prot, and is it at hva on the host? */
 static bool may_map(struct hyp_cpu *cpu, gva_t gva, const u8 *hva, unsigned prot)
 {
+	struct hyp_scan_patch patch;
 	struct hyp_probe p;
 
 	if (!user_page(gva) ||
@@ -382,7 +428,8 @@ static bool may_map(struct hyp_cpu *cpu, gva_t gva, const u8 *hva, unsigned prot
 		return false;
 	if (p.host != hva || !(prot & PROT_WRITE) != !p.write)
 		return false;
-	return !(prot & PROT_EXEC) || (!p.rw && is_marked(cpu, p.gpa) && may_run(cpu, gva, hva));
+	return !(prot & PROT_EXEC) ||
+	       (!p.rw && is_marked(cpu, p.gpa) && may_run(cpu, gva, hva, &patch) && !patch.n);
 }
 
 /*
@@ -408,6 +455,7 @@ static bool map_around(struct hyp_cpu *cpu, struct direct_space *sp, gva_t gva, 
 /* To those who store to it, a page mapped as code is one with translations: hyp_direct_code_changed. */
 static enum direct_fault map_code(struct hyp_cpu *cpu, struct direct_space *sp, gva_t gva)
 {
+	struct hyp_scan_patch patch;
 	struct hyp_probe p;
 
 	if (!hyp_tlb_probe(cpu, gva, X86_ACC_X, false, &p))
@@ -418,8 +466,10 @@ static enum direct_fault map_code(struct hyp_cpu *cpu, struct direct_space *sp, 
 	if (hyp_stores_pending(cpu, p.gpa) || __atomic_load_n(&cpu->attention, __ATOMIC_SEQ_CST) ||
 	    !hyp_tlb_probe(cpu, gva, X86_ACC_X, false, &p))
 		return DIRECT_LATER;
-	if (p.rw || !may_run(cpu, gva, p.host))
+	if (p.rw || !may_run(cpu, gva, p.host, &patch))
 		return DIRECT_NOT_CODE;
+	if (patch.n)
+		return map_copy(sp, gva & PAGE_MASK, p.host, &patch) ? DIRECT_MAPPED : DIRECT_NOT_CODE;
 	return map_around(cpu, sp, gva, p.host, PROT_READ | PROT_EXEC) ? DIRECT_MAPPED : DIRECT_NOT_CODE;
 }
 
@@ -489,6 +539,7 @@ void hyp_direct_destroy(struct hyp_cpu *cpu)
 	if (!cpu->direct)
 		return;
 	drop_all(cpu->direct);
+	hyp_copies_destroy(&cpu->direct->copies);
 	free(cpu->direct);
 	if (!__atomic_sub_fetch(&users, 1, __ATOMIC_SEQ_CST))
 		hyp_backing_close();

@@ -64,7 +64,7 @@ static const struct row rows[256] = {
 		  .spared_flag = SCAN_TSC_FAULTS},
 	[0x02] = {.mem = 0xff, .reg = ~0ull},                       /* LAR */
 	[0x03] = {.mem = 0xff, .reg = ~0ull},                       /* LSL */
-	[0x31] = {.alone = true, .spared_flag = SCAN_TSC_FAULTS},   /* RDTSC */
+	[0x31] = {.alone = true, .spared_flag = SCAN_TSC_FAULTS | SCAN_SAME_TSC}, /* RDTSC */
 	[0x33] = {.alone = true},                                   /* RDPMC */
 	[0x34] = {.alone = true},                                   /* SYSENTER */
 	[0xa2] = {.alone = true, .spared_flag = SCAN_CPUID_FAULTS}, /* CPUID */
@@ -86,6 +86,7 @@ static const struct row rows[256] = {
  * hold tables.
  */
 #define REACH 64
+#define AFTER 40 /* bytes from the find on */
 /* So many finds in a page are judged; one with more is no code, or odd code. */
 #define MAX_FINDS 256
 
@@ -93,7 +94,8 @@ struct scan {
 	const u8 *prev, *page, *next;
 	unsigned flags;
 	unsigned finds;
-	ZydisDecoder dec;
+	struct hyp_scan_patch *patch;
+	ZydisDecoder dec, full;
 };
 
 /* What is known of the three pages, as offsets of this one. */
@@ -196,7 +198,7 @@ static bool matters(const struct scan *c, int at)
 
 /* The bytes around a find, which has the offset `at` here, and which of them decoding has come by. */
 struct window {
-	u8 bytes[REACH + INSN_MAX];
+	u8 bytes[REACH + AFTER];
 	bool seen[REACH + 1];
 	bool passed; /* one way has come by the find, inside another instruction */
 	int at, size;
@@ -204,7 +206,7 @@ struct window {
 
 static void open_window(const struct scan *c, int at, struct window *w)
 {
-	int from = MAX(at - REACH, known_from(c)), to = MIN(at + INSN_MAX, known_to(c));
+	int from = MAX(at - REACH, known_from(c)), to = MIN(at + AFTER, known_to(c));
 
 	w->at = at - from;
 	w->size = to - from;
@@ -259,23 +261,148 @@ static bool begins_at(const struct scan *c, int at)
 	return !w.passed;
 }
 
-/* A find at this offset makes the page one that may not run. */
+/* ---- instructions that are replaced ---------------------------------------------------------------- */
+
+#define PATCH_BEFORE 5 /* ordinary instructions */
+#define PATCH_AFTER 4
+#define PATCH_STARTS 4 /* ways that lead to the find; none may pass it */
+
+/* What compilers and their libraries use. Where bytes are data, one in three that decode is none of these. */
+static bool is_ordinary(const ZydisDecodedInstruction *z)
+{
+	switch (z->meta.category) {
+	case ZYDIS_CATEGORY_BINARY:
+	case ZYDIS_CATEGORY_BITBYTE:
+	case ZYDIS_CATEGORY_CALL:
+	case ZYDIS_CATEGORY_CET:
+	case ZYDIS_CATEGORY_CMOV:
+	case ZYDIS_CATEGORY_COND_BR:
+	case ZYDIS_CATEGORY_CONVERT:
+	case ZYDIS_CATEGORY_DATAXFER:
+	case ZYDIS_CATEGORY_LOGICAL:
+	case ZYDIS_CATEGORY_MISC:
+	case ZYDIS_CATEGORY_NOP:
+	case ZYDIS_CATEGORY_POP:
+	case ZYDIS_CATEGORY_PUSH:
+	case ZYDIS_CATEGORY_RET:
+	case ZYDIS_CATEGORY_ROTATE:
+	case ZYDIS_CATEGORY_SEMAPHORE:
+	case ZYDIS_CATEGORY_SETCC:
+	case ZYDIS_CATEGORY_SHIFT:
+	case ZYDIS_CATEGORY_UNCOND_BR:
+	case ZYDIS_CATEGORY_WIDENOP:
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* The next instruction; a find counts as ordinary. 0: none, or an odd one. */
+static int ordinary_length(const struct scan *c, const struct window *w, int i)
+{
+	ZydisDecodedInstruction z;
+	u8 op;
+
+	if (!ZYAN_SUCCESS(ZydisDecoderDecodeInstruction(&c->full, NULL, w->bytes + i, w->size - i, &z)))
+		return 0;
+	op = z.opcode;
+	if (z.opcode_map == ZYDIS_OPCODE_MAP_0F && (op == 0xa2 || op == 0x31 || op == 0x01 || op == 0xae))
+		return z.length;
+	return is_ordinary(&z) ? z.length : 0;
+}
+
+/* From i on: n ordinary instructions at least, until one begins at `to` (its prefixes count as a part). */
+static bool ordinary_until(const struct scan *c, const struct window *w, int i, int to, int n)
+{
+	int len;
+
+	for (; i < to; i += len, n--) {
+		int op = i;
+
+		while (op < to && is_prefix(w->bytes[op]))
+			op++;
+		if (op == to)
+			break;
+		len = ordinary_length(c, w, i);
+		if (!len)
+			return false;
+	}
+	return n <= 0;
+}
+
+/* CPUID, RDTSC, XGETBV or RDTSCP, and what follows is code. */
+static bool ordinary_after(const struct scan *c, const struct window *w)
+{
+	const u8 *find = &w->bytes[w->at];
+	int i = w->at + 2, len;
+
+	if (find[1] == 0x01 && (find[2] == 0xd0 || find[2] == 0xf9))
+		i++;
+	else if (find[0] != 0x0f || (find[1] != 0xa2 && find[1] != 0x31))
+		return false;
+	for (int n = 0; n < PATCH_AFTER; n++, i += len) {
+		len = i < w->size ? ordinary_length(c, w, i) : 0;
+		if (!len)
+			return false;
+	}
+	return true;
+}
+
+/*
+ * Is the find an instruction beyond reasonable doubt? Then the page can run with UD2 in its place, which
+ * brings the program back to us. All ways that decode at all must lead to it, through ordinary code: what is
+ * taken for code here and is a table instead would be read with two bytes changed.
+ */
+static bool is_certain(const struct scan *c, int at)
+{
+	int leads = 0, from = -1;
+	struct window w;
+
+	if (at + 1 >= (int)PAGE_SIZE || at < 2)
+		return false;
+	open_window(c, at, &w);
+	for (int i = 0; i < INSN_MAX && i <= w.at; i++) {
+		memset(w.seen, 0, sizeof(w.seen));
+		w.passed = false;
+		if (leads_there(c, &w, i)) {
+			leads++;
+			from = from < 0 && ordinary_until(c, &w, i, w.at, PATCH_BEFORE) ? i : from;
+		} else if (w.passed) {
+			return false;
+		}
+	}
+	return leads >= PATCH_STARTS && from >= 0 && ordinary_after(c, &w);
+}
+
+static bool note_patch(struct scan *c, int at)
+{
+	if (!c->patch || c->patch->n == HYP_SCAN_PATCHES || !is_certain(c, at))
+		return false;
+	c->patch->at[c->patch->n++] = (u16)at;
+	return true;
+}
+
+/* A find at this offset makes the page one that may not run, or not as it is. */
 static bool refuse(struct scan *c, int at)
 {
 	if (!matters(c, at))
 		return false;
 	if (!c->finds++) {
 		ZydisDecoderInit(&c->dec, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
+		c->full = c->dec;
 		ZydisDecoderEnableMode(&c->dec, ZYDIS_DECODER_MODE_MINIMAL, ZYAN_TRUE);
 	}
-	return c->finds > MAX_FINDS || begins_at(c, at);
+	return c->finds > MAX_FINDS || (begins_at(c, at) && !note_patch(c, at));
 }
 
-bool hyp_scan_page_between(const u8 *prev, const u8 *page, const u8 *next, unsigned flags)
+bool hyp_scan_page_between(const u8 *prev, const u8 *page, const u8 *next, unsigned flags,
+			   struct hyp_scan_patch *patch)
 {
-	struct scan c = {.prev = prev, .page = page, .next = next, .flags = flags};
+	struct scan c = {.prev = prev, .page = page, .next = next, .flags = flags, .patch = patch};
 	const __m128i escape = _mm_set1_epi8(0x0f), intn = _mm_set1_epi8((char)0xcd);
 
+	if (patch)
+		patch->n = 0;
 	for (unsigned i = 0; i < PAGE_SIZE; i += 16) {
 		__m128i v = _mm_loadu_si128((const __m128i *)(page + i));
 		__m128i eq = _mm_or_si128(_mm_cmpeq_epi8(v, escape), _mm_cmpeq_epi8(v, intn));
