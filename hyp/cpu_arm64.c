@@ -15,6 +15,21 @@ void hyp_set_confined(bool confined)
 	(void)confined; /* nothing to do without */
 }
 
+void hyp_cpu_confine(struct hyp_cpu *cpu)
+{
+	(void)cpu;
+}
+
+void hyp_confined(void)
+{
+}
+
+/* Guest RAM is used where the client has it, and nowhere else. */
+void hyp_cpu_memory_moved(struct hyp_cpu *cpu)
+{
+	(void)cpu;
+}
+
 int hyp_init(void)
 {
 	bool stated;

@@ -38,8 +38,18 @@ int hyp_init(void);
 void hyp_exit(void);
 
 /* The process has a seccomp filter, or is about to get one: from now on hyp makes no system call that it
- * can do without, which ends direct execution of user code (hyp/direct). Any thread. */
+ * can do without, which ends direct execution of user code (hyp/direct). What is left of that goes with
+ * hyp_cpu_confine for each CPU; then hyp_confined. Any thread; the caller serializes these and
+ * hyp_cpu_destroy. */
 void hyp_set_confined(bool confined);
+void hyp_cpu_confine(struct hyp_cpu *cpu);
+void hyp_confined(void);
+
+/* The client has changed what is mapped where guest RAM is (mmap, munmap, mremap, mprotect): afterwards,
+ * hyp_memory_moved, then hyp_cpu_memory_moved for each CPU: when that returns, the CPU uses what is there
+ * now. Any thread; the caller serializes with hyp_cpu_destroy. */
+void hyp_memory_moved(void);
+void hyp_cpu_memory_moved(struct hyp_cpu *cpu);
 
 /* ---- guest-physical memory -------------------------------------------------------------- */
 

@@ -5,9 +5,26 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdint.h>
+#include <linux/userfaultfd.h>
 #include "virt/sys.h"
 
 #define KVMIO 0xae /* the ioctl type of KVM */
+
+static int changed(int ret, const void *addr, size_t len)
+{
+	if (!ret)
+		kuse_memory_changed(addr, len);
+	return ret;
+}
+
+/* Who answers faults of the client's mapping would not see those of another one. */
+static int register_userfault(int fd, unsigned long arg)
+{
+	const struct uffdio_register *r = (const void *)arg;
+	int ret = NEXT(ioctl)(fd, UFFDIO_REGISTER, arg);
+
+	return ret ? ret : changed(0, (const void *)(uintptr_t)r->range.start, r->range.len);
+}
 
 int ioctl(int fd, unsigned long request, ...)
 {
@@ -22,15 +39,20 @@ int ioctl(int fd, unsigned long request, ...)
 		preload_open_faults();
 		return kuse_ioctl(fd, request, arg);
 	}
-	return NEXT(ioctl)(fd, request, arg);
+	return request == UFFDIO_REGISTER ? register_userfault(fd, arg) : NEXT(ioctl)(fd, request, arg);
 }
+
+/* ---- what is mapped where: KVM wants to know if it is guest RAM (Linux: MMU notifiers) ---- */
 
 #define MMAP(name, offset_t)                                                              \
 	void *name(void *addr, size_t len, int prot, int flags, int fd, offset_t offset) \
 	{                                                                                 \
-		if (!(flags & MAP_ANONYMOUS) && kuse_owns_fd(fd))                         \
-			return kuse_mmap(addr, len, prot, flags, fd, offset);             \
-		return NEXT(name)(addr, len, prot, flags, fd, offset);                    \
+		bool ours = !(flags & MAP_ANONYMOUS) && kuse_owns_fd(fd);                 \
+		void *at = ours ? kuse_mmap(addr, len, prot, flags, fd, offset)           \
+				: NEXT(name)(addr, len, prot, flags, fd, offset);         \
+		if (at != MAP_FAILED)                                                     \
+			kuse_memory_changed(at, len);                                     \
+		return at;                                                                \
 	}
 MMAP(mmap, off_t)
 MMAP(mmap64, off64_t)
@@ -47,7 +69,28 @@ FALLOCATE(fallocate64, off64_t)
 
 int munmap(void *addr, size_t len)
 {
-	return NEXT(munmap)(addr, len);
+	return changed(NEXT(munmap)(addr, len), addr, len);
+}
+
+int mprotect(void *addr, size_t len, int prot)
+{
+	return changed(NEXT(mprotect)(addr, len, prot), addr, len);
+}
+
+void *mremap(void *old, size_t old_len, size_t len, int flags, ...)
+{
+	void *new, *at;
+	va_list ap;
+
+	va_start(ap, flags);
+	new = va_arg(ap, void *);
+	va_end(ap);
+	at = NEXT(mremap)(old, old_len, len, flags, new);
+	if (at == MAP_FAILED)
+		return at;
+	kuse_memory_changed(old, old_len);
+	kuse_memory_changed(at, len);
+	return at;
 }
 
 /* ---- numbers that end ------------------------------------------------------------------------------ */

@@ -16,6 +16,9 @@ DECLARE(open)
 DECLARE(openat)
 DECLARE(ioctl)
 DECLARE(mmap)
+DECLARE(munmap)
+DECLARE(mprotect)
+DECLARE(mremap)
 DECLARE(fallocate)
 DECLARE(close)
 DECLARE(close_range)
@@ -51,6 +54,21 @@ static long do_ioctl(long fd, long request, long arg, long d, long e, long f)
 static long do_mmap(long addr, long len, long prot, long flags, long fd, long offset)
 {
 	return (long)OURS(mmap)((void *)addr, (size_t)len, (int)prot, (int)flags, (int)fd, offset);
+}
+
+static long do_munmap(long addr, long len, long c, long d, long e, long f)
+{
+	return OURS(munmap)((void *)addr, (size_t)len);
+}
+
+static long do_mprotect(long addr, long len, long prot, long d, long e, long f)
+{
+	return OURS(mprotect)((void *)addr, (size_t)len, (int)prot);
+}
+
+static long do_mremap(long old, long old_len, long len, long flags, long new, long f)
+{
+	return (long)OURS(mremap)((void *)old, (size_t)old_len, (size_t)len, (int)flags, (void *)new);
 }
 
 static long do_fallocate(long fd, long mode, long offset, long len, long e, long f)
@@ -178,7 +196,6 @@ int prctl(int option, ...)
 enum concern {
 	FD,      /* the first is a descriptor */
 	FD_BOTH, /* the first two are */
-	FD_MAP,  /* the fifth is */
 	PATH,    /* the first is a name */
 	PATH_AT, /* the second is, relative to the first */
 	ANY,     /* asked further down */
@@ -192,7 +209,10 @@ static const struct {
 	{ SYS_ioctl, ANY, do_ioctl },
 	{ SYS_close, FD, do_close },
 	{ SYS_fcntl, FD, do_fcntl },
-	{ SYS_mmap, FD_MAP, do_mmap },
+	{ SYS_mmap, ANY, do_mmap },
+	{ SYS_munmap, ANY, do_munmap },
+	{ SYS_mprotect, ANY, do_mprotect },
+	{ SYS_mremap, ANY, do_mremap },
 	{ SYS_open, PATH, do_open },
 	{ SYS_openat, PATH_AT, do_openat },
 	{ SYS_fallocate, FD, do_fallocate },
@@ -220,8 +240,6 @@ static bool concerns_kvm(enum concern concern, const long *a)
 		return kuse_owns_fd((int)a[0]);
 	case FD_BOTH:
 		return kuse_owns_fd((int)a[0]) || kuse_owns_fd((int)a[1]);
-	case FD_MAP:
-		return kuse_owns_fd((int)a[4]);
 	case PATH:
 		return kuse_owns_path(AT_FDCWD, (const char *)a[0]);
 	case PATH_AT:

@@ -86,9 +86,8 @@ static int poll_until(struct kvm_vcpu *vcpu, u64 stop)
 	return ret;
 }
 
-bool kuse_confined(bool yes)
+bool kvm_set_confined(bool yes)
 {
-	hyp_set_confined(yes);
 	return __atomic_exchange_n(&confined, yes, __ATOMIC_SEQ_CST);
 }
 

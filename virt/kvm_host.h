@@ -79,6 +79,7 @@ int kvm_vcpu_halt(struct kvm_vcpu *vcpu);
 int kvm_vcpu_check_block(struct kvm_vcpu *vcpu);
 /* How long its vCPUs may poll; 0: not at all. KVM_CAP_HALT_POLL. Any thread. */
 void kvm_set_max_halt_poll_ns(struct kvm *kvm, u32 ns);
+bool kvm_set_confined(bool yes); /* the host may not let us sched_yield; what it was */
 
 /* ---- in-kernel devices on the io buses ------------------------------------------------------ */
 

@@ -114,11 +114,13 @@ static struct kvm *kvm_create_vm(unsigned long type, int *err)
 		destroy_parts(kvm, ARRAY_SIZE(vm_parts));
 		return NULL;
 	}
+	kvm_client_add_vm(kvm);
 	return kvm;
 }
 
 static void kvm_destroy_vm(struct kvm *kvm)
 {
+	kvm_client_del_vm(kvm);
 	kvm_perf_map_flush();
 	kvm_arch_pre_destroy_vm(kvm);
 	kvm_destroy_vcpus(kvm);

@@ -249,6 +249,8 @@ static int set_memslot(struct kvm *kvm, struct slot_change *c, const struct kvm_
 {
 	int err = prepare(kvm, c, mem);
 
+	if (c->new)
+		kvm_client_memory_add(mem->userspace_addr, mem->memory_size);
 	if (!err)
 		err = commit(kvm, c);
 	if (err) {

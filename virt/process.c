@@ -46,6 +46,7 @@ bool kvm_owns_descriptors(void)
 static void before(void)
 {
 	kvm_init_before_fork();
+	kvm_client_before_fork();
 	kvm_files_before_fork();
 	kvm_profile_before_fork();
 }
@@ -56,6 +57,7 @@ static void child(void)
 	kvm_perf_mapping = false; /* the map is the parent's */
 	kvm_profile_after_fork(true);
 	kvm_files_after_fork(true);
+	kvm_client_after_fork(true);
 	kvm_init_after_fork();
 }
 
@@ -63,6 +65,7 @@ static void parent(void)
 {
 	kvm_profile_after_fork(false);
 	kvm_files_after_fork(false);
+	kvm_client_after_fork(false);
 	kvm_init_after_fork();
 }
 
@@ -81,5 +84,6 @@ int kvm_process_init(void)
 	}
 	owner = getpid();
 	__atomic_store_n(&mark, page, __ATOMIC_RELEASE);
+	kvm_client_init();
 	return 0;
 }

@@ -13,6 +13,9 @@ u32 kvm_current_mm(void);
 /* False in a child that shares our memory but not our descriptors (vfork). */
 bool kvm_owns_descriptors(void);
 int kvm_process_init(void);
+void kvm_client_init(void); /* client.c */
+void kvm_client_before_fork(void);
+void kvm_client_after_fork(bool child);
 
 /* Around every call of sys.h: a client's handler does not run between them (kuse_signal_defer). */
 void kvm_client_enter(void);

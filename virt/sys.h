@@ -84,9 +84,16 @@ void kuse_handlers_wrapped(bool wrapped);
  * call but KVM_RUN asks the host whether the number still is what it was. */
 void kuse_descriptors_wrapped(bool wrapped);
 
-/* The client is about to put itself under a seccomp filter; false: that came to nothing. From now on
- * a VM makes no system calls but futex and those that its requests ask for, and halted vCPUs do not poll.
- * Returns what it was. */
+/* The client has changed what is mapped at [addr, addr+len): mmap, munmap, mremap, mprotect, userfaultfd.
+ * When this returns, no vCPU uses what was there (Linux: MMU notifiers). Costs nanoseconds where no memory
+ * slot is; errno stays. libkuse-preload.so calls it. A client without it that does so to guest RAM calls it
+ * too, or deletes the slot and sets it again. */
+void kuse_memory_changed(const void *addr, size_t len);
+
+/* The client is about to put itself under a seccomp filter; false: that came to nothing. From now on a VM
+ * makes no system calls but futex and those that its requests ask for, halted vCPUs do not poll, and user
+ * code is translated. Returns what it was. A filter that was there when KUSE came into the process does not
+ * count: it is the container's or the service manager's. */
 bool kuse_confined(bool confined);
 
 /* x86: does a program that executes CPUID itself find no virtualization extension, so that it would not

@@ -24,6 +24,11 @@ bool kvm_vm_usable(struct kvm *kvm); /* kvm_main.c: not dead, not in a forked ch
 int kvm_vm_ioctl_check_extension_generic(struct kvm *kvm, long ext);
 int kvm_vm_ioctl_enable_cap_generic(struct kvm *kvm, struct kvm_enable_cap *cap);
 
+/* client.c */
+void kvm_client_add_vm(struct kvm *kvm);
+void kvm_client_del_vm(struct kvm *kvm);
+void kvm_client_memory_add(u64 start, u64 size); /* client memory is about to be a slot */
+
 /* memslot.c, dirty.c */
 int kvm_memslots_init(struct kvm *kvm);
 void kvm_memslots_destroy(struct kvm *kvm);

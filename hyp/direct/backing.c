@@ -58,6 +58,7 @@ static struct piece pieces[PIECES];
 static unsigned n_pieces, next_piece;
 static struct file files[FILES] = { [0 ... FILES - 1] = { .fd = -1 } };
 static int next_fd;
+static u32 generation; /* atomic; written under the lock, with the pieces */
 
 /* ---- descriptors ------------------------------------------------------------------------------------ */
 
@@ -295,9 +296,16 @@ static bool any_file(void)
 	return false;
 }
 
+u32 hyp_backing_generation(void)
+{
+	return __atomic_load_n(&generation, __ATOMIC_SEQ_CST);
+}
+
+/* Who reads the new generation and looks something up after that has to wait until nothing old is left. */
 void hyp_backing_forget(void)
 {
 	pthread_mutex_lock(&lock);
+	__atomic_fetch_add(&generation, 1, __ATOMIC_SEQ_CST);
 	n_pieces = 0;
 	if (any_file())
 		mark_mapped();

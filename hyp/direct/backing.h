@@ -33,6 +33,9 @@ bool hyp_backing_find(const void *hva, struct hyp_backing *b);
  */
 void hyp_backing_forget(void);
 
+/* Counts what was forgotten: a mapping made before it changed may be of what is no longer there. */
+u32 hyp_backing_generation(void);
+
 /* The last CPU of the process is gone that used any of it: all descriptors are closed. */
 void hyp_backing_close(void);
 

@@ -214,9 +214,15 @@ int hyp_as_replace(struct hyp_as *as, unsigned view, const struct hyp_region *ol
 		return err;
 	if (new && new->flags & HYP_REGION_LOG_DIRTY && !(old && old->flags & HYP_REGION_LOG_DIRTY))
 		clear_dirty_flags(as, view, new->gpa, new->size);
+	if (!same_memory(old, new))
+		hyp_backing_forget();
 	publish(as, view, map, same_memory(old, new) ? NULL : old);
-	hyp_backing_forget();
 	return 0;
+}
+
+void hyp_memory_moved(void)
+{
+	hyp_backing_forget();
 }
 
 void hyp_as_rearm_dirty(struct hyp_as *as, unsigned view, gpa_t gpa, u64 mask)

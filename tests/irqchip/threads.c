@@ -57,11 +57,6 @@ bool kvm_arch_vcpu_runnable(struct kvm_vcpu *vcpu)
 	       __atomic_load_n(&stop, __ATOMIC_SEQ_CST);
 }
 
-void hyp_set_confined(bool confined)
-{
-	(void)confined;
-}
-
 void hyp_cpu_kick(struct hyp_cpu *cpu)
 {
 }

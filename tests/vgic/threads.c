@@ -41,11 +41,6 @@ bool kvm_arch_vcpu_runnable(struct kvm_vcpu *vcpu)
 	return kvm_vgic_vcpu_pending_irq(vcpu) || __atomic_load_n(&stop, __ATOMIC_SEQ_CST);
 }
 
-void hyp_set_confined(bool confined)
-{
-	(void)confined;
-}
-
 void hyp_cpu_kick(struct hyp_cpu *cpu)
 {
 }

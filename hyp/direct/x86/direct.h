@@ -40,6 +40,7 @@ struct hyp_direct_root {
 struct hyp_direct {
 	bool always;   /* KUSE_HYP_ENGINE=direct */
 	bool broken;   /* no stub can be had */
+	bool busy;     /* atomic: in hyp_direct_run; nobody else touches the stubs then (hyp_cpu_confine) */
 	u64 stop_cycles; /* what a stop costs (policy.c) */
 	u64 looked;    /* TSC and entries into the kernel at the last look (policy.c), and whose */
 	u32 entries;
@@ -68,6 +69,8 @@ void hyp_direct_user(struct hyp_cpu *cpu);
 void hyp_direct_look(struct hyp_cpu *cpu);
 /* The stub ran for so many cycles, hand-over included. */
 void hyp_direct_ran(struct hyp_cpu *cpu, u64 cycles);
+/* Not after hyp_set_confined, and not where no stub can be had. */
+bool hyp_direct_possible(const struct hyp_cpu *cpu);
 /* This address space cannot be run directly now. */
 void hyp_direct_give_up(struct hyp_cpu *cpu);
 
@@ -88,5 +91,9 @@ enum direct_fault {
 /* A page fault of the stub's: maps the page where the guest may use it so. error: X86_PFEC_*. */
 enum direct_fault hyp_direct_fault(struct hyp_cpu *cpu, gva_t gva, u32 error);
 void hyp_direct_lost(struct hyp_cpu *cpu); /* the current stub has died */
+
+/* ---- run.c ---- */
+/* Does the guest have all state components that XSAVE has on the host? */
+bool hyp_direct_all_xstate(const struct x86_state *s);
 
 #endif

@@ -41,6 +41,7 @@ struct direct_space {
 	bool failed; /* some call did: what is mapped is not what we believe */
 	unsigned scan_flags; /* under which its code was found harmless */
 	u32 gen; /* of the soft TLB's flushes (cpu->direct_gen) when its mappings were right last */
+	u32 backing; /* hyp_backing_generation() before the oldest of them was made */
 	u32 n;
 	u32 order[MAX_PAGES]; /* slots in use */
 	struct page page[SLOTS];
@@ -201,7 +202,8 @@ static unsigned scan_flags(const struct hyp_cpu *cpu)
 	const struct x86_state *s = &cpu->s;
 	bool same_tsc = !s->tsc_offset && s->tsc_ratio == 1ull << 48 && !(s->cr4 & X86_CR4_TSD);
 
-	return (s->cr4 & X86_CR4_FSGSBASE ? 0 : SCAN_NO_FSGSBASE) | (same_tsc ? SCAN_SAME_TSC : 0);
+	return (s->cr4 & X86_CR4_FSGSBASE ? 0 : SCAN_NO_FSGSBASE) | (same_tsc ? SCAN_SAME_TSC : 0) |
+	       (hyp_direct_all_xstate(s) ? 0 : SCAN_NO_XSAVE);
 }
 
 static void check(struct hyp_cpu *cpu, struct direct_space *sp, struct page *p)
@@ -251,7 +253,11 @@ static bool bring_up_to_date(struct hyp_cpu *cpu, struct direct_space *sp)
 {
 	unsigned flags = scan_flags(cpu);
 	bool all = sp->gen != cpu->direct_gen;
+	u32 backing = hyp_backing_generation();
 
+	if (sp->backing != backing)
+		unmap_all(sp); /* the client may have other files there now */
+	sp->backing = backing;
 	if (cpu->n_direct_code)
 		drop_changed_code(cpu);
 	if (sp->scan_flags != flags)
@@ -291,6 +297,7 @@ static struct direct_space *new_space(struct hyp_direct *d)
 		return NULL;
 	sp->thread = this_thread();
 	sp->copies = &d->copies;
+	sp->backing = hyp_backing_generation();
 	sp->stub = hyp_stub_create();
 	if (sp->stub)
 		return sp;
@@ -380,6 +387,36 @@ void hyp_direct_lost(struct hyp_cpu *cpu)
 	free_space(d->space[0]);
 	memmove(&d->space[0], &d->space[1], (HYP_DIRECT_STUBS - 1) * sizeof(d->space[0]));
 	d->space[HYP_DIRECT_STUBS - 1] = NULL;
+}
+
+/* ---- asked from outside -------------------------------------------------------------------------- */
+
+void hyp_cpu_confine(struct hyp_cpu *cpu)
+{
+	if (!cpu->direct)
+		return;
+	hyp_attend(cpu, HYP_ATTN_SYNC);
+	for (unsigned spins = 0; __atomic_load_n(&cpu->direct->busy, __ATOMIC_SEQ_CST); spins++)
+		hyp_relax(spins);
+	drop_all(cpu->direct);
+}
+
+void hyp_confined(void)
+{
+	hyp_backing_close();
+}
+
+/*
+ * A CPU that comes to a stub later finds the new generation, or the attention bit (run_stub), and looks
+ * again. One that clears the bit has left its stub.
+ */
+void hyp_cpu_memory_moved(struct hyp_cpu *cpu)
+{
+	hyp_attend(cpu, HYP_ATTN_SYNC);
+	for (unsigned spins = 0; __atomic_load_n(&cpu->direct_pid, __ATOMIC_SEQ_CST) &&
+				 __atomic_load_n(&cpu->attention, __ATOMIC_SEQ_CST) & HYP_ATTN_SYNC;
+	     spins++)
+		hyp_relax(spins);
 }
 
 /* ---- faults ------------------------------------------------------------------------------------------- */

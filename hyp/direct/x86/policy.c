@@ -25,13 +25,17 @@ static bool confined; /* atomic */
 
 void hyp_set_confined(bool yes)
 {
-	__atomic_store_n(&confined, yes, __ATOMIC_RELAXED);
+	__atomic_store_n(&confined, yes, __ATOMIC_SEQ_CST);
 }
 
-/* Is it possible at all? */
 static bool possible(const struct hyp_direct *d)
 {
-	return !d->broken && !__atomic_load_n(&confined, __ATOMIC_RELAXED);
+	return !d->broken && !__atomic_load_n(&confined, __ATOMIC_SEQ_CST);
+}
+
+bool hyp_direct_possible(const struct hyp_cpu *cpu)
+{
+	return possible(cpu->direct);
 }
 
 static struct hyp_direct_root *root_of(struct hyp_cpu *cpu)

@@ -33,18 +33,29 @@ static u64 host_xcr0(void)
 /* What the guest may see of the host's state: not PKRU, not AMX (rewrite/x86/fpu.c). */
 #define STATE_MASK (~(7ull << 17 | 1ull << 9))
 
+/* The guest's components: those that FXSAVE has if it knows no other. */
+static u64 guest_xstate(const struct x86_state *s)
+{
+	return s->cr4 & X86_CR4_OSXSAVE ? s->xcr0 | 3 : 3;
+}
+
+bool hyp_direct_all_xstate(const struct x86_state *s)
+{
+	return s->cr4 & X86_CR4_OSXSAVE && s->xcr0 == (host_xcr0() & STATE_MASK);
+}
+
 /* The state that decides whether user code behaves on the host as on the guest's CPU. */
 static bool eligible(const struct x86_state *s)
 {
 	const u64 cr0 = X86_CR0_PE | X86_CR0_PG | X86_CR0_NE | X86_CR0_MP;
-	const u64 cr4 = X86_CR4_PAE | X86_CR4_OSFXSR | X86_CR4_OSXMMEXCPT | X86_CR4_OSXSAVE;
+	const u64 cr4 = X86_CR4_PAE | X86_CR4_OSFXSR | X86_CR4_OSXMMEXCPT;
 
 	return s->seg[X86_CS].sel == USER_CS && s->seg[X86_SS].sel == USER_SS && !s->seg[X86_DS].sel &&
 	       !s->seg[X86_ES].sel && !s->seg[X86_FS].sel && !s->seg[X86_GS].sel &&
 	       (s->cr0 & (cr0 | X86_CR0_EM | X86_CR0_TS)) == cr0 && (s->cr4 & cr4) == cr4 &&
 	       !(s->cr4 & X86_CR4_PKE) &&
 	       (s->rflags & (X86_FL_IF | X86_FL_IOPL | X86_FL_TF | X86_FL_VIP | X86_FL_VIF)) == X86_FL_IF &&
-	       s->xcr0 == (host_xcr0() & STATE_MASK) && s->rip < HYP_STUB_TOP;
+	       !(guest_xstate(s) & ~(host_xcr0() & STATE_MASK)) && s->rip < HYP_STUB_TOP;
 }
 
 static void put_state(struct hyp_cpu *cpu, struct hyp_stub *stub)
@@ -70,7 +81,7 @@ static void get_state(struct hyp_cpu *cpu, struct hyp_stub *stub, struct hyp_stu
 	struct x86_state *s = &cpu->s;
 	u32 size;
 	const u8 *image = hyp_stub_xsave(stub, &size);
-	u64 bv;
+	u64 bv, old;
 
 	hyp_stub_get_regs(stub, r);
 	memcpy(s->gpr, r->gpr, sizeof(r->gpr));
@@ -79,8 +90,9 @@ static void get_state(struct hyp_cpu *cpu, struct hyp_stub *stub, struct hyp_stu
 	s->seg[X86_GS].base = r->gs_base;
 	x86_set_rflags(cpu,
 		       (x86_get_rflags(cpu) & ~(u64)(USER_FLAGS | X86_FL_RF)) | (r->rflags & USER_FLAGS));
+	memcpy(&old, s->xsave + XSTATE_BV, sizeof(old));
 	memcpy(&bv, image + XSTATE_BV, sizeof(bv));
-	bv &= STATE_MASK;
+	bv &= guest_xstate(s) | old;
 	memcpy(s->xsave, image, FX_SIZE);
 	memcpy(s->xsave + XSTATE_BV, &bv, sizeof(bv));
 	memcpy(s->xsave + EXTENDED, image + EXTENDED, MIN(size, X86_XSAVE_MAX) - EXTENDED);
@@ -179,7 +191,7 @@ static bool detour(struct hyp_cpu *cpu)
 	return true;
 }
 
-enum hyp_direct_end hyp_direct_run(struct hyp_cpu *cpu)
+static enum hyp_direct_end run(struct hyp_cpu *cpu)
 {
 	enum next next = GO_ON;
 	bool fresh = true;
@@ -188,7 +200,8 @@ enum hyp_direct_end hyp_direct_run(struct hyp_cpu *cpu)
 		return HYP_DIRECT_INTERPRET;
 	cpu->stats[HYP_STAT_direct_runs]++;
 	while (next == GO_ON && cpu->direct_armed) {
-		struct hyp_stub *stub = eligible(&cpu->s) ? hyp_direct_space(cpu) : NULL;
+		struct hyp_stub *stub = hyp_direct_possible(cpu) && eligible(&cpu->s) ? hyp_direct_space(cpu)
+										      : NULL;
 		u64 since = __builtin_ia32_rdtsc();
 		struct hyp_stub_stop stop;
 		struct hyp_stub_regs r;
@@ -228,4 +241,14 @@ enum hyp_direct_end hyp_direct_run(struct hyp_cpu *cpu)
 	}
 	cpu->stats[HYP_STAT_direct_interpreted] += next == INTERPRET;
 	return next == INTERPRET ? HYP_DIRECT_INTERPRET : HYP_DIRECT_AGAIN;
+}
+
+enum hyp_direct_end hyp_direct_run(struct hyp_cpu *cpu)
+{
+	enum hyp_direct_end end;
+
+	__atomic_store_n(&cpu->direct->busy, true, __ATOMIC_SEQ_CST); /* before it is asked what is possible */
+	end = run(cpu);
+	__atomic_store_n(&cpu->direct->busy, false, __ATOMIC_RELEASE);
+	return end;
 }
