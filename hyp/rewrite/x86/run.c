@@ -199,6 +199,8 @@ enum hyp_exit hyp_cpu_run(struct hyp_cpu *cpu)
 	hyp_current = outer;
 	swap_gs(cpu->host_gs);
 	cpu->map = NULL;
+	if (cpu->direct) /* a guard may have ended hyp_direct_run */
+		__atomic_store_n(&cpu->direct->busy, false, __ATOMIC_RELEASE);
 	__atomic_store_n(&cpu->in_run, false, __ATOMIC_SEQ_CST);
 	cpu->s.exit.reason = reason;
 	return reason;
