@@ -64,6 +64,24 @@ static void map_pages(struct guest *g, u32 pt, const u32 *pages, unsigned n, u64
 		put64(g, pt + 8 * i, pages[i] | flags);
 }
 
+static void map_code(struct guest *g, bool writable)
+{
+	map_pages(g, P_PT_CODE, code_page, DT_CODE_PAGES, PTE_P | PTE_U | (writable ? PTE_W : 0));
+}
+
+static bool direct_engine(void)
+{
+	const char *engine = getenv("KUSE_HYP_ENGINE");
+
+	return engine && !strcmp(engine, "direct");
+}
+
+/* Code that may be written to does not run directly. */
+static bool runs_directly(const struct guest *g)
+{
+	return g->mode == DT_LONG_USER && direct_engine();
+}
+
 static void build_page_tables(struct guest *g)
 {
 	const u64 t = PTE_P | PTE_W | PTE_U;
@@ -78,7 +96,6 @@ static void build_page_tables(struct guest *g)
 	put64(g, P_PD + 8 * (DT_CODE >> 21), P_PT_CODE | t);
 	put64(g, P_PD + 8 * (DT_DATA >> 21), P_PT_DATA | t);
 	put64(g, P_PD + 8 * (DT_STACK >> 21), P_PT_STACK | t);
-	map_pages(g, P_PT_CODE, code_page, DT_CODE_PAGES, t);
 	map_pages(g, P_PT_DATA, data_page, DT_DATA_RW_PAGES, t | PTE_NX);
 	map_pages(g, P_PT_DATA + 8 * DT_DATA_RW_PAGES, data_page + DT_DATA_RW_PAGES, 1,
 		  PTE_P | PTE_U | PTE_NX);
@@ -139,6 +156,8 @@ static void set_segments(struct guest *g, struct x86_state *s)
 	switch (g->mode) {
 	case DT_LONG_USER:
 		set_seg(s, X86_CS, 0x33, 0xa0fb);
+		for (unsigned i = 0; i < 6; i++) /* Linux's programs have null selectors in the others */
+			s->seg[i].sel *= i == X86_CS || i == X86_SS;
 		break;
 	case DT_LONG_KERNEL:
 		set_seg(s, X86_CS, 0x10, 0xa09b);
@@ -247,14 +266,17 @@ static void on_tick(int sig)
 	tick_serial = run_serial;
 }
 
+/* What runs directly costs another process's time. */
 static void start_ticks(void)
 {
+	bool direct = direct_engine();
 	unsigned s = guest_interruptions ? 2 : 0; /* the kicks slow it down */
-	struct itimerval tick = { { s, 150000 }, { s, 150000 } };
+	unsigned us = direct ? 400000 : 150000;
+	struct itimerval tick = { { s, us }, { s, us } };
 	struct sigaction sa = { .sa_handler = on_tick, .sa_flags = SA_RESTART | SA_ONSTACK };
 
-	sigaction(SIGPROF, &sa, NULL);
-	setitimer(ITIMER_PROF, &tick, NULL);
+	sigaction(direct ? SIGALRM : SIGPROF, &sa, NULL);
+	setitimer(direct ? ITIMER_REAL : ITIMER_PROF, &tick, NULL);
 }
 
 static bool has_error_code(u8 v)
@@ -372,12 +394,28 @@ static enum hyp_exit run(struct guest *g, struct dt_result *out)
 	return e;
 }
 
-void guest_run(struct guest *g, const struct dt_case *c, struct dt_result *out)
+static void run_from_start(struct guest *g, const struct dt_case *c, struct dt_result *out)
 {
 	memset(out, 0, offsetof(struct dt_result, m));
 	load_memory(g, c);
 	load_state(g, c);
 	run(g, out);
+}
+
+static bool stores_to_code(const struct dt_result *out)
+{
+	return out->vector == X86_PF && out->error & X86_PFEC_W && out->cr2 >= DT_CODE &&
+	       out->cr2 < DT_CODE + DT_CODE_PAGES * PAGE_SIZE;
+}
+
+void guest_run(struct guest *g, const struct dt_case *c, struct dt_result *out)
+{
+	map_code(g, !runs_directly(g));
+	run_from_start(g, c, out);
+	if (runs_directly(g) && stores_to_code(out)) {
+		map_code(g, true);
+		run_from_start(g, c, out);
+	}
 	if (out->vector == DT_STRANGE)
 		new_cpu(g);
 }
@@ -421,12 +459,18 @@ struct guest *guest_create(enum dt_mode mode)
 	struct guest *g = calloc(1, sizeof(*g));
 	struct hyp_region ram = { .size = RAM_SIZE };
 	static const struct hyp_as_ops ops;
+	int fd;
 
 	start_ticks();
 	start_kicks();
 	g->mode = mode;
 	g->kernel = mode == DT_PROT_USER ? KERNEL32 : KERNEL64;
-	g->ram = mmap(NULL, RAM_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	fd = memfd_create("diff", MFD_CLOEXEC); /* a file can be run directly */
+	if (fd < 0 || ftruncate(fd, RAM_SIZE)) {
+		free(g);
+		return NULL;
+	}
+	g->ram = mmap(NULL, RAM_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	ram.hva = g->ram;
 	g->as = hyp_as_create(&ops, NULL);
 	if (!g->as || g->ram == MAP_FAILED || hyp_as_replace(g->as, 0, NULL, &ram)) {

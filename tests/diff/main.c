@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * diff_test [--seed N] [--cases N] [--seconds S] [--mode M] [--engine interp|rewrite] [--case SEED]
+ * diff_test [--seed N] [--cases N] [--seconds S] [--mode M] [--engine interp|rewrite|direct] [--case SEED]
  *           [--interrupt] [--native-twice] [--keep-going N] [--list]
  *
  * Cases are run in batches: by a child on the host CPU, then by a worker on hyp, twice. Where the

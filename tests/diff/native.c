@@ -45,6 +45,7 @@ static u32 submitted;
 
 /* Read by the assembly below. */
 __attribute__((used)) u64 native_own_fs, native_fs, native_gs;
+__attribute__((used)) u32 native_sel; /* in DS ES FS GS, as guest.c has it */
 
 static struct dt_mem *window; /* a writable alias of the case's three areas */
 static ucontext_t own_context;
@@ -68,7 +69,7 @@ asm(".text\n"
     "	sub $8, %rsp\n"
     "	call native_signal\n"
     "	add $8, %rsp\n"
-    "	mov $0x2b, %eax\n" /* the last case may have got at them */
+    "	mov native_sel(%rip), %eax\n" /* the last case may have got at them */
     "	mov %eax, %ds\n"
     "	mov %eax, %es\n"
     "	mov %eax, %fs\n"
@@ -106,6 +107,7 @@ static void frame_load(ucontext_t *uc, const struct dt_case *c)
 	g[REG_RIP] = c->init.rip;
 	g[REG_EFL] = c->init.rflags;
 	g[REG_CSGSFS] = cs | 0x2bull << 48;
+	native_sel = c->mode == DT_LONG_USER ? 0 : 0x2b;
 	frame_set_xsave(uc->uc_mcontext.fpregs, c->init.xsave);
 	native_fs = c->init.fs_base;
 	native_gs = c->init.gs_base;
