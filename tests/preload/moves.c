@@ -3,8 +3,11 @@
  * to KVM. On Linux MMU notifiers see to it that the guest finds what is there now when the call is over. */
 #include "client.h"
 
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <linux/userfaultfd.h>
 #include <pthread.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 
 #define PAGE 0x1000ul
@@ -164,6 +167,26 @@ static void many(void)
 	CHECK("a hundred times", !bad);
 }
 
+/* A filter that the client sets: what ran directly ends before it stands, and does not come back. */
+static void filtered(int uffd)
+{
+	struct sock_filter allow = BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
+	struct sock_fprog prog = { 1, &allow };
+
+	munmap(v.mem + OUT, PAGE);
+	CHECK("the VM stops", end_of_run() == EFAULT);
+	close(uffd);
+	make();
+	*(uint64_t *)(v.mem + IN) = 6;
+	again();
+	CHECK("another one runs", sees(6));
+	printf("# user code runs %s\n", is_direct() ? "directly" : "translated");
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &prog))
+		exit(99);
+	CHECK("under a filter no stub is left", !is_direct());
+	CHECK("and none is made", sees(6) && !is_direct());
+}
+
 int main(void)
 {
 	void *in, *rw = NULL;
@@ -211,6 +234,7 @@ int main(void)
 	}
 	if (rw)
 		CHECK("memory with userfaultfd", sees(5));
+	filtered(uffd);
 	done();
 	fflush(stdout);
 	_exit(failures ? 1 : 0); /* the vCPU's thread runs on */
