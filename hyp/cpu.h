@@ -152,8 +152,8 @@ struct hyp_cpu {
 	gva_t direct_detour_page;
 	u32 n_direct_page;  /* flushed one by one since */
 	gva_t direct_page[16];
-	u32 n_direct_code;  /* pages of code that were stored to; more than fit: all */
-	gpa_t direct_code[8];
+	u32 n_direct_changed;  /* pages whose mappings are to go; more than fit: all */
+	gpa_t direct_changed[8];
 	struct hyp_direct *direct; /* NULL: never */
 	u32 kernel_entries; /* system calls and events so far */
 	s32 turns;      /* backward branches of code without cells until the next look (heat.c) */
@@ -301,12 +301,13 @@ static inline void hyp_direct_flush_page(struct hyp_cpu *cpu, gva_t gva)
 		cpu->direct_gen++;
 }
 
-/* Translations of the page are void. Guest-live. */
-static inline void hyp_direct_code_changed(struct hyp_cpu *cpu, gpa_t gpa)
+/* A page of code was stored to, or one with write entries is to be code: its direct mappings go.
+ * Guest-live. */
+static inline void hyp_direct_page_changed(struct hyp_cpu *cpu, gpa_t gpa)
 {
-	if (cpu->direct && cpu->n_direct_code < ARRAY_SIZE(cpu->direct_code))
-		cpu->direct_code[cpu->n_direct_code] = gpa & PAGE_MASK;
-	cpu->n_direct_code += cpu->n_direct_code <= ARRAY_SIZE(cpu->direct_code);
+	if (cpu->direct && cpu->n_direct_changed < ARRAY_SIZE(cpu->direct_changed))
+		cpu->direct_changed[cpu->n_direct_changed] = gpa & PAGE_MASK;
+	cpu->n_direct_changed += cpu->n_direct_changed <= ARRAY_SIZE(cpu->direct_changed);
 }
 
 /* Something that block keys depend on may have changed. */

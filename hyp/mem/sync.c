@@ -161,7 +161,7 @@ void hyp_as_sync(struct hyp_as *as, struct hyp_cpu *self)
 /* Drops this CPU's write entries for the page of gpa. */
 static void drop_write_entries(struct hyp_cpu *cpu, gpa_t gpa)
 {
-	hyp_direct_flush(cpu);
+	hyp_direct_page_changed(cpu, gpa);
 	for (unsigned p = 0; p < HYP_TLB_PARTS; p++)
 		hyp_cells_drop(cpu, p);
 	for (unsigned p = 0; p < HYP_TLB_PARTS; p++)

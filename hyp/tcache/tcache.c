@@ -271,7 +271,7 @@ bool hyp_engine_invalidate(struct hyp_cpu *cpu, gpa_t gpa, unsigned size)
 	struct tcache_page *p = page_slot(e, gpa);
 	u64 mask = granules(gpa & ~PAGE_MASK, size ? size : 1);
 
-	hyp_direct_code_changed(cpu, gpa);
+	hyp_direct_page_changed(cpu, gpa);
 	if (!p->frame || !(p->granules & mask))
 		return false;
 	page_kill(e, p, mask);
@@ -282,7 +282,7 @@ void hyp_engine_flush(struct hyp_cpu *cpu)
 {
 	struct hyp_engine *e = cpu->engine;
 
-	cpu->n_direct_code = ARRAY_SIZE(cpu->direct_code) + 1;
+	cpu->n_direct_changed = ARRAY_SIZE(cpu->direct_changed) + 1;
 	for (u32 i = 0; i < 1u << TCACHE_HASH_BITS; i++)
 		e->hash[i] = TCACHE_NONE;
 	if (e->n_pages)

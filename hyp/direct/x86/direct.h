@@ -28,24 +28,31 @@
 struct hyp_direct_root {
 	u64 cr3;        /* | 1; 0: nothing known */
 	u64 not_before; /* TSC: until then it stays translated */
-	u64 mean;       /* cycles between two stops, a moving average */
+	u32 run, lost;  /* ns from stop to stop, moving averages: computing, and besides */
 	u8 backoff;     /* not_before moves on by this power of two */
 	bool on;
 };
 #define HYP_DIRECT_ROOTS 64
 
 #define HYP_DIRECT_STUBS 4
-#define HYP_DIRECT_STOP_CYCLES 20000ull /* a first guess */
+#define HYP_DIRECT_LEAST 4000 /* a first guess of hyp_direct.least */
 
 struct hyp_direct {
 	bool always;   /* KUSE_HYP_ENGINE=direct */
 	bool broken;   /* no stub can be had */
 	bool busy;     /* atomic: in hyp_direct_run; nobody else touches the stubs then (hyp_cpu_confine) */
-	u64 stop_cycles; /* what a stop costs (policy.c) */
+	u64 least;     /* ns of the stub's that a stop costs (policy.c) */
+	const struct hyp_stub *measured; /* whose clock was at `used` at its last stop */
+	u64 used;
 	u64 looked;    /* TSC and entries into the kernel at the last look (policy.c), and whose */
 	u32 entries;
 	u64 looked_cr3;
 	struct hyp_direct_root root[HYP_DIRECT_ROOTS];
+	/* The page fault that the guest's kernel was given last: when the instruction is tried again, its page
+	 * is mapped first. */
+	gva_t fault;
+	u64 fault_rip, fault_cr3; /* rip 0: none */
+	u32 fault_error;
 	struct hyp_copies copies; /* of code pages */
 	struct direct_space *space[HYP_DIRECT_STUBS]; /* pages.c; the one used last is first */
 };
@@ -67,8 +74,8 @@ enum hyp_direct_end hyp_direct_run(struct hyp_cpu *cpu);
 void hyp_direct_user(struct hyp_cpu *cpu);
 /* User code was found running for a while (heat.c). */
 void hyp_direct_look(struct hyp_cpu *cpu);
-/* The stub ran for so many cycles, hand-over included. */
-void hyp_direct_ran(struct hyp_cpu *cpu, u64 cycles);
+/* From hand-over to stop it took so many ns, of which the stub has used `stub` itself. */
+void hyp_direct_ran(struct hyp_cpu *cpu, u64 wall, u64 stub);
 /* Not after hyp_set_confined, and not where no stub can be had. */
 bool hyp_direct_possible(const struct hyp_cpu *cpu);
 /* This address space cannot be run directly now. */
@@ -87,6 +94,7 @@ enum direct_fault {
 	DIRECT_NOT_MAPPED, /* the guest has no such page, or the access is special */
 	DIRECT_NOT_CODE,   /* what is there must not run directly */
 	DIRECT_LATER,      /* attention first */
+	DIRECT_FAULTS,     /* the page fault is the guest's, in cpu->fault */
 };
 /* A page fault of the stub's: maps the page where the guest may use it so. error: X86_PFEC_*. */
 enum direct_fault hyp_direct_fault(struct hyp_cpu *cpu, gva_t gva, u32 error);

@@ -42,6 +42,8 @@ struct direct_space {
 	unsigned scan_flags; /* under which its code was found harmless */
 	u32 gen; /* of the soft TLB's flushes (cpu->direct_gen) when its mappings were right last */
 	u32 backing; /* hyp_backing_generation() before the oldest of them was made */
+	bool large; /* it has had a large mapping */
+	u64 touchy[1024]; /* filter of host pages mapped writable or executable, by hash */
 	u32 n;
 	u32 order[MAX_PAGES]; /* slots in use */
 	struct page page[SLOTS];
@@ -70,6 +72,28 @@ static struct page *find_any(struct direct_space *sp, gva_t gva)
 	return !(p->gva & ~PAGE_MASK) && large->gva & LARGE ? large : p;
 }
 
+static u32 filter_bit(const u8 *hva)
+{
+	return (u32)(((u64)hva >> PAGE_SHIFT) * 0x9e3779b97f4a7c15ull >> 48);
+}
+
+/* May the host page be mapped writable or executable somewhere? */
+static bool may_map_page(const struct direct_space *sp, const u8 *hva)
+{
+	u32 bit = filter_bit(hva);
+
+	return sp->touchy[bit / 64] >> bit % 64 & 1;
+}
+
+static void note_mapping(struct direct_space *sp, const struct page *p)
+{
+	u32 bit = filter_bit(p->hva);
+
+	sp->large |= p->gva & LARGE;
+	if (p->gva & (PROT_WRITE | PROT_EXEC))
+		sp->touchy[bit / 64] |= 1ull << bit % 64;
+}
+
 static u64 size_of(const struct page *p)
 {
 	return p->gva & LARGE ? LARGE_SIZE : PAGE_SIZE;
@@ -91,6 +115,8 @@ static void unmap_all(struct direct_space *sp)
 		hyp_copy_drop(sp->copies, sp->page[sp->order[i]].copy);
 		sp->page[sp->order[i]] = (struct page){ 0 };
 	}
+	memset(sp->touchy, 0, sizeof(sp->touchy));
+	sp->large = false;
 	sp->n = 0;
 }
 
@@ -107,6 +133,12 @@ static struct page *entry(struct direct_space *sp, gva_t gva)
 	}
 	sp->order[sp->n++] = (u32)(p - sp->page);
 	return p;
+}
+
+static void set(struct direct_space *sp, struct page p)
+{
+	*entry(sp, p.gva & PAGE_MASK) = p;
+	note_mapping(sp, &p);
 }
 
 /* Nothing is mapped there as far as the table knows. */
@@ -156,7 +188,7 @@ static bool map(struct direct_space *sp, gva_t gva, u8 *hva, u32 n, unsigned fla
 		clear(sp, p);
 	}
 	for (u64 at = 0; at < size && (!at || !(flags & LARGE)); at += PAGE_SIZE)
-		*entry(sp, gva + at) = (struct page){ (gva + at) | flags, hva + at, 0 };
+		set(sp, (struct page){ (gva + at) | flags, hva + at, 0 });
 	offset = b.offset + (u64)(hva - b.start);
 	queue_map(sp, gva, size, prot, b.fd, offset);
 	return true;
@@ -175,7 +207,7 @@ static bool map_copy(struct direct_space *sp, gva_t gva, u8 *hva, const struct h
 	if (p->gva & LARGE)
 		unmap(sp, p);
 	clear(sp, p);
-	*entry(sp, gva) = (struct page){ gva | prot, hva, copy };
+	set(sp, (struct page){ gva | prot, hva, copy });
 	queue_map(sp, gva, PAGE_SIZE, prot, sp->copies->fd, (copy - 1) * PAGE_SIZE);
 	return true;
 }
@@ -212,28 +244,31 @@ static void check(struct hyp_cpu *cpu, struct direct_space *sp, struct page *p)
 		unmap(sp, p);
 }
 
-static void drop_code(struct direct_space *sp, const u8 *hva)
+/* Writable and executable mappings of the page at hva, or executable ones of all pages (NULL). */
+static void drop_page(struct direct_space *sp, const u8 *hva)
 {
 	for (u32 i = 0; i < sp->n; i++) {
 		struct page *p = &sp->page[sp->order[i]];
 
-		if (p->gva & PROT_EXEC && (!hva || p->hva == hva))
+		if (!hva ? p->gva & PROT_EXEC
+			 : p->gva & (PROT_WRITE | PROT_EXEC) && (u64)(hva - p->hva) < size_of(p))
 			unmap(sp, p);
 	}
 }
 
-/* In all spaces: pages of code that somebody has stored to, or is about to. */
-static void drop_changed_code(struct hyp_cpu *cpu)
+/* In all spaces: pages of code that somebody has stored to, or is about to; pages that are to be code. */
+static void drop_changed(struct hyp_cpu *cpu, struct direct_space *sp)
 {
-	u32 n = cpu->n_direct_code;
+	if (cpu->n_direct_changed > ARRAY_SIZE(cpu->direct_changed)) {
+		unmap_all(sp);
+		return;
+	}
+	for (u32 k = 0; k < cpu->n_direct_changed; k++) {
+		const u8 *hva = hyp_phys_ptr(cpu, cpu->direct_changed[k], false);
 
-	for (unsigned i = 0; i < HYP_DIRECT_STUBS && cpu->direct->space[i]; i++)
-		for (u32 k = 0; k < MIN(n, ARRAY_SIZE(cpu->direct_code)); k++)
-			drop_code(cpu->direct->space[i],
-				  n > ARRAY_SIZE(cpu->direct_code)
-					  ? NULL
-					  : hyp_phys_ptr(cpu, cpu->direct_code[k], false));
-	cpu->n_direct_code = 0;
+		if (hva && (sp->large || may_map_page(sp, hva)))
+			drop_page(sp, hva);
+	}
 }
 
 /* Does the guest use addresses that are the stub's own? */
@@ -258,10 +293,11 @@ static bool bring_up_to_date(struct hyp_cpu *cpu, struct direct_space *sp)
 	if (sp->backing != backing)
 		unmap_all(sp); /* the client may have other files there now */
 	sp->backing = backing;
-	if (cpu->n_direct_code)
-		drop_changed_code(cpu);
+	for (unsigned i = 0; i < HYP_DIRECT_STUBS && cpu->direct->space[i] && cpu->n_direct_changed; i++)
+		drop_changed(cpu, cpu->direct->space[i]);
+	cpu->n_direct_changed = 0;
 	if (sp->scan_flags != flags)
-		drop_code(sp, NULL);
+		drop_page(sp, NULL);
 	sp->scan_flags = flags;
 
 	for (u32 i = 0; i < sp->n && all; i++)
@@ -489,7 +525,7 @@ static bool map_around(struct hyp_cpu *cpu, struct direct_space *sp, gva_t gva, 
 	       map(sp, gva, hva, 1, prot); /* the neighbours may lie in another file */
 }
 
-/* To those who store to it, a page mapped as code is one with translations: hyp_direct_code_changed. */
+/* To those who store to it, a page mapped as code is one with translations: hyp_direct_page_changed. */
 static enum direct_fault map_code(struct hyp_cpu *cpu, struct direct_space *sp, gva_t gva)
 {
 	struct hyp_scan_patch patch;
@@ -536,6 +572,15 @@ static bool had_it(struct direct_space *sp, gva_t gva, u32 error)
 	return p->gva & need;
 }
 
+/* Does the access fault by the guest's own tables? Then cpu->fault says how. */
+static bool is_the_guests(struct hyp_cpu *cpu, gva_t gva, u32 error)
+{
+	unsigned acc = error & X86_PFEC_I ? X86_ACC_X : error & X86_PFEC_W ? X86_ACC_W : X86_ACC_R;
+	struct x86_walk w;
+
+	return x86_walk(cpu, gva, acc, &w) == X86_FAULT;
+}
+
 enum direct_fault hyp_direct_fault(struct hyp_cpu *cpu, gva_t gva, u32 error)
 {
 	struct direct_space *sp = cpu->direct->space[0];
@@ -545,7 +590,9 @@ enum direct_fault hyp_direct_fault(struct hyp_cpu *cpu, gva_t gva, u32 error)
 	if (!user_page(gva) || had_it(sp, gva, error))
 		return DIRECT_NOT_MAPPED;
 	f = error & X86_PFEC_I ? map_code(cpu, sp, gva) : map_data(cpu, sp, gva, error & X86_PFEC_W);
-	cpu->s.cr2 = cr2; /* what is not mapped faults again, in the interpreter */
+	if (f == DIRECT_NOT_MAPPED && is_the_guests(cpu, gva, error))
+		return DIRECT_FAULTS;
+	cpu->s.cr2 = cr2;
 	cpu->fault.type = X86_EVENT_NONE;
 	if (f == DIRECT_MAPPED)
 		cpu->stats[HYP_STAT_direct_faults]++;
@@ -566,7 +613,7 @@ int hyp_direct_create(struct hyp_cpu *cpu)
 	if (!cpu->direct)
 		return -1;
 	cpu->direct->always = engine;
-	cpu->direct->stop_cycles = HYP_DIRECT_STOP_CYCLES;
+	cpu->direct->least = HYP_DIRECT_LEAST;
 	__atomic_add_fetch(&users, 1, __ATOMIC_SEQ_CST);
 	return 0;
 }

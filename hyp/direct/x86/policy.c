@@ -1,24 +1,27 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Which address spaces run directly. A stop costs some eight microseconds, translated code runs at a third to
- * a tenth of the speed: so it pays where the guest computes for more than three microseconds between two
- * stops.
+ * Which address spaces run directly. A stop costs some eight microseconds on a quiet machine and more on a
+ * busy one, since two processes take turns; translated code runs at a third to a tenth of the speed.
  *
- * Whether it may is seen in translated code, where loops are looked at now and then (heat.c): since the last
- * look, how long was it from one entry into the kernel to the next? Whether it does is measured afterwards:
- * a moving average of the time from stop to stop, of whatever kind. Where that comes near to what a stop
- * alone costs, the address space is translated again, and comes back no sooner than BACKOFF_MIN later, twice
- * as long each time it proves wrong. What a stop costs is learned too: it is the shortest that was seen.
+ * Whether it may pay is seen in translated code, where loops are looked at now and then (heat.c): since the
+ * last look, how long was it from one entry into the kernel to the next? Whether it does is measured
+ * afterwards, in moving averages over stops of whatever kind: the time that the stub has computed, by its own
+ * CPU clock, less what the signal takes it; and all the time that went by besides. Where the latter is more
+ * than GAIN times the former, the address space is translated again, and comes back no sooner than
+ * BACKOFF_MIN later, twice as long each time it proves wrong.
  *
  * Guest-live.
  */
 #include "hyp/direct/x86/direct.h"
 
 #define MEAN_SHIFT 5
-#define MEAN_MAX 64   /* a longer run counts as so many stops' time */
-#define MEAN_START 32 /* stops' time: credit for the pages that have to be mapped first */
-#define LOOK 3        /* stops' time from one entry into the kernel to the next, in translated code */
-#define BACKOFF_MIN 22 /* 2^22 cycles: 1.4 ms */
+#define GAIN 2              /* translated code takes that much more, at least */
+#define RUN_MAX 1000000u    /* ns: a longer run counts as this */
+#define LOST_MAX 40000u     /* ns: more than that is somebody else's time slice */
+#define RUN_START 400000u   /* credit for the pages that have to be mapped first */
+#define LOST_START 10000u
+#define LOOK_CYCLES 60000u  /* from one entry into the kernel to the next, in translated code: 20 us */
+#define BACKOFF_MIN 22      /* 2^22 cycles: 1.4 ms */
 #define BACKOFF_MAX 30
 
 static bool confined; /* atomic */
@@ -69,7 +72,8 @@ void hyp_direct_user(struct hyp_cpu *cpu)
 static void turn_on(struct hyp_cpu *cpu, struct hyp_direct_root *r)
 {
 	r->on = true;
-	r->mean = MEAN_START * cpu->direct->stop_cycles;
+	r->run = RUN_START;
+	r->lost = LOST_START;
 	cpu->stats[HYP_STAT_direct_on]++;
 	cpu->jc_ready[HYP_TLB_USER] = false; /* SYSRET comes through C from now on (fast.c) */
 	hyp_direct_user(cpu);
@@ -85,8 +89,7 @@ void hyp_direct_look(struct hyp_cpu *cpu)
 	if (!possible(d) || cpu->tlb_part != HYP_TLB_USER || cpu->code_size != 64)
 		return;
 	r = root_of(cpu);
-	if (!r->on && d->looked_cr3 == r->cr3 && now >= r->not_before &&
-	    since / (entries + 1) > LOOK * d->stop_cycles)
+	if (!r->on && d->looked_cr3 == r->cr3 && now >= r->not_before && since / (entries + 1) > LOOK_CYCLES)
 		turn_on(cpu, r);
 	remember_look(cpu, r, now);
 }
@@ -103,16 +106,21 @@ void hyp_direct_give_up(struct hyp_cpu *cpu)
 		r->backoff++;
 }
 
-void hyp_direct_ran(struct hyp_cpu *cpu, u64 cycles)
+static void average(u32 *mean, u64 ns, u32 max)
+{
+	*mean += (u32)(MIN(ns, max) >> MEAN_SHIFT) - (*mean >> MEAN_SHIFT);
+}
+
+void hyp_direct_ran(struct hyp_cpu *cpu, u64 wall, u64 stub)
 {
 	struct hyp_direct_root *r = root_of(cpu);
 	struct hyp_direct *d = cpu->direct;
 
-	d->stop_cycles = cycles < d->stop_cycles ? cycles : d->stop_cycles + (d->stop_cycles >> 12);
-	cycles = MIN(cycles, MEAN_MAX * d->stop_cycles);
-	r->mean += (cycles >> MEAN_SHIFT) - (r->mean >> MEAN_SHIFT);
-	if (r->mean > MEAN_START / 2 * d->stop_cycles && r->backoff > BACKOFF_MIN)
+	d->least = stub < d->least ? stub : d->least + (d->least >> 12);
+	average(&r->run, stub - MIN(stub, d->least), RUN_MAX);
+	average(&r->lost, wall - MIN(wall, stub) + d->least, LOST_MAX);
+	if (r->run > RUN_START / 2 && r->backoff > BACKOFF_MIN)
 		r->backoff--;
-	if (r->mean < d->stop_cycles * 4 / 3 && !d->always)
+	if (r->lost > GAIN * r->run && !d->always)
 		hyp_direct_give_up(cpu);
 }

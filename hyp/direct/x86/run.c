@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
+#include <time.h>
 
 #include "hyp/direct/x86/direct.h"
 #include "hyp/sys/x86/sys.h"
@@ -129,7 +130,31 @@ static void back_up(struct hyp_cpu *cpu, const struct hyp_stub_stop *stop)
 		cpu->s.rip -= int_length(cpu);
 }
 
-enum next { GO_ON, INTERPRET, LOOK_AGAIN };
+enum next { GO_ON, INTERPRET, FAULT, LOOK_AGAIN };
+
+static void note_fault(struct hyp_cpu *cpu, const struct hyp_stub_stop *stop)
+{
+	struct hyp_direct *d = cpu->direct;
+
+	d->fault = stop->addr;
+	d->fault_error = (u32)stop->error_code;
+	d->fault_rip = cpu->s.rip;
+	d->fault_cr3 = cpu->s.cr3;
+}
+
+/* The kernel has come back to an instruction that faulted: its page is there now and needs no second stop. */
+static void map_ahead(struct hyp_cpu *cpu)
+{
+	struct hyp_direct *d = cpu->direct;
+	bool same = d->fault_rip == cpu->s.rip && d->fault_cr3 == cpu->s.cr3;
+	u64 cr2 = cpu->s.cr2;
+
+	d->fault_rip = 0;
+	if (same)
+		hyp_direct_fault(cpu, d->fault, d->fault_error);
+	cpu->fault.type = X86_EVENT_NONE;
+	cpu->s.cr2 = cr2;
+}
 
 static enum next stopped(struct hyp_cpu *cpu, const struct hyp_stub_stop *stop)
 {
@@ -141,10 +166,19 @@ static enum next stopped(struct hyp_cpu *cpu, const struct hyp_stub_stop *stop)
 	if (stop->signo != SIGSEGV || stop->trapno != X86_PF)
 		return INTERPRET;
 	f = hyp_direct_fault(cpu, stop->addr, (u32)stop->error_code);
-	if (f == DIRECT_MAPPED)
+	switch (f) {
+	case DIRECT_MAPPED:
 		return GO_ON;
-	if (f != DIRECT_NOT_CODE)
-		return f == DIRECT_LATER ? LOOK_AGAIN : INTERPRET;
+	case DIRECT_NOT_MAPPED:
+		return INTERPRET;
+	case DIRECT_LATER:
+		return LOOK_AGAIN;
+	case DIRECT_FAULTS:
+		note_fault(cpu, stop);
+		return FAULT;
+	case DIRECT_NOT_CODE:
+		break;
+	}
 	cpu->stats[HYP_STAT_direct_refused]++;
 	cpu->direct_detour = DETOUR;
 	cpu->direct_detour_page = cpu->s.rip & PAGE_MASK;
@@ -191,18 +225,46 @@ static bool detour(struct hyp_cpu *cpu)
 	return true;
 }
 
+static u64 now(clockid_t clock)
+{
+	struct timespec t;
+
+	return clock_gettime(clock, &t) ? 0 : (u64)t.tv_sec * 1000000000u + (u64)t.tv_nsec;
+}
+
+/* By the stub's own CPU clock (clock_getcpuclockid(3)), since the last time. */
+static void measure(struct hyp_cpu *cpu, const struct hyp_stub *stub, u64 since)
+{
+	u64 used = now((clockid_t)(~(u32)hyp_stub_pid(stub) << 3 | 2)), wall = now(CLOCK_MONOTONIC) - since;
+	struct hyp_direct *d = cpu->direct;
+
+	if (d->measured == stub && used >= d->used)
+		hyp_direct_ran(cpu, wall, used - d->used);
+	d->measured = stub;
+	d->used = used;
+}
+
+static struct hyp_stub *current_stub(struct hyp_cpu *cpu)
+{
+	struct hyp_stub *stub = hyp_direct_possible(cpu) && eligible(&cpu->s) ? hyp_direct_space(cpu) : NULL;
+
+	if (!stub || !cpu->direct->fault_rip)
+		return stub;
+	map_ahead(cpu);
+	return hyp_direct_space(cpu);
+}
+
 static enum hyp_direct_end run(struct hyp_cpu *cpu)
 {
 	enum next next = GO_ON;
 	bool fresh = true;
+	u64 since;
 
 	if (cpu->direct_detour && detour(cpu))
 		return HYP_DIRECT_INTERPRET;
 	cpu->stats[HYP_STAT_direct_runs]++;
 	while (next == GO_ON && cpu->direct_armed) {
-		struct hyp_stub *stub = hyp_direct_possible(cpu) && eligible(&cpu->s) ? hyp_direct_space(cpu)
-										      : NULL;
-		u64 since = __builtin_ia32_rdtsc();
+		struct hyp_stub *stub = current_stub(cpu);
 		struct hyp_stub_stop stop;
 		struct hyp_stub_regs r;
 		int ret;
@@ -214,6 +276,7 @@ static enum hyp_direct_end run(struct hyp_cpu *cpu)
 		if (fresh)
 			put_state(cpu, stub);
 		fresh = false;
+		since = now(CLOCK_MONOTONIC);
 		if (!run_stub(cpu, stub, &stop, &ret))
 			return HYP_DIRECT_AGAIN;
 		if (ret == -ESRCH)
@@ -237,10 +300,10 @@ static enum hyp_direct_end run(struct hyp_cpu *cpu)
 		}
 		next = stopped(cpu, &stop);
 		if (stop.signo != HYP_STUB_KICK)
-			hyp_direct_ran(cpu, __builtin_ia32_rdtsc() - since);
+			measure(cpu, stub, since);
 	}
-	cpu->stats[HYP_STAT_direct_interpreted] += next == INTERPRET;
-	return next == INTERPRET ? HYP_DIRECT_INTERPRET : HYP_DIRECT_AGAIN;
+	cpu->stats[HYP_STAT_direct_interpreted] += next == INTERPRET || next == FAULT;
+	return next == INTERPRET ? HYP_DIRECT_INTERPRET : next == FAULT ? HYP_DIRECT_FAULT : HYP_DIRECT_AGAIN;
 }
 
 enum hyp_direct_end hyp_direct_run(struct hyp_cpu *cpu)

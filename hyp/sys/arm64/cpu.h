@@ -283,9 +283,10 @@ static inline void hyp_attend(struct hyp_cpu *cpu, u32 bits)
 }
 
 /* For what hyp/mem shares with CPUs that run user code directly. */
-static inline void hyp_direct_flush(struct hyp_cpu *cpu)
+static inline void hyp_direct_page_changed(struct hyp_cpu *cpu, gpa_t gpa)
 {
 	(void)cpu;
+	(void)gpa;
 }
 
 #endif
