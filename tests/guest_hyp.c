@@ -10,6 +10,7 @@
  * maximum or below its minimum.
  */
 #include <cpuid.h>
+#include <errno.h>
 #include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
@@ -18,6 +19,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "hyp/direct/x86/stub.h"
 #include "hyp/hyp.h"
 #include "hyp/sys/x86/state.h"
 #include "tests/guest_elf.h"
@@ -324,6 +326,22 @@ static const char *parse(int argc, char **argv)
 	return argv[optind];
 }
 
+/* Where the host cannot run user code directly, a guest that is to show that it does shows nothing. */
+static void need_direct(void)
+{
+	const char *engine = getenv("KUSE_HYP_ENGINE");
+	struct hyp_stub *stub;
+
+	if (!engine || strcmp(engine, "direct"))
+		return;
+	stub = hyp_stub_create();
+	if (!stub) {
+		printf("SKIP: no direct execution on this host: %s\n", strerror(errno));
+		exit(77);
+	}
+	hyp_stub_destroy(stub);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct hyp_as_ops ops;
@@ -331,6 +349,7 @@ int main(int argc, char **argv)
 	const char *path = parse(argc, argv);
 	struct hyp_as *as;
 
+	need_direct();
 	ram.hva = guest_ram(RAM_SIZE);
 	if (hyp_init() || !(as = hyp_as_create(&ops, NULL)) || hyp_as_replace(as, 0, NULL, &ram))
 		return 120;

@@ -28,7 +28,10 @@
 struct hyp_direct_root {
 	u64 cr3;        /* | 1; 0: nothing known */
 	u64 not_before; /* TSC: until then it stays translated */
+	u64 seen;       /* TSC: when it was found in user code last */
 	u32 run, lost;  /* ns from stop to stop, moving averages: computing, and besides */
+	u32 stops;      /* since it was turned on */
+	u16 mapped;     /* stops for pages, as long as they count less */
 	u8 backoff;     /* not_before moves on by this power of two */
 	bool on;
 };
@@ -74,8 +77,9 @@ enum hyp_direct_end hyp_direct_run(struct hyp_cpu *cpu);
 void hyp_direct_user(struct hyp_cpu *cpu);
 /* User code was found running for a while (heat.c). */
 void hyp_direct_look(struct hyp_cpu *cpu);
-/* From hand-over to stop it took so many ns, of which the stub has used `stub` itself. */
-void hyp_direct_ran(struct hyp_cpu *cpu, u64 wall, u64 stub);
+/* From hand-over to stop it took so many ns, of which the stub has used `stub` itself.
+ * mapped: the stop was for a page that is mapped now. */
+void hyp_direct_ran(struct hyp_cpu *cpu, u64 wall, u64 stub, bool mapped);
 /* Not after hyp_set_confined, and not where no stub can be had. */
 bool hyp_direct_possible(const struct hyp_cpu *cpu);
 /* This address space cannot be run directly now. */

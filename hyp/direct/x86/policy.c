@@ -8,7 +8,8 @@
  * afterwards, in moving averages over stops of whatever kind: the time that the stub has computed, by its own
  * CPU clock, less what the signal takes it; and all the time that went by besides. Where the latter is more
  * than GAIN times the former, the address space is translated again, and comes back no sooner than
- * BACKOFF_MIN later, twice as long each time it proves wrong.
+ * BACKOFF_MIN later, twice as long each time it proves wrong. A stop for a page that was only to be mapped
+ * counts for a quarter, at first: most will not come again.
  *
  * Guest-live.
  */
@@ -18,11 +19,14 @@
 #define GAIN 2              /* translated code takes that much more, at least */
 #define RUN_MAX 1000000u    /* ns: a longer run counts as this */
 #define LOST_MAX 40000u     /* ns: more than that is somebody else's time slice */
-#define RUN_START 400000u   /* credit for the pages that have to be mapped first */
+#define RUN_START 300000u   /* credit for the pages that have to be mapped first */
+#define YOUNG 1200          /* stops */
+#define PROVED 256          /* stops, after which it is no mistake: the credit would be used up */
 #define LOST_START 10000u
 #define LOOK_CYCLES 60000u  /* from one entry into the kernel to the next, in translated code: 20 us */
+#define LOOK_AGAIN 30000000u /* and it is found in user code twice within 10 ms, or so: not mostly in the kernel */
 #define BACKOFF_MIN 22      /* 2^22 cycles: 1.4 ms */
-#define BACKOFF_MAX 30
+#define BACKOFF_MAX 26
 
 static bool confined; /* atomic */
 
@@ -72,7 +76,8 @@ void hyp_direct_user(struct hyp_cpu *cpu)
 static void turn_on(struct hyp_cpu *cpu, struct hyp_direct_root *r)
 {
 	r->on = true;
-	r->run = RUN_START;
+	r->run = RUN_START >> MIN((r->backoff - BACKOFF_MIN) / 2, 5); /* less, if it did not pay before */
+	r->stops = 0;
 	r->lost = LOST_START;
 	cpu->stats[HYP_STAT_direct_on]++;
 	cpu->jc_ready[HYP_TLB_USER] = false; /* SYSRET comes through C from now on (fast.c) */
@@ -85,11 +90,15 @@ void hyp_direct_look(struct hyp_cpu *cpu)
 	u64 now = __builtin_ia32_rdtsc(), since = now - d->looked;
 	u32 entries = cpu->kernel_entries - d->entries;
 	struct hyp_direct_root *r;
+	bool again;
 
 	if (!possible(d) || cpu->tlb_part != HYP_TLB_USER || cpu->code_size != 64)
 		return;
 	r = root_of(cpu);
-	if (!r->on && d->looked_cr3 == r->cr3 && now >= r->not_before && since / (entries + 1) > LOOK_CYCLES)
+	again = now - r->seen < LOOK_AGAIN;
+	r->seen = now;
+	if (!r->on && again && d->looked_cr3 == r->cr3 && now >= r->not_before &&
+	    since / (entries + 1) > LOOK_CYCLES)
 		turn_on(cpu, r);
 	remember_look(cpu, r, now);
 }
@@ -111,16 +120,18 @@ static void average(u32 *mean, u64 ns, u32 max)
 	*mean += (u32)(MIN(ns, max) >> MEAN_SHIFT) - (*mean >> MEAN_SHIFT);
 }
 
-void hyp_direct_ran(struct hyp_cpu *cpu, u64 wall, u64 stub)
+void hyp_direct_ran(struct hyp_cpu *cpu, u64 wall, u64 stub, bool mapped)
 {
 	struct hyp_direct_root *r = root_of(cpu);
 	struct hyp_direct *d = cpu->direct;
+	bool young = mapped && r->mapped < YOUNG;
 
+	r->mapped += young;
 	d->least = stub < d->least ? stub : d->least + (d->least >> 12);
 	average(&r->run, stub - MIN(stub, d->least), RUN_MAX);
-	average(&r->lost, wall - MIN(wall, stub) + d->least, LOST_MAX);
-	if (r->run > RUN_START / 2 && r->backoff > BACKOFF_MIN)
-		r->backoff--;
+	average(&r->lost, (wall - MIN(wall, stub) + d->least) >> (young ? 2 : 0), LOST_MAX);
+	if (++r->stops == PROVED)
+		r->backoff = BACKOFF_MIN;
 	if (r->lost > GAIN * r->run && !d->always)
 		hyp_direct_give_up(cpu);
 }

@@ -233,13 +233,13 @@ static u64 now(clockid_t clock)
 }
 
 /* By the stub's own CPU clock (clock_getcpuclockid(3)), since the last time. */
-static void measure(struct hyp_cpu *cpu, const struct hyp_stub *stub, u64 since)
+static void measure(struct hyp_cpu *cpu, const struct hyp_stub *stub, u64 since, bool mapped)
 {
 	u64 used = now((clockid_t)(~(u32)hyp_stub_pid(stub) << 3 | 2)), wall = now(CLOCK_MONOTONIC) - since;
 	struct hyp_direct *d = cpu->direct;
 
 	if (d->measured == stub && used >= d->used)
-		hyp_direct_ran(cpu, wall, used - d->used);
+		hyp_direct_ran(cpu, wall, used - d->used, mapped);
 	d->measured = stub;
 	d->used = used;
 }
@@ -300,7 +300,7 @@ static enum hyp_direct_end run(struct hyp_cpu *cpu)
 		}
 		next = stopped(cpu, &stop);
 		if (stop.signo != HYP_STUB_KICK)
-			measure(cpu, stub, since);
+			measure(cpu, stub, since, next == GO_ON);
 	}
 	cpu->stats[HYP_STAT_direct_interpreted] += next == INTERPRET || next == FAULT;
 	return next == INTERPRET ? HYP_DIRECT_INTERPRET : next == FAULT ? HYP_DIRECT_FAULT : HYP_DIRECT_AGAIN;
