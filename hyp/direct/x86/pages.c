@@ -125,14 +125,16 @@ static struct page *entry(struct direct_space *sp, gva_t gva)
 {
 	struct page *p = find(sp, gva);
 
-	if (p->gva)
-		return p;
-	if (sp->n == MAX_PAGES) {
-		unmap_all(sp);
-		p = find(sp, gva);
-	}
-	sp->order[sp->n++] = (u32)(p - sp->page);
+	if (!p->gva)
+		sp->order[sp->n++] = (u32)(p - sp->page);
 	return p;
+}
+
+/* For n entries that belong to one call: if there is no room, all goes, before the first of them is made. */
+static void make_room(struct direct_space *sp, u32 n)
+{
+	if (sp->n + n > MAX_PAGES)
+		unmap_all(sp);
 }
 
 static void set(struct direct_space *sp, struct page p)
@@ -180,6 +182,7 @@ static bool map(struct direct_space *sp, gva_t gva, u8 *hva, u32 n, unsigned fla
 
 	if (!hyp_backing_find(hva, &b) || hva + size > b.end || (prot & PROT_EXEC && !b.exec))
 		return false;
+	make_room(sp, flags & LARGE ? 1 : n);
 	for (u64 at = 0; at < size; at += PAGE_SIZE) {
 		struct page *p = find(sp, gva + at);
 
@@ -203,6 +206,7 @@ static bool map_copy(struct direct_space *sp, gva_t gva, u8 *hva, const struct h
 
 	if (!copy)
 		return false;
+	make_room(sp, 1);
 	p = find(sp, gva);
 	if (p->gva & LARGE)
 		unmap(sp, p);

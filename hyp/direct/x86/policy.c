@@ -52,7 +52,7 @@ static struct hyp_direct_root *root_of(struct hyp_cpu *cpu)
 		&cpu->direct->root[(cr3 >> PAGE_SHIFT ^ cr3 >> (PAGE_SHIFT + 6)) % HYP_DIRECT_ROOTS];
 
 	if (r->cr3 != cr3)
-		*r = (struct hyp_direct_root){ .cr3 = cr3,  .backoff = BACKOFF_MIN };
+		*r = (struct hyp_direct_root){ .cr3 = cr3, .backoff = BACKOFF_MIN };
 	return r;
 }
 
