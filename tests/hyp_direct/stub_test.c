@@ -3,7 +3,6 @@
  * The stub process: what stub.h promises an honest guest, and what a hostile one gets (a stop or a dead
  * stub).
  */
-#include <dirent.h>
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
@@ -19,6 +18,7 @@
 
 #include "hyp/direct/x86/stub_priv.h"
 #include "tests/hyp_direct/stub_guest.h"
+#include "tests/lib/descriptors.h"
 
 #define UD2 0x0f, 0x0b
 #define SYSCALL 0x0f, 0x05
@@ -587,17 +587,6 @@ static void test_frame_is_rewritten(void **state)
 
 /* ---- life and death --------------------------------------------------------------------------- */
 
-static unsigned open_files(void)
-{
-	DIR *d = opendir("/proc/self/fd");
-	unsigned n = 0;
-
-	while (readdir(d))
-		n++;
-	closedir(d);
-	return n;
-}
-
 static volatile sig_atomic_t sigchlds;
 
 static void count_sigchld(int signo)
@@ -608,7 +597,7 @@ static void count_sigchld(int signo)
 static void test_leaves_nothing(void **state)
 {
 	struct sigaction old, sa = { .sa_handler = count_sigchld };
-	unsigned before = open_files();
+	unsigned before = descriptors();
 	struct stub_guest g;
 
 	guest(state);
@@ -625,7 +614,7 @@ static void test_leaves_nothing(void **state)
 		assert_int_equal(kill(pid, 0), -1);
 		assert_int_equal(errno, ESRCH);
 	}
-	assert_int_equal(open_files(), before);
+	assert_int_equal(descriptors(), before);
 	assert_int_equal(sigchlds, 0);
 	sigaction(SIGCHLD, &old, NULL);
 }

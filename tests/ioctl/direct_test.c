@@ -13,6 +13,7 @@
 #include <sys/wait.h>
 #include <time.h>
 #include "tests/ioctl/ioctl.h"
+#include "tests/lib/descriptors.h"
 
 #define CODE 0x500000ull /* in the guest; at 0x100000 of RAM */
 #define MMIO 0x600000ull
@@ -126,17 +127,6 @@ static void load(const void *code, size_t size)
 #define LOAD(...) load((const uint8_t[]){ __VA_ARGS__ }, sizeof((const uint8_t[]){ __VA_ARGS__ }))
 #define TELL 0x88, 0x04, 0x25, 0, 0, 0x60, 0 /* mov %al, MMIO */
 
-static int open_files(void)
-{
-	DIR *d = opendir("/proc/self/fd");
-	int n = 0;
-
-	while (readdir(d))
-		n++;
-	closedir(d);
-	return n;
-}
-
 /* The children of this process, alive or not; what they are called does not matter: nobody else makes any. */
 static int stubs(pid_t *last)
 {
@@ -165,7 +155,7 @@ static int stubs(pid_t *last)
 static int up(void **state)
 {
 	skip_real();
-	t.files = open_files();
+	t.files = descriptors();
 	machine_vm(&t.m, 0x80000000); /* what it has in RAM is not a file: it stays out of the way */
 	munmap(t.m.mem, MEM_SIZE);
 	t.m.mem = file_memory(MEM_SIZE, &t.fd[0]);
@@ -193,7 +183,7 @@ static int down(void **state)
 	close(t.fd[0]);
 	close(t.fd[1]);
 	assert_int_equal(stubs(NULL), 0);
-	assert_int_equal(open_files(), t.files);
+	assert_int_equal(descriptors(), t.files);
 	return 0;
 }
 

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Processes with VMs that fork, exec and die at any moment: nothing hangs, nothing is left. */
-#include <dirent.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
@@ -9,6 +8,7 @@
 #include <sys/wait.h>
 #include <time.h>
 #include "tests/ioctl/ioctl.h"
+#include "tests/lib/descriptors.h"
 
 #define BUSY_THREADS 2
 #define FORKS 150
@@ -91,17 +91,6 @@ static void fork_of_a_profiled_process(void **state)
 	pthread_join(t, NULL);
 	assert_true(kuse_profile_stop(&samples) >= 0);
 	free(samples);
-}
-
-static unsigned descriptors(void)
-{
-	DIR *d = opendir("/proc/self/fd");
-	unsigned n = 0;
-
-	while (readdir(d))
-		n++;
-	closedir(d);
-	return n;
 }
 
 /* The child closes what it got from its parent, in some order, and may even go on creating. */

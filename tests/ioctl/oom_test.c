@@ -4,10 +4,10 @@
  * time, until it gets through: each failure must come back as -1 with an errno, leave nothing open, and the
  * same scenario must work right afterwards.
  */
-#include <dirent.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include "tests/ioctl/ioctl.h"
+#include "tests/lib/descriptors.h"
 
 void *__libc_malloc(size_t);
 void *__libc_calloc(size_t, size_t);
@@ -45,17 +45,6 @@ int posix_memalign(void **p, size_t align, size_t n)
 void *aligned_alloc(size_t align, size_t n)
 {
 	return fail_now() ? (errno = ENOMEM, NULL) : __libc_memalign(align, n);
-}
-
-static int open_fds(void)
-{
-	DIR *d = opendir("/proc/self/fd");
-	int n = 0;
-
-	while (readdir(d))
-		n++;
-	closedir(d);
-	return n;
 }
 
 #define TRY(call) do { if ((call) < 0) return -1; } while (0)
@@ -168,7 +157,7 @@ static void fail_each(int (*scenario)(int vm), int optional)
 	bool failed = true;
 
 	assert_int_equal(run_once(scenario, 0, &failed), 0);
-	before = open_fds();
+	before = descriptors();
 	for (failed = true; failed;) {
 		int ret = run_once(scenario, ++n, &failed);
 
@@ -177,7 +166,7 @@ static void fail_each(int (*scenario)(int vm), int optional)
 		assert_int_equal(ret, failed ? -1 : 0);
 		if (failed)
 			assert_true(errno == ENOMEM || errno == EAGAIN);
-		assert_int_equal(open_fds(), before);
+		assert_int_equal(descriptors(), before);
 		if (failed) {
 			bool again;
 

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* vmm/memory.c, memory_file.c: what guest RAM is made of, on hosts that grant less and less. */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/filter.h>
@@ -19,6 +18,7 @@
 #include "tests/vmm/fake_kvm.h"
 #include "tests/vmm/test.h"
 #include "vmm/vm.h"
+#include "tests/lib/descriptors.h"
 
 #define SIZE (64ull << 20)
 
@@ -43,18 +43,6 @@ static int init(u64 size, bool ram_file)
 {
 	set_up(size, ram_file);
 	return memory_init(&vm);
-}
-
-static int descriptors(void)
-{
-	DIR *d = opendir("/proc/self/fd");
-	int n = 0;
-
-	assert_non_null(d);
-	while (readdir(d))
-		n++;
-	closedir(d);
-	return n;
 }
 
 /* What the guest stores is in the file, and what is stored there the guest sees. */
